@@ -1,0 +1,102 @@
+/** A checkpoint: a restorable point of a machine's files and its agent's conversation. */
+import { z } from 'zod'
+import { PageQuery, Sha256, Time, waitQuery } from './common.ts'
+import { CheckpointId, MachineId, Name, OperationId, ProjectId, RunId } from './ids.ts'
+import { SubstrateTier } from './machines.ts'
+import { NanoUsd } from './money.ts'
+
+/** `pending` asked for, `capturing` frozen on the substrate and being read, `stored` in the store, `verified` read back and hash-checked. */
+export const CHECKPOINT_STATES = ['pending', 'capturing', 'stored', 'verified', 'corrupt', 'failed', 'expired'] as const
+export const CheckpointState = z.enum(CHECKPOINT_STATES)
+export type CheckpointState = z.infer<typeof CheckpointState>
+
+export const CHECKPOINT_TRIGGERS = ['start', 'model-response', 'files-changed', 'risky-command', 'interval', 'budget', 'demand', 'exit', 'rollback'] as const
+export const CheckpointTrigger = z.enum(CHECKPOINT_TRIGGERS)
+export type CheckpointTrigger = z.infer<typeof CheckpointTrigger>
+
+export const Checkpoint = z.object({
+  id: CheckpointId,
+  project_id: ProjectId,
+  machine_id: MachineId,
+  machine_name: Name,
+  run_id: RunId.nullable(),
+  parent_id: CheckpointId.nullable(),
+  trigger: CheckpointTrigger,
+  label: z.string().nullable(),
+  state: CheckpointState,
+  state_reason: z.string().nullable(),
+  /** `fuzzy`: a file was open for writing when the tree was frozen. */
+  consistency: z.enum(['consistent', 'fuzzy']).nullable(),
+  manifest_sha256: Sha256.nullable(),
+  files: z.int().nullable(),
+  bytes: z.int().nullable(),
+  /** Bytes that this checkpoint added to the store. */
+  new_bytes: z.int().nullable(),
+  step: z.int().nullable(),
+  /** What the run had spent when it was taken. */
+  spent: NanoUsd,
+  tier: SubstrateTier.nullable(),
+  created_at: Time,
+  verified_at: Time.nullable(),
+})
+export type Checkpoint = z.infer<typeof Checkpoint>
+
+export const CreateCheckpoint = z.object({ label: z.string().min(1).max(200).optional() })
+export type CreateCheckpoint = z.infer<typeof CreateCheckpoint>
+export const CreatedCheckpoint = z.object({ checkpoint: Checkpoint, operation_id: OperationId })
+export type CreatedCheckpoint = z.infer<typeof CreatedCheckpoint>
+
+export const ForkCheckpoint = z.object({ name: Name.optional(), budget: NanoUsd.optional().describe('The most the new machine may spend; without it, what is left of its parent') })
+export type ForkCheckpoint = z.infer<typeof ForkCheckpoint>
+export const ForkedCheckpoint = z.object({ machine_id: MachineId, machine_name: Name, operation_id: OperationId })
+export type ForkedCheckpoint = z.infer<typeof ForkedCheckpoint>
+
+export const RollbackMachine = z.object({ checkpoint: CheckpointId })
+export type RollbackMachine = z.infer<typeof RollbackMachine>
+
+export const CheckpointQuery = PageQuery.extend({ project: ProjectId.optional(), machine: MachineId.optional(), run: RunId.optional() })
+export type CheckpointQuery = z.infer<typeof CheckpointQuery>
+export const CheckpointWait = waitQuery(['capturing', 'stored', 'verified'])
+
+export const FILE_TYPES = ['file', 'directory', 'symlink'] as const
+
+/** One entry of a manifest. Paths are relative to the tree (`project/…`, `home/…`); a byte that is not UTF-8 is written `\xNN`, a backslash `\\`. */
+export const ManifestEntry = z.object({
+  path: z.string(),
+  type: z.enum(FILE_TYPES),
+  /** Permission bits, as a number. */
+  mode: z.int(),
+  size: z.int(),
+  mtime_ms: z.number(),
+  sha256: Sha256.nullable(),
+  link_target: z.string().nullable(),
+})
+export type ManifestEntry = z.infer<typeof ManifestEntry>
+
+/** One changed file between two checkpoints. */
+export const FileChange = z.object({
+  path: z.string().describe('Relative to the project folder'),
+  status: z.enum(['added', 'changed', 'removed']),
+  before: ManifestEntry.nullable(),
+  after: ManifestEntry.nullable(),
+  /** Unified text; null for binary files and files over the size limit. */
+  patch: z.string().nullable(),
+  added_lines: z.int(),
+  removed_lines: z.int(),
+})
+export type FileChange = z.infer<typeof FileChange>
+
+/** `against`: a checkpoint id; without it, the first checkpoint of the lineage that holds the imported source. */
+export const DiffQuery = z.object({ against: CheckpointId.optional() })
+export const CheckpointDiff = z.object({
+  checkpoint_id: CheckpointId,
+  against_id: CheckpointId,
+  /** The imported commit beneath, so that a checkout can apply the change three-way. */
+  source_commit: z.string().nullable(),
+  source_base_commit: z.string().nullable(),
+  files: z.array(FileChange),
+})
+export type CheckpointDiff = z.infer<typeof CheckpointDiff>
+
+/** `GET /v1/checkpoints/{id}/content?path=`: the bytes of one file, as application/octet-stream. */
+export const ContentQuery = z.object({ path: z.string().min(1).max(8192) })

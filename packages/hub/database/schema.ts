@@ -1,0 +1,286 @@
+/** The rows as Kysely sees them: one interface per table of migrations/. `bigint` columns are `bigint` in code, `timestamptz` is `Date`. */
+import type {
+  ApiKeyId, BudgetId, CheckpointId, CheckpointState, CheckResult, CopyTier, EventId, IsolationTier, Json, MachineId, MachineState, OperationId, OperationState,
+  ProjectId, ReservationId, RunId, RunState, UsageEventId,
+} from '@autovibe/contract'
+import type { Generated, JSONColumnType } from 'kysely'
+
+type JsonColumn<T> = JSONColumnType<T & object, string, string>
+
+export interface SourcesTable {
+  sha256: string
+  bytes: bigint
+  commit: string
+  base_commit: string
+  branch: string | null
+  dirty: boolean
+  imported_at: Date
+}
+
+export interface ProjectsTable {
+  id: ProjectId
+  name: string
+  source_sha256: string | null
+  created_at: Date
+}
+
+export interface MachinesTable {
+  id: MachineId
+  name: string
+  project_id: ProjectId
+  state: MachineState
+  state_reason: string | null
+  substrate: 'local' | 'proxmox' | null
+  isolation: IsolationTier | null
+  copy_tier: CopyTier | null
+  source_sha256: string | null
+  parent_checkpoint_id: CheckpointId | null
+  head_checkpoint_id: CheckpointId | null
+  token_hash: string | null
+  allow_unisolated: boolean
+  boot_id: string | null
+  registered_at: Date | null
+  last_heartbeat_at: Date | null
+  control: Generated<'idle' | 'go' | 'park' | 'quiesce' | 'cancel'>
+  revision: Generated<bigint>
+  quiet_revision: bigint | null
+  notice: string | null
+  run_id: RunId | null
+  created_at: Date
+  destroyed_at: Date | null
+}
+
+export interface RunsTable {
+  id: RunId
+  project_id: ProjectId
+  machine_id: MachineId
+  prompt: string
+  agent: string
+  provider: string
+  model: string
+  check_command: string | null
+  state: RunState
+  state_reason: string | null
+  summary: string | null
+  check_result: JsonColumn<CheckResult> | null
+  agent_reported_cost: bigint | null
+  budget_id: BudgetId | null
+  resume: Generated<boolean>
+  created_at: Date
+  started_at: Date | null
+  ended_at: Date | null
+}
+
+export interface StepsTable {
+  run_id: RunId
+  index: number
+  model: string
+  message_id: string | null
+  text: string
+  tools: JsonColumn<{ name: string; summary: string; is_error: boolean; duration_ms: number }[]>
+  started_at: Date
+  ended_at: Date | null
+}
+
+export interface CheckpointsTable {
+  id: CheckpointId
+  project_id: ProjectId
+  machine_id: MachineId
+  run_id: RunId | null
+  parent_id: CheckpointId | null
+  trigger: string
+  label: string | null
+  state: CheckpointState
+  state_reason: string | null
+  consistency: 'consistent' | 'fuzzy' | null
+  snapshot: string | null
+  substrate: 'local' | 'proxmox' | null
+  isolation: IsolationTier | null
+  copy_tier: CopyTier | null
+  manifest_sha256: string | null
+  files: bigint | null
+  bytes: bigint | null
+  new_bytes: bigint | null
+  step: number | null
+  spent: Generated<bigint>
+  source_sha256: string | null
+  created_at: Date
+  verified_at: Date | null
+}
+
+export interface BudgetsTable {
+  id: BudgetId
+  parent_id: BudgetId | null
+  scope: string
+  scope_id: string
+  resource: string
+  limit: bigint
+  settled: Generated<bigint>
+  reserved: Generated<bigint>
+  version: Generated<bigint>
+  created_at: Date
+  closed_at: Date | null
+}
+
+export interface ReservationsTable {
+  id: ReservationId
+  budget_id: BudgetId
+  idempotency_key: string
+  holder: string
+  amount: bigint
+  state: 'open' | 'settled' | 'released'
+  settled_amount: bigint | null
+  lease_expires_at: Date
+  created_at: Date
+  ended_at: Date | null
+}
+
+export interface LedgerEntriesTable {
+  seq: Generated<bigint>
+  budget_id: BudgetId
+  reservation_id: ReservationId
+  usage_event_id: UsageEventId | null
+  kind: 'reserve' | 'settle' | 'release'
+  reserved_delta: bigint
+  settled_delta: bigint
+  at: Date
+}
+
+export interface UsageEventsTable {
+  id: UsageEventId
+  project_id: ProjectId
+  machine_id: MachineId | null
+  run_id: RunId | null
+  resource: string
+  amount: bigint
+  quality: 'measured' | 'estimated'
+  provider: string | null
+  model: string | null
+  message_id: string | null
+  tokens: JsonColumn<Record<string, string>> | null
+  cost: Generated<bigint>
+  price_version: string | null
+  reservation_id: ReservationId | null
+  first_byte_ms: number | null
+  total_ms: number | null
+  detail: JsonColumn<Record<string, Json>>
+  at: Date
+}
+
+export interface OperationsTable {
+  id: OperationId
+  kind: string
+  version: number
+  steps: string[]
+  input: JsonColumn<Record<string, Json>>
+  outputs: JSONColumnType<Record<string, Json>, string | undefined, string>
+  project_id: ProjectId | null
+  machine_id: MachineId | null
+  run_id: RunId | null
+  checkpoint_id: CheckpointId | null
+  exclusive: boolean
+  state: OperationState
+  step_index: Generated<number>
+  step_attempts: Generated<number>
+  step_started_at: Date | null
+  handle: JSONColumnType<Record<string, Json>, string | null, string | null> | null
+  error: JSONColumnType<{ code: string; message: string; fix: string | null; step: string | null }, string | null, string | null> | null
+  cancel_requested_at: Date | null
+  wake_at: Date
+  lease_owner: string | null
+  lease_expires_at: Date | null
+  fence: Generated<bigint>
+  created_at: Date
+  ended_at: Date | null
+}
+
+export interface OperationStepsTable {
+  operation_id: OperationId
+  index: number
+  name: string
+  kind: 'tx' | 'ensure' | 'until'
+  state: 'waiting' | 'running' | 'done' | 'failed' | 'undoing' | 'undone'
+  attempts: Generated<number>
+  started_at: Date | null
+  ended_at: Date | null
+}
+
+export interface EventsTable {
+  seq: Generated<bigint>
+  xid: Generated<string>
+  id: EventId
+  type: string
+  at: Date
+  project_id: ProjectId | null
+  machine_id: MachineId | null
+  run_id: RunId | null
+  operation_id: OperationId | null
+  checkpoint_id: CheckpointId | null
+  data: JsonColumn<Record<string, Json>>
+}
+
+export interface MachineEventStreamsTable {
+  machine_id: MachineId
+  boot_id: string
+  stored_seq: bigint
+}
+
+export interface ProvidersTable {
+  name: string
+  wire: 'anthropic'
+  base_url: string
+  default_model: string
+  simulated: boolean
+  key_sealed: Buffer | null
+  updated_at: Date
+}
+
+export interface ApiKeysTable {
+  id: ApiKeyId
+  name: string
+  role: 'user' | 'admin'
+  secret_hash: string
+  created_at: Date
+  last_used_at: Date | null
+  revoked_at: Date | null
+}
+
+export interface IdempotencyKeysTable {
+  api_key_id: ApiKeyId
+  key: string
+  request_hash: string
+  status: number | null
+  response: JSONColumnType<Record<string, Json>, string | null, string | null> | null
+  created_at: Date
+}
+
+export interface AuditLogTable {
+  seq: Generated<bigint>
+  at: Date
+  actor: string
+  action: string
+  subject: string
+  request_id: string | null
+  detail: JsonColumn<Record<string, Json>>
+}
+
+export interface Schema {
+  sources: SourcesTable
+  projects: ProjectsTable
+  machines: MachinesTable
+  runs: RunsTable
+  steps: StepsTable
+  checkpoints: CheckpointsTable
+  budgets: BudgetsTable
+  reservations: ReservationsTable
+  ledger_entries: LedgerEntriesTable
+  usage_events: UsageEventsTable
+  operations: OperationsTable
+  operation_steps: OperationStepsTable
+  events: EventsTable
+  machine_event_streams: MachineEventStreamsTable
+  providers: ProvidersTable
+  api_keys: ApiKeysTable
+  idempotency_keys: IdempotencyKeysTable
+  audit_log: AuditLogTable
+}

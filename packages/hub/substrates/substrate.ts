@@ -1,0 +1,93 @@
+/**
+ * The port that every substrate implements. Calls are at-least-once: each looks first and then acts, so that a call repeated after a crash
+ * or a lost answer ends in the same state and answers the same. Names outside derive from the ids given here, never from an answer.
+ * Errors are `AutovibeError`; `retryable` says whether the same call may succeed later.
+ */
+import type { CheckpointId, Finding, MachineId, ManifestEntry, SubstrateTier } from '@autovibe/contract'
+import type { Readable } from 'node:stream'
+
+/** The substrate's own name for a snapshot; opaque to everyone else, at most 200 characters. */
+export type SnapshotHandle = string
+
+export interface Capabilities {
+  readonly tier: SubstrateTier
+  /** What the tier means, in words a person reads before a run ("all namespaces, no network but the Hub"). */
+  readonly summary: string
+  /** False for a machine that a hostile agent could leave; real agents are refused on it without an explicit flag. */
+  readonly isolated: boolean
+  /** A snapshot can be taken without stopping the machine. */
+  readonly liveSnapshot: boolean
+  /** Fork and rollback do not grow with the size of the tree. */
+  readonly constantTimeFork: boolean
+}
+
+export interface CreateMachine {
+  readonly machineId: MachineId
+  readonly name: string
+  /** Null: an empty tree (`project/`, `home/`). */
+  readonly from: SnapshotHandle | null
+  /** The machine's own token for door and gateway; the only secret that is ever inside. */
+  readonly token: string
+}
+
+export type Power = 'running' | 'stopped'
+
+export interface ObservedMachine {
+  readonly machineId: MachineId
+  readonly power: Power
+  /** When the substrate first made it, where it is known. */
+  readonly createdAt: Date | null
+}
+
+export interface Snapshot {
+  readonly handle: SnapshotHandle
+  /** `fuzzy`: a file was open for writing while the tree was copied. */
+  readonly consistency: 'consistent' | 'fuzzy'
+}
+
+/** One difference between a snapshot and an earlier one, or (without an earlier one) one entry of the whole tree. Parents come before children. */
+export type TreeChange =
+  | { readonly kind: 'put'; readonly entry: Omit<ManifestEntry, 'sha256'>; /** Only for files; may be called once. */ readonly open: () => Readable }
+  | { readonly kind: 'remove'; /** With everything beneath it. */ readonly path: string }
+
+export interface Usage {
+  readonly cpuSeconds: number
+  readonly memoryBytes: number
+  readonly processes: number
+  readonly quality: 'measured' | 'estimated'
+}
+
+export interface Substrate {
+  readonly name: 'local' | 'proxmox'
+  capabilities(): Capabilities
+  /** Everything that was tried on this host, for `doctor`. */
+  findings(): readonly Finding[]
+
+  /** The machine exists, stopped, with the tree it shall start from. */
+  create(machine: CreateMachine, signal: AbortSignal): Promise<void>
+  /** The machine runs and its agent was started. */
+  start(machineId: MachineId, signal: AbortSignal): Promise<void>
+  /** The machine does not run; its tree is kept. A machine that does not exist counts as stopped. */
+  stop(machineId: MachineId, signal: AbortSignal): Promise<void>
+  /** Nothing of the machine is left but its snapshots. A machine that does not exist counts as destroyed. */
+  destroy(machineId: MachineId, signal: AbortSignal): Promise<void>
+
+  /** The tree as it is now, frozen under the checkpoint's name; the machine goes on. */
+  snapshot(machineId: MachineId, checkpointId: CheckpointId, signal: AbortSignal): Promise<Snapshot>
+  /** The machine, stopped, has the snapshot's tree; what it had since is gone. */
+  rollback(machineId: MachineId, to: SnapshotHandle, signal: AbortSignal): Promise<void>
+  dropSnapshot(handle: SnapshotHandle, signal: AbortSignal): Promise<void>
+  /** What changed since `since`, which must be a snapshot on the same line (or null for everything). */
+  changes(handle: SnapshotHandle, since: SnapshotHandle | null, signal: AbortSignal): AsyncIterable<TreeChange>
+
+  measure(machineId: MachineId, signal: AbortSignal): Promise<Usage | null>
+  /** All that exists with our mark, whether the Hub knows of it or not. */
+  list(signal: AbortSignal): Promise<readonly ObservedMachine[]>
+}
+
+/** How a substrate lets a machine reach its Hub; main.ts gives it to the substrate, the substrate calls it before a machine starts. */
+export interface DoorListener {
+  /** Listens on this unix socket and answers as this machine's door and gateway; listening twice on the same path is no error. */
+  listen(machineId: MachineId, socketPath: string): Promise<void>
+  close(machineId: MachineId): Promise<void>
+}
