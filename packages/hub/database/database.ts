@@ -37,5 +37,10 @@ export function openDatabase(address: DatabaseAddress, options: { readonly max: 
   // An idle connection that breaks must not end the process; the next query opens another.
   pool.on('error', options.onError)
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) })
-  return { db, pool, close: () => db.destroy() }
+  const close = async () => {
+    await db.destroy()
+    // Kysely ends the pool only if it was used through Kysely.
+    if (!pool.ended) await pool.end()
+  }
+  return { db, pool, close }
 }
