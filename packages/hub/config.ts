@@ -1,0 +1,66 @@
+/** What a Hub is told from outside: flags and environment, read once, checked, with secrets then taken out of the environment. */
+import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { AutovibeError } from '@autovibe/contract'
+import { z } from 'zod'
+
+export interface HubConfig {
+  /** Everything that the Hub keeps. */
+  readonly dataDir: string
+  /** Loopback port of the API; 0 takes any free one. */
+  readonly port: number
+  /** An external PostgreSQL 15 (DATABASE_URL); null is the embedded one. */
+  readonly databaseUrl: string | null
+  readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
+  /** Overrides for hosts where the best tier is not wanted, `I3`…`I0` and `C3`…`C1`. */
+  readonly isolation: string | null
+  readonly copy: string | null
+}
+
+const Raw = z.object({
+  'data-dir': z.string().min(1),
+  port: z.coerce.number().int().min(0).max(65_535),
+  'log-level': z.enum(['error', 'warn', 'info', 'debug']),
+  isolation: z.enum(['I3', 'I2', 'I0']).optional(),
+  copy: z.enum(['C3', 'C2', 'C1']).optional(),
+})
+
+/** Reads flags over environment over defaults; `request.invalid` names what is wrong. Takes DATABASE_URL out of `env`. */
+export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): HubConfig {
+  const { values } = parseArgs({
+    args: [...args],
+    strict: true,
+    options: { 'data-dir': { type: 'string' }, port: { type: 'string' }, 'log-level': { type: 'string' }, isolation: { type: 'string' }, copy: { type: 'string' } },
+  })
+  const raw = Raw.safeParse({
+    'data-dir': values['data-dir'] ?? env['AUTOVIBE_DATA_DIR'],
+    port: values.port ?? env['AUTOVIBE_PORT'] ?? '7420',
+    'log-level': values['log-level'] ?? env['AUTOVIBE_LOG_LEVEL'] ?? 'info',
+    isolation: values.isolation ?? env['AUTOVIBE_ISOLATION'],
+    copy: values.copy ?? env['AUTOVIBE_COPY'],
+  })
+  if (!raw.success) {
+    const errors = raw.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }))
+    throw new AutovibeError('request.invalid', `The Hub cannot start: ${errors.map(({ path, message }) => `--${path} ${message}`).join('; ')}`, { errors, fix: 'autovibe up --help' })
+  }
+  const databaseUrl = env['DATABASE_URL'] ?? null
+  // A child process has no business with the database.
+  delete env['DATABASE_URL']
+  return {
+    dataDir: resolve(raw.data['data-dir']),
+    port: raw.data.port,
+    databaseUrl: databaseUrl === '' ? null : databaseUrl,
+    logLevel: raw.data['log-level'],
+    isolation: raw.data.isolation ?? null,
+    copy: raw.data.copy ?? null,
+  }
+}
+
+/** Where each thing lies in the data directory. */
+export const dataPaths = (dataDir: string) => ({
+  hubFile: join(dataDir, 'hub.json'),
+  apiKey: join(dataDir, 'api-key'),
+  postgres: join(dataDir, 'postgres'),
+  sources: join(dataDir, 'sources'),
+  agents: join(dataDir, 'agents'),
+})

@@ -1,0 +1,90 @@
+/** The machine door: identifies the machine, then hands its request to one file per thing it may say. */
+import { createHash } from 'node:crypto'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { AutovibeError, asAutovibeError, DOOR_LIMITS, type MachineId } from '@autovibe/contract'
+import fastify, { type FastifyInstance } from 'fastify'
+import { hasZodFastifySchemaValidationErrors, serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { Database } from '../database/database.ts'
+import type { WakeFeed } from '../operations/engine/wake-feed.ts'
+import type { EngineLog } from '../operations/engine/context.ts'
+import type { Ports } from '../operations/ports.ts'
+import type { Requests } from '../operations/requests.ts'
+import { checkpointRoutes } from './checkpoints.ts'
+import { eventRoutes } from './events.ts'
+import { heartbeatRoutes } from './heartbeat.ts'
+import { instructionRoutes } from './instructions.ts'
+import { registerRoutes } from './register.ts'
+import { runRoutes } from './runs.ts'
+import { sourceRoutes } from './source.ts'
+import { usageRoutes } from './usage.ts'
+
+export interface DoorContext extends Ports {
+  readonly requests: Requests
+  readonly wakes: WakeFeed
+  readonly dataDir: string
+  readonly log: EngineLog
+}
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    machineId: MachineId
+  }
+}
+
+export type DoorApp = ReturnType<typeof bareApp>
+
+/** Builds the door; `handle` answers a request that came in on this machine's own socket. */
+export async function createDoor(context: DoorContext): Promise<{ handle(machineId: MachineId, request: IncomingMessage, response: ServerResponse): void; close(): Promise<void> }> {
+  const app = bareApp()
+  const callers = new WeakMap<IncomingMessage, MachineId>()
+  app.decorateRequest('machineId')
+  app.addHook('onRequest', async (request) => {
+    const machineId = callers.get(request.raw)
+    if (!machineId) throw new AutovibeError('auth.missing', 'The door is reached by a machine on its own socket.')
+    await assertToken(context.db, machineId, request.headers.authorization)
+    request.machineId = machineId
+  })
+  app.setErrorHandler((thrown, request, reply) => {
+    const error = doorError(thrown)
+    if (error.status >= 500) context.log.error({ err: thrown, machine: request.machineId }, 'the door failed')
+    void reply.code(error.status).type('application/problem+json').send(JSON.stringify(error.toProblem(request.id)))
+  })
+  app.setNotFoundHandler(() => {
+    throw new AutovibeError('not_found', 'The door has no such place.')
+  })
+  for (const routes of [registerRoutes, instructionRoutes, eventRoutes, heartbeatRoutes, usageRoutes, checkpointRoutes, runRoutes, sourceRoutes]) routes(app, context)
+  await app.ready()
+  return {
+    handle: (machineId, request, response) => {
+      callers.set(request, machineId)
+      app.routing(request, response)
+    },
+    close: () => app.close(),
+  }
+}
+
+function bareApp() {
+  const app: FastifyInstance = fastify({ bodyLimit: DOOR_LIMITS.bodyBytes, logger: false })
+  app.setValidatorCompiler(validatorCompiler)
+  app.setSerializerCompiler(serializerCompiler)
+  return app.withTypeProvider<ZodTypeProvider>()
+}
+
+/** The socket says which machine speaks; the token says that it is the agent and that the machine still may. */
+async function assertToken(db: Database, machineId: MachineId, authorization: string | undefined): Promise<void> {
+  const token = /^Bearer (\S{1,200})$/.exec(authorization ?? '')?.[1] ?? ''
+  const hash = createHash('sha256').update(token).digest('hex')
+  const machine = await db.selectFrom('machines').select('token_hash').where('id', '=', machineId).executeTakeFirst()
+  if (machine?.token_hash !== hash) throw new AutovibeError('auth.missing', 'The token does not open this door.')
+}
+
+function doorError(thrown: unknown): AutovibeError {
+  if (hasZodFastifySchemaValidationErrors(thrown)) {
+    const errors = thrown.validation.map(({ instancePath, message }) => ({ path: instancePath, message: message ?? 'is not valid' }))
+    return new AutovibeError('request.invalid', 'The request is not valid.', { errors })
+  }
+  const status = (thrown as { statusCode?: unknown }).statusCode
+  if (status === 413) return new AutovibeError('request.too_large', 'The request is too large.')
+  if (typeof status === 'number' && status >= 400 && status < 500) return new AutovibeError('request.invalid', 'The request is not valid.', { cause: thrown })
+  return asAutovibeError(thrown)
+}

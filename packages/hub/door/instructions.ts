@@ -1,0 +1,58 @@
+/** What the Hub wants of a machine: the whole wish each time, answered at once or when it changes. */
+import { Instructions, InstructionsQuery, type MachineId, SOURCE_REF } from '@autovibe/contract'
+import type { z } from 'zod'
+import type { Database } from '../database/database.ts'
+import type { DoorApp, DoorContext } from './door.ts'
+
+const MAX_STEPS = 500
+const CHECKPOINT_INTERVAL_SECONDS = 300
+
+export function instructionRoutes(app: DoorApp, { db, wakes }: DoorContext): void {
+  app.get('/door/instructions', { schema: { querystring: InstructionsQuery, response: { 200: Instructions } } }, async ({ machineId, query, raw }) => {
+    const gone = new AbortController()
+    raw.once('close', () => gone.abort())
+    const deadline = Date.now() + query.wait * 1000
+    for (;;) {
+      // Listening begins before the row is read, so that a change in between is heard.
+      const change = wakes.next(machineId, Math.max(0, deadline - Date.now()), gone.signal)
+      const instructions = await instructionsFor(db, machineId)
+      if (instructions.revision > query.after || Date.now() >= deadline || gone.signal.aborted) return instructions
+      await change
+    }
+  })
+}
+
+export async function instructionsFor(db: Database, machineId: MachineId): Promise<z.input<typeof Instructions>> {
+  const machine = await db.selectFrom('machines').selectAll().where('id', '=', machineId).executeTakeFirstOrThrow()
+  const run = await db
+    .selectFrom('runs')
+    .leftJoin('budgets', 'budgets.id', 'runs.budget_id')
+    .selectAll('runs')
+    .select('budgets.limit')
+    .where('runs.machine_id', '=', machineId)
+    .where('runs.ended_at', 'is', null)
+    .executeTakeFirst()
+  // Once there is a checkpoint, the tree is what counts and not the source it began with.
+  const source =
+    machine.source_sha256 && !machine.head_checkpoint_id ? await db.selectFrom('sources').selectAll().where('sha256', '=', machine.source_sha256).executeTakeFirst() : undefined
+  return {
+    revision: Number(machine.revision),
+    control: machine.control,
+    source: source ? { sha256: source.sha256, bytes: Number(source.bytes), ref: SOURCE_REF, branch: source.branch } : null,
+    run:
+      run && machine.control !== 'idle'
+        ? {
+            id: run.id,
+            prompt: run.prompt,
+            agent: run.agent as 'builtin' | 'claude-code',
+            model: run.model,
+            check: run.check_command,
+            resume: run.resume,
+            notice: machine.notice,
+            max_steps: MAX_STEPS,
+            checkpoint_interval_seconds: CHECKPOINT_INTERVAL_SECONDS,
+            limit: (run.limit ?? 0n).toString(),
+          }
+        : null,
+  }
+}

@@ -1,0 +1,57 @@
+/** One unix socket per machine: whoever speaks on it is that machine or nobody, before any token is looked at. */
+import { type FileHandle, mkdir, open, rm } from 'node:fs/promises'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { basename, dirname, join } from 'node:path'
+import type { MachineId } from '@autovibe/contract'
+import type { DoorListener } from '../substrates/substrate.ts'
+
+export type MachineHandler = (machineId: MachineId, request: IncomingMessage, response: ServerResponse) => void
+
+/** What a machine may have open at once; it is hostile input like everything it says. */
+const CONNECTIONS_MAX = 64
+const HEADERS_TIMEOUT_MS = 10_000
+/** A model may think for ten minutes before its first byte. */
+const REQUEST_TIMEOUT_MS = 15 * 60_000
+/** sun_path holds 108 bytes; a longer path is reached through its folder's descriptor. */
+const SOCKET_PATH_BYTES_MAX = 100
+
+export function createDoorListener(handle: MachineHandler): DoorListener & { closeAll(): Promise<void> } {
+  const sockets = new Map<MachineId, { server: Server; path: string; folder: FileHandle | null }>()
+
+  async function close(machineId: MachineId): Promise<void> {
+    const entry = sockets.get(machineId)
+    if (!entry) return
+    sockets.delete(machineId)
+    await new Promise<void>((resolve) => {
+      entry.server.close(() => resolve())
+      entry.server.closeAllConnections()
+    })
+    await entry.folder?.close()
+  }
+
+  return {
+    async listen(machineId, socketPath) {
+      const current = sockets.get(machineId)
+      if (current?.path === socketPath && current.server.listening) return
+      await close(machineId)
+      await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 })
+      await rm(socketPath, { force: true })
+      const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: 32 * 1024 }, (request, response) => handle(machineId, request, response))
+      server.maxConnections = CONNECTIONS_MAX
+      const folder = Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX ? await open(dirname(socketPath), 'r') : null
+      const path = folder ? join(`/proc/self/fd/${folder.fd}`, basename(socketPath)) : socketPath
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject)
+        server.listen(path, () => {
+          server.off('error', reject)
+          resolve()
+        })
+      })
+      sockets.set(machineId, { server, path: socketPath, folder })
+    },
+    close,
+    closeAll: async () => {
+      await Promise.all([...sockets.keys()].map(close))
+    },
+  }
+}

@@ -1,0 +1,23 @@
+/** A machine says that it is up. */
+import { Registered, RegisterMachine } from '@autovibe/contract'
+import { recordEvent } from '../database/events.ts'
+import { changeMachine, lockMachine } from '../operations/steps/machine-state.ts'
+import type { DoorApp, DoorContext } from './door.ts'
+
+export const HEARTBEAT_MS = 5_000
+
+export function registerRoutes(app: DoorApp, { db, runtime }: DoorContext): void {
+  app.post('/door/register', { schema: { body: RegisterMachine, response: { 200: Registered } } }, async ({ machineId, body }) => {
+    await db.transaction().execute(async (tx) => {
+      const machine = await lockMachine(tx, machineId)
+      if (machine.boot_id === body.boot_id) return
+      const now = runtime.now()
+      const awake = { boot_id: body.boot_id, registered_at: now, last_heartbeat_at: now }
+      // An agent that comes back while its machine works (the Hub was away, or it was started again) finds the state as it was.
+      if (machine.state === 'booting') await changeMachine(tx, runtime, machine, 'register', null, awake)
+      else await tx.updateTable('machines').set(awake).where('id', '=', machineId).execute()
+      await recordEvent(tx, runtime, { type: 'machine.registered', project_id: machine.project_id, machine_id: machineId, data: { boot_id: body.boot_id, agent_version: body.agent_version } })
+    })
+    return { machine_id: machineId, heartbeat_ms: HEARTBEAT_MS }
+  })
+}

@@ -1,0 +1,36 @@
+/** An agent says how its run stands; the Hub decides what follows. */
+import { AutovibeError, Instructions, type MachineId, RunId, RunReport } from '@autovibe/contract'
+import { z } from 'zod'
+import type { Tx } from '../database/database.ts'
+import { changeMachine, lockMachine, setControl } from '../operations/steps/machine-state.ts'
+import { changeRun, lockRun } from '../operations/steps/run-state.ts'
+import type { DoorApp, DoorContext } from './door.ts'
+import { instructionsFor } from './instructions.ts'
+
+const TRANSITION_OF = { running: 'start', paused: 'pause', succeeded: 'succeed', failed: 'fail', cancelled: 'cancel' } as const
+
+export function runRoutes(app: DoorApp, context: DoorContext): void {
+  app.put('/door/runs/:id/state', { schema: { params: z.object({ id: RunId }), body: RunReport, response: { 200: Instructions } } }, async ({ machineId, params, body }) => {
+    await context.db.transaction().execute((tx) => takeReport(context, tx, machineId, params.id, body))
+    return instructionsFor(context.db, machineId)
+  })
+}
+
+async function takeReport({ runtime, ledger }: DoorContext, tx: Tx, machineId: MachineId, runId: RunId, report: z.output<typeof RunReport>): Promise<void> {
+  const machine = await lockMachine(tx, machineId)
+  const run = await lockRun(tx, runId)
+  if (run?.machine_id !== machineId) throw new AutovibeError('auth.forbidden', `The run ${runId} is not this machine's.`)
+  // The Hub alone lets a parked run go on; an agent that reports late changes nothing.
+  if (report.state === 'running') {
+    if (machine.notice) await tx.updateTable('machines').set({ notice: null }).where('id', '=', machineId).execute()
+    return
+  }
+  const changed = await changeRun(tx, runtime, ledger, run, TRANSITION_OF[report.state], report.reason, {
+    ...(report.summary === null ? {} : { summary: report.summary }),
+    ...(report.check_result === null ? {} : { check_result: JSON.stringify(report.check_result) }),
+    ...(report.agent_reported_cost === null ? {} : { agent_reported_cost: BigInt(report.agent_reported_cost) }),
+  })
+  if (changed === run || machine.state === 'stopping') return
+  const paused = changed.state === 'paused'
+  await setControl(tx, await changeMachine(tx, runtime, machine, paused ? 'pause' : 'rest'), paused ? 'park' : 'idle')
+}

@@ -1,0 +1,19 @@
+/** The engine's times and counts, and how they must relate. */
+
+/** A Hub that holds an operation is taken for dead when it has not renewed for this long. */
+export const LEASE_MS = 10_000
+export const RENEW_EVERY_MS = 3_000
+/** A parked step looks again this often even when nobody woke it. */
+export const PARKED_RECHECK_MS = 3_000
+export const STEP_TIMEOUT_MS = 60_000
+/** Calls of one step before the operation is undone. */
+export const DO_ATTEMPTS_MAX = 6
+/** Calls of one undo before a person is asked. */
+export const UNDO_ATTEMPTS_MAX = 12
+/** Operations that one Hub advances at a time. */
+export const WORKERS_MAX = 8
+
+/** How long to wait before the next try, in ms: doubling from 100 ms to 20 s. */
+export const backOffMs = (attempts: number): number => Math.min(100 * 2 ** Math.max(0, attempts - 1), 20_000)
+
+if (RENEW_EVERY_MS * 3 > LEASE_MS) throw new Error('a lease must survive two missed renewals')

@@ -1,0 +1,16 @@
+/** Takes note that a machine is gone or silent: its run fails with the reason, its tree is kept for rollback and fork. */
+import { MachineId } from '@autovibe/contract'
+import { z } from 'zod'
+import { operation } from './ports.ts'
+import { machineFailed, machineHalted } from './steps/machine-life.ts'
+
+const FailMachine = z.object({ machineId: MachineId, reason: z.string() })
+
+export const failMachine = operation('fail-machine', FailMachine, { cancellable: false })
+  .ensure('stop', { do: async (context) => (await machineHalted(context), { done: null }) })
+  .tx('failed', {
+    do: async ({ input, ports }, tx) => {
+      await machineFailed(ports, tx, input.machineId, input.reason)
+      return null
+    },
+  })

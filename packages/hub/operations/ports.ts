@@ -1,0 +1,20 @@
+/** What operations reach the world by; main.ts gives the real ones. */
+import type { MachineId } from '@autovibe/contract'
+import type { CheckpointStore } from '../checkpoints/store.ts'
+import type { Database } from '../database/database.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import type { Runtime } from '../runtime.ts'
+import type { Substrate } from '../substrates/substrate.ts'
+import { defineOperations } from './engine/define.ts'
+
+export interface Ports {
+  readonly db: Database
+  readonly runtime: Runtime
+  readonly ledger: Ledger
+  readonly store: CheckpointStore
+  readonly substrate: Substrate
+  /** The machine's own token, the same each time: derived from the master key, so that it is stored nowhere. */
+  readonly tokenFor: (machineId: MachineId) => string
+}
+
+export const operation = defineOperations<Ports>()

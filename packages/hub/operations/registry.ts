@@ -1,0 +1,27 @@
+/** Every operation there is; the fault harness and the golden list of steps iterate it. */
+import { createCheckpoint } from './create-checkpoint.ts'
+import { destroyMachine } from './destroy-machine.ts'
+import { registryOf } from './engine/define.ts'
+import { failMachine } from './fail-machine.ts'
+import { forkCheckpoint } from './fork-checkpoint.ts'
+import { removeOrphan } from './remove-orphan.ts'
+import { rollbackMachine } from './rollback-machine.ts'
+import { runPrompt } from './run-prompt.ts'
+import { spawnMachine } from './spawn-machine.ts'
+import { startMachine } from './start-machine.ts'
+import { stopMachine } from './stop-machine.ts'
+import { storeCheckpoint } from './store-checkpoint.ts'
+
+export const registry = registryOf([
+  spawnMachine,
+  runPrompt,
+  createCheckpoint,
+  storeCheckpoint,
+  forkCheckpoint,
+  rollbackMachine,
+  stopMachine,
+  startMachine,
+  destroyMachine,
+  failMachine,
+  removeOrphan,
+])

@@ -1,0 +1,11 @@
+/** Removes something that carries our mark on the substrate and that no row of ours knows. */
+import { MachineId } from '@autovibe/contract'
+import { z } from 'zod'
+import { operation } from './ports.ts'
+import { machineAbsent } from './steps/machine-life.ts'
+
+const RemoveOrphan = z.object({ machineId: MachineId })
+
+export const removeOrphan = operation('remove-orphan', RemoveOrphan, { exclusive: false, cancellable: false }).ensure('absent', {
+  do: async (context) => (await machineAbsent(context), { done: null }),
+})

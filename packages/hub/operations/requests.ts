@@ -1,0 +1,227 @@
+/** What the doors may ask for: each inserts its rows and its operation in the caller's transaction, or throws and changes nothing. */
+import { AutovibeError, type CheckpointId, type CreateRun, type MachineId, type OperationId, type ProjectId, type RunId } from '@autovibe/contract'
+import { assertMachineAllows, type MachineAction } from '@autovibe/core/machines/transitions.ts'
+import type { z } from 'zod'
+import type { Tx } from '../database/database.ts'
+import { createCheckpoint } from './create-checkpoint.ts'
+import { destroyMachine } from './destroy-machine.ts'
+import { enqueue, requestCancel } from './engine/enqueue.ts'
+import { retryStuck } from './engine/stuck.ts'
+import { forkCheckpoint } from './fork-checkpoint.ts'
+import type { Ports } from './ports.ts'
+import { insertMachine, insertRun, resolveModel } from './requests/rows.ts'
+import { rollbackMachine } from './rollback-machine.ts'
+import { runPrompt } from './run-prompt.ts'
+import { spawnMachine } from './spawn-machine.ts'
+import { startMachine } from './start-machine.ts'
+import { projectBudget } from './steps/budgets.ts'
+import { insertCheckpoint, type NewCheckpoint } from './steps/checkpoint-state.ts'
+import { changeMachine, lockMachine, type MachineRow, setControl } from './steps/machine-state.ts'
+import { changeRun, lockRun } from './steps/run-state.ts'
+import { stopMachine } from './stop-machine.ts'
+
+type RunInput = z.output<typeof CreateRun>
+
+export interface Requests {
+  createRun(tx: Tx, input: RunInput): Promise<{ runId: RunId; machineId: MachineId; operationId: OperationId }>
+  cancelRun(tx: Tx, runId: RunId): Promise<void>
+  /** Lets a paused run go on; `budget.exhausted` when its budget still has nothing left. */
+  resumeRun(tx: Tx, runId: RunId): Promise<void>
+  createCheckpoint(tx: Tx, machineId: MachineId, label: string | null): Promise<{ checkpointId: CheckpointId; operationId: OperationId }>
+  /** The same for an agent, which waits for it between two tool calls. */
+  checkpointByAgent(tx: Tx, machineId: MachineId, checkpoint: NewCheckpoint): Promise<{ checkpointId: CheckpointId; operationId: OperationId }>
+  forkCheckpoint(tx: Tx, checkpointId: CheckpointId, options: { name?: string; budget?: bigint }): Promise<{ machineId: MachineId; machineName: string; operationId: OperationId }>
+  rollbackMachine(tx: Tx, machineId: MachineId, to: CheckpointId): Promise<{ operationId: OperationId }>
+  stopMachine(tx: Tx, machineId: MachineId): Promise<{ operationId: OperationId }>
+  startMachine(tx: Tx, machineId: MachineId): Promise<{ operationId: OperationId }>
+  destroyMachine(tx: Tx, machineId: MachineId): Promise<{ operationId: OperationId }>
+  cancelOperation(tx: Tx, operationId: OperationId): Promise<void>
+  retryOperation(tx: Tx, operationId: OperationId): Promise<void>
+}
+
+export function createRequests(ports: Ports): Requests {
+  const { runtime, ledger } = ports
+  const allowed = async (tx: Tx, machineId: MachineId, action: MachineAction): Promise<MachineRow> => {
+    const machine = await lockMachine(tx, machineId)
+    assertMachineAllows(machine, action)
+    return machine
+  }
+  const checkpoint = async (tx: Tx, machine: MachineRow, wanted: NewCheckpoint, quiet: boolean) => {
+    const checkpointId = await insertCheckpoint(tx, runtime, machine, wanted)
+    const subject = { projectId: machine.project_id, machineId: machine.id, runId: wanted.runId, checkpointId }
+    return { checkpointId, operationId: await enqueue(tx, runtime, createCheckpoint, { checkpointId, machineId: machine.id, quiet }, subject) }
+  }
+
+  return {
+    async createRun(tx, input) {
+      const { model, simulated } = await resolveModel(ports, tx, input)
+      if (input.machine) return runOnMachine(ports, tx, input, input.machine, model)
+      const project = await projectByName(tx, input.project)
+      await projectBudget(ports, tx, project.id)
+      const from = input.from_checkpoint ? await verifiedCheckpoint(tx, input.from_checkpoint, project.id) : await startOfProject(tx, project)
+      if (!from && !project.source_sha256) {
+        throw new AutovibeError('project.source_invalid', `Project ${project.name} has no source yet.`, { fix: 'Import one: autovibe run … --project PATH' })
+      }
+      const machine = await insertMachine(ports, tx, {
+        projectId: project.id,
+        // What a script does is known beforehand; a real agent needs the person's word.
+        allowUnisolated: input.allow_unisolated || simulated,
+        sourceSha256: from ? from.source_sha256 : project.source_sha256,
+        from: from?.id ?? null,
+        notice: input.from_checkpoint ? FORKED : null,
+      })
+      const runId = await insertRun(ports, tx, { ...input, model, machine, resume: input.from_checkpoint !== undefined })
+      const operationId = await enqueue(
+        tx,
+        runtime,
+        spawnMachine,
+        { machineId: machine.id, projectId: project.id, runId, from: from?.id ?? null, limitNanoUsd: input.budget },
+        { projectId: project.id, machineId: machine.id, runId },
+      )
+      return { runId, machineId: machine.id, operationId }
+    },
+
+    async cancelRun(tx, runId) {
+      const { run, machine } = await lockRunAndMachine(tx, runId)
+      if (run.ended_at) throw new AutovibeError('conflict.state', `The run has already ended: ${run.state}.`)
+      await changeRun(tx, runtime, ledger, run, 'cancel', 'Cancelled on request.')
+      await setControl(tx, machine, 'cancel')
+      if (machine.state === 'running' || machine.state === 'paused') await changeMachine(tx, runtime, machine, 'rest')
+    },
+
+    async resumeRun(tx, runId) {
+      const { run, machine } = await lockRunAndMachine(tx, runId)
+      if (run.state !== 'paused') throw new AutovibeError('conflict.state', `The run is ${run.state}, not paused.`)
+      if (machine.state === 'stopped' || machine.state === 'failed') {
+        await enqueue(tx, runtime, startMachine, { machineId: machine.id }, { projectId: machine.project_id, machineId: machine.id, runId })
+        return
+      }
+      await changeRun(tx, runtime, ledger, run, 'start', null)
+      await setControl(tx, await changeMachine(tx, runtime, machine, 'work'), 'go', { run_id: run.id })
+    },
+
+    async createCheckpoint(tx, machineId, label) {
+      const machine = await allowed(tx, machineId, 'checkpoint')
+      const run = await openRun(tx, machineId)
+      return checkpoint(tx, machine, { trigger: 'demand', label, runId: run?.id ?? machine.run_id, step: null }, false)
+    },
+
+    async checkpointByAgent(tx, machineId, wanted) {
+      return checkpoint(tx, await allowed(tx, machineId, 'checkpoint'), wanted, true)
+    },
+
+    async forkCheckpoint(tx, checkpointId, { name, budget }) {
+      const from = await verifiedCheckpoint(tx, checkpointId)
+      const parent = await lockMachine(tx, from.machine_id)
+      const machine = await insertMachine(ports, tx, {
+        projectId: from.project_id,
+        name,
+        allowUnisolated: parent.allow_unisolated,
+        sourceSha256: from.source_sha256,
+        from: from.id,
+        notice: FORKED,
+      })
+      const limitNanoUsd = (budget ?? (await leftOf(ports, tx, parent.id))).toString()
+      const input = { machineId: machine.id, projectId: from.project_id, from: from.id, limitNanoUsd }
+      const operationId = await enqueue(tx, runtime, forkCheckpoint, input, { projectId: from.project_id, machineId: machine.id, checkpointId })
+      return { machineId: machine.id, machineName: machine.name, operationId }
+    },
+
+    async rollbackMachine(tx, machineId, to) {
+      const machine = await allowed(tx, machineId, 'rollback')
+      const target = await verifiedCheckpoint(tx, to, machine.project_id)
+      const run = await openRun(tx, machineId)
+      const saved = await insertCheckpoint(tx, runtime, machine, { trigger: 'rollback', label: `before rollback to ${target.label ?? target.id}`, runId: run?.id ?? machine.run_id, step: null })
+      return { operationId: await enqueue(tx, runtime, rollbackMachine, { machineId, to, saved }, { projectId: machine.project_id, machineId, checkpointId: to }) }
+    },
+
+    async stopMachine(tx, machineId) {
+      const machine = await allowed(tx, machineId, 'stop')
+      return { operationId: await enqueue(tx, runtime, stopMachine, { machineId }, { projectId: machine.project_id, machineId }) }
+    },
+
+    async startMachine(tx, machineId) {
+      const machine = await allowed(tx, machineId, 'start')
+      return { operationId: await enqueue(tx, runtime, startMachine, { machineId }, { projectId: machine.project_id, machineId }) }
+    },
+
+    async destroyMachine(tx, machineId) {
+      const machine = await allowed(tx, machineId, 'destroy')
+      const unfinished = await tx.selectFrom('operations').select(['id', 'kind']).where('machine_id', '=', machineId).where('exclusive', '=', true).where('ended_at', 'is', null).execute()
+      const underWay = unfinished.find(({ kind }) => kind === destroyMachine.kind)
+      if (underWay) return { operationId: underWay.id }
+      for (const { id } of unfinished) await requestCancel(tx, runtime, id)
+      return { operationId: await enqueue(tx, runtime, destroyMachine, { machineId }, { projectId: machine.project_id, machineId }) }
+    },
+
+    async cancelOperation(tx, operationId) {
+      const row = await tx.selectFrom('operations').select(['kind', 'ended_at']).where('id', '=', operationId).executeTakeFirst()
+      if (!row) throw new AutovibeError('not_found', `There is no operation ${operationId}.`)
+      if (row.ended_at) throw new AutovibeError('conflict.state', 'The operation has already ended.')
+      await requestCancel(tx, runtime, operationId)
+    },
+
+    retryOperation: (tx, operationId) => retryStuck(tx, runtime, operationId),
+  }
+}
+
+const FORKED = 'You continue on a fork: a new machine with the files and the conversation of a checkpoint. Look at the files before you go on; the machine that you came from goes its own way.'
+
+async function runOnMachine(ports: Ports, tx: Tx, input: RunInput, nameOrId: string, model: string) {
+  const found = await tx.selectFrom('machines').select('id').where('destroyed_at', 'is', null).where((eb) => eb.or([eb('name', '=', nameOrId), eb('id', '=', nameOrId as MachineId)])).executeTakeFirst()
+  if (!found) throw new AutovibeError('not_found', `There is no machine ${nameOrId}.`, { fix: 'autovibe ps' })
+  const machine = await lockMachine(tx, found.id)
+  assertMachineAllows(machine, 'run')
+  const before = await tx.selectFrom('runs').select('id').where('machine_id', '=', machine.id).executeTakeFirst()
+  const runId = await insertRun(ports, tx, { ...input, model, machine, resume: before !== undefined || machine.parent_checkpoint_id !== null })
+  const subject = { projectId: machine.project_id, machineId: machine.id, runId }
+  return { runId, machineId: machine.id, operationId: await enqueue(tx, ports.runtime, runPrompt, { machineId: machine.id, runId, limitNanoUsd: input.budget }, subject) }
+}
+
+/** The machine first, as everyone locks them: two that lock in another order would wait for each other. */
+async function lockRunAndMachine(tx: Tx, runId: RunId) {
+  const found = await tx.selectFrom('runs').select('machine_id').where('id', '=', runId).executeTakeFirst()
+  const machine = found && (await lockMachine(tx, found.machine_id))
+  const run = await lockRun(tx, runId)
+  if (!machine || !run) throw new AutovibeError('not_found', `There is no run ${runId}.`, { fix: 'autovibe ps' })
+  return { run, machine }
+}
+
+async function projectByName(tx: Tx, nameOrId: string) {
+  const project = await tx.selectFrom('projects').selectAll().where((eb) => eb.or([eb('name', '=', nameOrId), eb('id', '=', nameOrId as ProjectId)])).executeTakeFirst()
+  if (!project) throw new AutovibeError('not_found', `There is no project ${nameOrId}.`, { fix: 'autovibe run … --project PATH imports one.' })
+  return project
+}
+
+async function verifiedCheckpoint(tx: Tx, checkpointId: CheckpointId, projectId?: ProjectId) {
+  const checkpoint = await tx.selectFrom('checkpoints').selectAll().where('id', '=', checkpointId).executeTakeFirst()
+  if (!checkpoint || (projectId && checkpoint.project_id !== projectId)) throw new AutovibeError('not_found', `There is no checkpoint ${checkpointId} of this project.`, { fix: 'autovibe checkpoint list' })
+  if (checkpoint.state === 'verified') return checkpoint
+  throw new AutovibeError('checkpoint.not_verified', `Checkpoint ${checkpointId} is ${checkpoint.state}; only a verified one can be used.`, {
+    retryable: checkpoint.state !== 'corrupt' && checkpoint.state !== 'failed',
+    fix: `autovibe checkpoint show ${checkpointId}`,
+  })
+}
+
+/** The checkpoint that an earlier machine took of the very same source before its agent did anything: starting from it costs no import. */
+async function startOfProject(tx: Tx, project: { id: ProjectId; source_sha256: string | null }) {
+  if (!project.source_sha256) return null
+  const start = await tx
+    .selectFrom('checkpoints')
+    .selectAll()
+    .where('project_id', '=', project.id)
+    .where('source_sha256', '=', project.source_sha256)
+    .where('trigger', '=', 'start')
+    .where('state', '=', 'verified')
+    .where('snapshot', 'is not', null)
+    .orderBy('id', 'desc')
+    .executeTakeFirst()
+  return start ?? null
+}
+
+const openRun = (tx: Tx, machineId: MachineId) => tx.selectFrom('runs').select('id').where('machine_id', '=', machineId).where('ended_at', 'is', null).executeTakeFirst()
+
+async function leftOf({ ledger }: Ports, tx: Tx, machineId: MachineId): Promise<bigint> {
+  const budget = await tx.selectFrom('budgets').select('id').where('scope', '=', 'machine').where('scope_id', '=', machineId).orderBy('created_at', 'desc').executeTakeFirst()
+  return budget ? ledger.available(budget.id) : 0n
+}

@@ -1,0 +1,74 @@
+/** The rows of a checkpoint: made when asked for, moved on with an event. */
+import type { CheckpointId, CheckpointState, CheckpointTrigger, RunId } from '@autovibe/contract'
+import type { Selectable } from 'kysely'
+import type { Tx } from '../../database/database.ts'
+import { recordEvent } from '../../database/events.ts'
+import type { CheckpointsTable } from '../../database/schema.ts'
+import type { Runtime } from '../../runtime.ts'
+import { wake } from '../engine/wake.ts'
+import type { MachineRow } from './machine-state.ts'
+
+export type CheckpointRow = Selectable<CheckpointsTable>
+
+export interface NewCheckpoint {
+  readonly trigger: CheckpointTrigger
+  readonly label: string | null
+  readonly runId: RunId | null
+  readonly step: number | null
+}
+
+/** A `pending` row, so that whoever asked can follow it from the first moment. */
+export async function insertCheckpoint(tx: Tx, runtime: Runtime, machine: MachineRow, { trigger, label, runId, step }: NewCheckpoint): Promise<CheckpointId> {
+  const id = runtime.newId('checkpoint')
+  const spent = await tx
+    .selectFrom('runs')
+    .innerJoin('budgets', 'budgets.id', 'runs.budget_id')
+    .select('budgets.settled')
+    .where('runs.id', '=', runId ?? ('' as RunId))
+    .executeTakeFirst()
+  await tx
+    .insertInto('checkpoints')
+    .values({
+      id,
+      project_id: machine.project_id,
+      machine_id: machine.id,
+      run_id: runId,
+      parent_id: machine.head_checkpoint_id,
+      trigger,
+      label,
+      state: 'pending',
+      state_reason: null,
+      consistency: null,
+      snapshot: null,
+      substrate: machine.substrate,
+      isolation: machine.isolation,
+      copy_tier: machine.copy_tier,
+      manifest_sha256: null,
+      files: null,
+      bytes: null,
+      new_bytes: null,
+      step,
+      spent: spent?.settled ?? 0n,
+      source_sha256: machine.source_sha256,
+      created_at: runtime.now(),
+      verified_at: null,
+    })
+    .execute()
+  const { project_id, id: machine_id } = machine
+  await recordEvent(tx, runtime, { type: 'checkpoint.created', project_id, machine_id, run_id: runId, checkpoint_id: id, data: { trigger, label, step } })
+  return id
+}
+
+export async function changeCheckpoint(tx: Tx, runtime: Runtime, checkpointId: CheckpointId, state: CheckpointState, more: Partial<CheckpointRow> = {}): Promise<CheckpointRow> {
+  const row = await tx.updateTable('checkpoints').set({ state, ...more }).where('id', '=', checkpointId).returningAll().executeTakeFirstOrThrow()
+  await recordEvent(tx, runtime, {
+    type: 'checkpoint.state_changed',
+    project_id: row.project_id,
+    machine_id: row.machine_id,
+    run_id: row.run_id,
+    checkpoint_id: row.id,
+    data: { state, reason: row.state_reason, trigger: row.trigger, label: row.label, step: row.step, consistency: row.consistency },
+  })
+  await wake(tx, row.machine_id)
+  return row
+}

@@ -1,0 +1,110 @@
+/** The steps that bring a machine to life and end it; spawn undoes itself with what destroy does. */
+import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
+import type { Tx } from '../../database/database.ts'
+import type { EnsureStep, StepContext, UntilStep } from '../engine/define.ts'
+import type { Ports } from '../ports.ts'
+import { changeMachine, lockMachine, setControl } from './machine-state.ts'
+import { changeRun, endOpenRun } from './run-state.ts'
+
+export interface OnMachine {
+  readonly machineId: MachineId
+}
+type Context<I extends OnMachine = OnMachine, O = unknown> = StepContext<Ports, I, O>
+
+/** How long a machine may take from start to its first word, in ms. */
+export const REGISTER_DEADLINE_MS = 60_000
+
+/** Books where the machine runs, and refuses a place too weak for what it shall run. */
+export async function placeMachine({ input, ports }: Context, tx: Tx): Promise<null> {
+  const machine = await lockMachine(tx, input.machineId)
+  const { tier, isolated, summary } = ports.substrate.capabilities()
+  if (!isolated && !machine.allow_unisolated) {
+    throw new AutovibeError('isolation.too_weak', `This host can only offer: ${summary}.`, { fix: 'autovibe doctor names what is missing; --allow-unisolated accepts it.' })
+  }
+  await changeMachine(tx, ports.runtime, machine, 'provision', null, { substrate: tier.substrate, isolation: tier.isolation, copy_tier: tier.copy })
+  return null
+}
+
+export const machineExists: EnsureStep<Ports, OnMachine & { readonly from: CheckpointId | null }, unknown, null> = {
+  do: async ({ input, ports, signal }) => {
+    const { name } = await ports.db.selectFrom('machines').select('name').where('id', '=', input.machineId).executeTakeFirstOrThrow()
+    await ports.substrate.create({ machineId: input.machineId, name, from: await snapshotOf(ports, input.from), token: ports.tokenFor(input.machineId) }, signal)
+    return { done: null }
+  },
+  undo: machineAbsent,
+}
+
+/** The handle of a checkpoint's snapshot; null for an empty tree. */
+async function snapshotOf(ports: Ports, checkpointId: CheckpointId | null): Promise<string | null> {
+  if (checkpointId === null) return null
+  const checkpoint = await ports.db.selectFrom('checkpoints').select('snapshot').where('id', '=', checkpointId).executeTakeFirst()
+  if (checkpoint?.snapshot) return checkpoint.snapshot
+  throw new AutovibeError('substrate.snapshot_gone', `The snapshot of checkpoint ${checkpointId} no longer exists on this substrate.`, { fix: 'autovibe checkpoint list shows others.' })
+}
+
+export async function machineBoots({ input, ports }: Context, tx: Tx): Promise<null> {
+  const machine = await lockMachine(tx, input.machineId)
+  await changeMachine(tx, ports.runtime, machine, 'boot', null, { registered_at: null, boot_id: null, quiet_revision: null, last_heartbeat_at: null })
+  return null
+}
+
+export const machineRuns: EnsureStep<Ports, OnMachine, unknown, null> = {
+  do: async ({ input, ports, signal }) => {
+    await ports.substrate.start(input.machineId, signal)
+    return { done: null }
+  },
+  undo: machineHalted,
+}
+
+export const machineRegistered: UntilStep<Ports, OnMachine, unknown, { bootId: string }> = {
+  deadlineMs: REGISTER_DEADLINE_MS,
+  ready: async ({ input }, tx) => {
+    const { boot_id, registered_at } = await lockMachine(tx, input.machineId)
+    return boot_id && registered_at ? { bootId: boot_id } : null
+  },
+}
+
+/** Gives the machine its open run, or lets it rest. */
+export async function machineWorks({ input, ports }: Context, tx: Tx): Promise<null> {
+  const machine = await lockMachine(tx, input.machineId)
+  const run = await tx.selectFrom('runs').selectAll().where('machine_id', '=', input.machineId).where('ended_at', 'is', null).forUpdate().executeTakeFirst()
+  if (!run) {
+    await setControl(tx, await changeMachine(tx, ports.runtime, machine, 'rest'), 'idle')
+    return null
+  }
+  await changeRun(tx, ports.runtime, ports.ledger, run, 'start', null)
+  await setControl(tx, await changeMachine(tx, ports.runtime, machine, 'work', null, { run_id: run.id }), 'go', { run_id: run.id })
+  return null
+}
+
+export async function machineHalted({ input, ports, signal }: Context): Promise<void> {
+  await ports.substrate.stop(input.machineId, signal)
+}
+
+export async function machineAbsent({ input, ports, signal }: Context): Promise<void> {
+  await ports.substrate.destroy(input.machineId, signal)
+}
+
+/** The rows of a machine that is no more: run ended, budget closed, token void. */
+export async function machineGone({ input, ports, now, reason }: Context, tx: Tx): Promise<void> {
+  const machine = await lockMachine(tx, input.machineId)
+  await closeMachine(ports, tx, input.machineId, reason)
+  if (machine.state === 'destroyed') return
+  await changeMachine(tx, ports.runtime, machine, 'destroy', reason?.message ?? null, { destroyed_at: now, token_hash: null, control: 'idle' })
+}
+
+/** Ends the run and closes the budget; the machine can speak no more. */
+export async function closeMachine(ports: Ports, tx: Tx, machineId: MachineId, reason: { readonly message: string } | null): Promise<void> {
+  await endOpenRun(tx, ports.runtime, ports.ledger, machineId, reason ? 'fail' : 'cancel', reason?.message ?? 'The machine was destroyed.')
+  await tx.updateTable('machines').set({ token_hash: null }).where('id', '=', machineId).execute()
+  const budgets = await tx.selectFrom('budgets').select('id').where('scope', '=', 'machine').where('scope_id', '=', machineId).where('closed_at', 'is', null).execute()
+  for (const { id } of budgets) await ports.ledger.closeBudget(tx, id)
+}
+
+/** A machine that ended against our will; what it left is kept for rollback and fork. */
+export async function machineFailed(ports: Ports, tx: Tx, machineId: MachineId, message: string): Promise<void> {
+  const machine = await lockMachine(tx, machineId)
+  if (machine.state === 'destroyed' || machine.state === 'failed') return
+  await endOpenRun(tx, ports.runtime, ports.ledger, machineId, 'fail', message)
+  await setControl(tx, await changeMachine(tx, ports.runtime, machine, 'fail', message), 'idle')
+}

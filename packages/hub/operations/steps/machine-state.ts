@@ -1,0 +1,54 @@
+/** Changes the state of a machine and tells everyone, in one transaction. */
+import { AutovibeError, type Json, type MachineId } from '@autovibe/contract'
+import { type MachineTransition, nextMachineState } from '@autovibe/core/machines/transitions.ts'
+import type { Selectable } from 'kysely'
+import type { Tx } from '../../database/database.ts'
+import { recordEvent } from '../../database/events.ts'
+import type { MachinesTable } from '../../database/schema.ts'
+import type { Runtime } from '../../runtime.ts'
+import { wake } from '../engine/wake.ts'
+
+export type MachineRow = Selectable<MachinesTable>
+
+/** The row, locked until the transaction ends; `not_found` when there is none. */
+export async function lockMachine(tx: Tx, machineId: MachineId): Promise<MachineRow> {
+  const row = await tx.selectFrom('machines').selectAll().where('id', '=', machineId).forUpdate().executeTakeFirst()
+  if (!row) throw new AutovibeError('not_found', `There is no machine ${machineId}.`, { fix: 'autovibe ps --all' })
+  return row
+}
+
+/** Moves the machine on and sets what else changes with it; a repeat of a change that holds already records nothing. */
+export async function changeMachine(
+  tx: Tx,
+  runtime: Runtime,
+  machine: MachineRow,
+  transition: MachineTransition,
+  reason: string | null = null,
+  more: Partial<Omit<MachineRow, 'id' | 'state'>> = {},
+): Promise<MachineRow> {
+  const state = nextMachineState(machine.state, transition)
+  const changed = await tx
+    .updateTable('machines')
+    .set({ state, state_reason: reason, ...more })
+    .where('id', '=', machine.id)
+    .returningAll()
+    .executeTakeFirstOrThrow()
+  if (state !== machine.state) {
+    const data: Record<string, Json> = { name: machine.name, from: machine.state, to: state, reason }
+    await recordEvent(tx, runtime, { type: 'machine.state_changed', project_id: machine.project_id, machine_id: machine.id, run_id: machine.run_id, data })
+  }
+  await wake(tx, machine.id)
+  return changed
+}
+
+/** What the Hub wants of the agent; each change raises the revision, so that a waiting agent hears of it. */
+export async function setControl(tx: Tx, machine: MachineRow, control: MachineRow['control'], more: Partial<Pick<MachineRow, 'run_id' | 'notice'>> = {}): Promise<bigint> {
+  const { revision } = await tx
+    .updateTable('machines')
+    .set((eb) => ({ control, ...more, revision: eb('revision', '+', 1n) }))
+    .where('id', '=', machine.id)
+    .returning('revision')
+    .executeTakeFirstOrThrow()
+  await wake(tx, machine.id)
+  return revision
+}

@@ -1,0 +1,47 @@
+/** Changes the state of a run, with what an end brings along: closed budget, machine at rest. */
+import type { Json, RunId } from '@autovibe/contract'
+import { isRunOpen, nextRunState, type RunTransition } from '@autovibe/core/runs/transitions.ts'
+import type { Selectable } from 'kysely'
+import type { Tx } from '../../database/database.ts'
+import { recordEvent } from '../../database/events.ts'
+import type { RunsTable } from '../../database/schema.ts'
+import type { Ledger } from '../../ledger/ledger.ts'
+import type { Runtime } from '../../runtime.ts'
+import { wake } from '../engine/wake.ts'
+
+export type RunRow = Selectable<RunsTable>
+type RunEnding = Partial<Pick<RunRow, 'summary' | 'agent_reported_cost'>> & { check_result?: string | null }
+
+export async function lockRun(tx: Tx, runId: RunId): Promise<RunRow | null> {
+  return (await tx.selectFrom('runs').selectAll().where('id', '=', runId).forUpdate().executeTakeFirst()) ?? null
+}
+
+/** Moves the run on; returns the row as it then is. A change that is not possible from here (late, repeated) changes nothing. */
+export async function changeRun(tx: Tx, runtime: Runtime, ledger: Ledger, run: RunRow, transition: RunTransition, reason: string | null, ending: RunEnding = {}): Promise<RunRow> {
+  const state = nextRunState(run.state, transition)
+  if (state === null) return run
+  const now = runtime.now()
+  const changed = await tx
+    .updateTable('runs')
+    .set({
+      state,
+      state_reason: reason,
+      ...ending,
+      ...(state === 'running' ? { started_at: run.started_at ?? now } : {}),
+      ...(isRunOpen(state) ? {} : { ended_at: now }),
+    })
+    .where('id', '=', run.id)
+    .returningAll()
+    .executeTakeFirstOrThrow()
+  if (!isRunOpen(state) && run.budget_id) await ledger.closeBudget(tx, run.budget_id)
+  const data: Record<string, Json> = { from: run.state, to: state, reason }
+  await recordEvent(tx, runtime, { type: 'run.state_changed', project_id: run.project_id, machine_id: run.machine_id, run_id: run.id, data })
+  await wake(tx, run.machine_id)
+  return changed
+}
+
+/** Ends the machine's open run, if it has one. */
+export async function endOpenRun(tx: Tx, runtime: Runtime, ledger: Ledger, machineId: RunRow['machine_id'], transition: 'fail' | 'cancel', reason: string): Promise<void> {
+  const run = await tx.selectFrom('runs').selectAll().where('machine_id', '=', machineId).where('ended_at', 'is', null).forUpdate().executeTakeFirst()
+  if (run) await changeRun(tx, runtime, ledger, run, transition, reason)
+}

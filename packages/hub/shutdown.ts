@@ -1,0 +1,42 @@
+/** The orderly end of a Hub: machines are stopped with their state kept, operations end or park, then the lights go out. */
+import { setTimeout as delay } from 'node:timers/promises'
+import { AutovibeError } from '@autovibe/contract'
+import { machineAllows } from '@autovibe/core/machines/transitions.ts'
+import type { Database } from './database/database.ts'
+import type { EngineLog } from './operations/engine/context.ts'
+import type { Requests } from './operations/requests.ts'
+
+const OPERATIONS_TIMEOUT_MS = 30_000
+const LOOK_EVERY_MS = 25
+
+/** Stops every machine that can be stopped, and waits for what is under way; what does not end in time goes on with the next Hub. */
+export async function stopMachines(db: Database, requests: Requests, log: EngineLog): Promise<void> {
+  const deadline = Date.now() + OPERATIONS_TIMEOUT_MS
+  for (;;) {
+    const living = await db.selectFrom('machines').select(['id', 'state']).where('state', 'in', ['ready', 'running', 'paused']).execute()
+    for (const machine of living) {
+      if (machineAllows(machine.state, 'stop')) await stopOne(db, requests, machine.id)
+    }
+    const { busy } = await db
+      .selectFrom('operations')
+      .select((eb) => eb.fn.countAll<bigint>().as('busy'))
+      .where('ended_at', 'is', null)
+      .where('state', '<>', 'stuck')
+      .executeTakeFirstOrThrow()
+    if (living.length === 0 && busy === 0n) return
+    if (Date.now() > deadline) {
+      log.warn({ machines: living.length, operations: Number(busy) }, 'the Hub ends before everything is at rest; the next one goes on')
+      return
+    }
+    await delay(LOOK_EVERY_MS)
+  }
+}
+
+async function stopOne(db: Database, requests: Requests, machineId: Parameters<Requests['stopMachine']>[1]): Promise<void> {
+  try {
+    await db.transaction().execute((tx) => requests.stopMachine(tx, machineId))
+  } catch (error) {
+    // An operation has it in hand, or it changed state just now; the next look tells.
+    if (!(error instanceof AutovibeError && ['conflict.busy', 'conflict.state'].includes(error.code))) throw error
+  }
+}
