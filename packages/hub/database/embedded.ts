@@ -17,6 +17,7 @@ const SOCKET_DIR_BYTES_MAX = 90
 
 export interface EmbeddedPostgres {
   readonly address: DatabaseAddress
+  readonly pid: number
   /** True when a server that an earlier Hub had left running was taken over. */
   readonly adopted: boolean
   /** Ends the server in good order (a fast shutdown). */
@@ -54,7 +55,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   const address: DatabaseAddress = { host: socketDir, port: 5432, database: 'postgres', user: 'autovibe' }
   const running = await runningServer(data)
   const pid = running ?? (await launch(bin, data, socketDir, owner, options))
-  return { address, adopted: running !== null, stop: () => shutDown(pid, data) }
+  return { address, pid, adopted: running !== null, stop: () => shutDown(pid, data) }
 }
 
 /** The user that owns the server when the Hub is root, which PostgreSQL refuses to run as. */

@@ -1,9 +1,9 @@
 /** Real databases for tests: one embedded server (shared by a whole `npm test`), a migrated template, a fresh copy for each caller. */
 import { randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after } from 'node:test'
 import pg from 'pg'
 import { type DatabaseAddress, type OpenDatabase, openDatabase } from './database.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from './embedded.ts'
@@ -42,20 +42,25 @@ async function findServer(): Promise<DatabaseAddress> {
   if (shared) {
     address = { host: shared, port: 5432, user: 'autovibe', database: 'postgres' }
   } else {
-    const { server, remove } = await startInTemporaryFolder()
-    after(remove)
+    const { server, dir } = await startInTemporaryFolder()
+    // No hook of the test runner fits: one registered by the first caller would run when that caller's test ends.
+    process.once('exit', () => {
+      process.kill(server.pid, 'SIGQUIT')
+      rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
+    })
     address = server.address
   }
   await prepareTemplate(address)
   return address
 }
 
-async function startInTemporaryFolder(): Promise<{ server: EmbeddedPostgres; remove(): Promise<void> }> {
+async function startInTemporaryFolder(): Promise<{ server: EmbeddedPostgres; dir: string; remove(): Promise<void> }> {
   const dir = await mkdtemp(join(tmpdir(), 'avtest-'))
   // Nothing here outlives the tests, so nothing waits for the disk.
   const server = await startEmbeddedPostgres({ dir, settings: { fsync: 'off', synchronous_commit: 'on', full_page_writes: 'off', max_connections: '200' } })
   return {
     server,
+    dir,
     remove: async () => {
       await server.stop()
       await rm(dir, { recursive: true, force: true })

@@ -77,7 +77,7 @@ const turnOf = {
       }
       await recordOperationEvent(tx, engine, row, 'operation.deadline', { kind: row.kind, step: step.name, deadline_ms: step.deadlineMs })
       if (step.atDeadline) return stepDone(tx, engine, row, await step.atDeadline(context, tx))
-      throw new AutovibeError('operation.deadline', `The step "${step.name}" did not end within ${step.deadlineMs / 1000} s.`)
+      return beginUnwind(tx, engine, row, new AutovibeError('operation.deadline', `The step "${step.name}" did not end within ${step.deadlineMs / 1000} s.`))
     }),
 }
 

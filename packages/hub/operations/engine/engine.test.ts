@@ -1,0 +1,248 @@
+/** The engine alone, on a real PostgreSQL, with operations that are made to fail in every way. */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { AutovibeError, type OperationId } from '@autovibe/contract'
+import { z } from 'zod'
+import { type FreshDatabase, freshDatabase } from '../../database/testing.ts'
+import { advance } from './advance.ts'
+import { claimNext } from './claim.ts'
+import { type AnyOperation, defineOperations, registryOf } from './define.ts'
+import { enqueue, requestCancel } from './enqueue.ts'
+import { DO_ATTEMPTS_MAX, LEASE_MS, UNDO_ATTEMPTS_MAX } from './limits.ts'
+import { assertKnownSteps, retryStuck } from './stuck.ts'
+import { testClock, testEngine } from './testing.ts'
+
+interface Diary {
+  readonly lines: string[]
+}
+const operation = defineOperations<Diary>()
+const Empty = z.object({})
+
+let database: FreshDatabase
+before(async () => {
+  database = await freshDatabase()
+})
+after(() => database.close())
+
+/** An engine over one operation, and the operation enqueued. */
+async function begin(definition: AnyOperation, clock = testClock()) {
+  await database.pool.query('delete from operation_steps; delete from operations; delete from events')
+  const diary: Diary = { lines: [] }
+  const engine = testEngine({ db: database.db, registry: registryOf([definition]), clock, ports: diary })
+  const id = await database.db.transaction().execute((tx) => enqueue(tx, clock, definition, {}, { projectId: null, machineId: null }))
+  return { engine, id, diary, clock, eventTypes: () => typesOf(id) }
+}
+
+async function typesOf(id: OperationId): Promise<string[]> {
+  const rows = await database.db.selectFrom('events').select(['type', 'data']).where('operation_id', '=', id).orderBy('seq').execute()
+  return rows.map(({ type, data }) => ('step' in data ? `${type} ${data['step']} ${data['state'] ?? ''}`.trim() : type))
+}
+
+test('steps run in order, hand their outputs on, and leave events and progress', async () => {
+  const { engine, id, diary, eventTypes } = await begin(
+    operation('greet', Empty)
+      .tx('first', { do: async () => ({ word: 'hello' }) })
+      .ensure('second', { do: async ({ outputs }) => ({ done: { sentence: `${outputs.first.word} world` } }) })
+      .tx('third', { do: async ({ outputs, ports }) => (ports.lines.push(outputs.second.sentence), null) }),
+  )
+  await engine.settle()
+  const row = await engine.operation(id)
+  assert.equal(row.state, 'done')
+  assert.deepEqual(diary.lines, ['hello world'])
+  assert.deepEqual(row.outputs, { first: { word: 'hello' }, second: { sentence: 'hello world' }, third: null })
+  assert.equal((await eventTypes()).at(-1), 'operation.finished')
+  const steps = await database.db.selectFrom('operation_steps').select(['name', 'state', 'attempts']).where('operation_id', '=', id).orderBy('index').execute()
+  assert.deepEqual(steps.map(({ state }) => state), ['done', 'done', 'done'])
+})
+
+test('a retryable failure is tried again and then succeeds', async () => {
+  let calls = 0
+  const { engine, id } = await begin(
+    operation('flaky', Empty).ensure('call', {
+      do: async () => {
+        if (++calls < 3) throw new AutovibeError('substrate.unavailable', 'not now')
+        return { done: null }
+      },
+    }),
+  )
+  await engine.settle()
+  assert.equal((await engine.operation(id)).state, 'done')
+  assert.equal(calls, 3)
+})
+
+test('a step that keeps failing is given up after its attempts, and the way back covers it too', async () => {
+  let calls = 0
+  const { engine, id, diary } = await begin(
+    operation('doomed', Empty)
+      .tx('book', { do: async () => null, undo: async ({ ports }) => void ports.lines.push('unbook') })
+      .ensure('call', {
+        do: async () => {
+          calls++
+          throw new AutovibeError('substrate.unavailable', 'never')
+        },
+        undo: async ({ ports, reason }) => void ports.lines.push(`uncall because ${reason?.code}`),
+      }),
+  )
+  await engine.settle()
+  const row = await engine.operation(id)
+  assert.equal(row.state, 'failed')
+  assert.equal(row.error?.step, 'call')
+  assert.equal(calls, DO_ATTEMPTS_MAX)
+  assert.deepEqual(diary.lines, ['uncall because substrate.unavailable', 'unbook'])
+})
+
+test('an error that cannot pass turns the operation round at once', async () => {
+  let calls = 0
+  const { engine, id } = await begin(
+    operation('refused', Empty).tx('check', {
+      do: async () => {
+        calls++
+        throw new AutovibeError('budget.insufficient', 'too little')
+      },
+    }),
+  )
+  await engine.settle()
+  const row = await engine.operation(id)
+  assert.deepEqual([row.state, row.error?.code, calls], ['failed', 'budget.insufficient', 1])
+})
+
+test('a failed transaction step leaves nothing of its effect behind', async () => {
+  const { engine, id } = await begin(
+    operation('half', Empty).tx('write', {
+      do: async (_, tx) => {
+        await tx.insertInto('audit_log').values({ at: new Date(), actor: 'test', action: 'half', subject: 'x', request_id: null, detail: '{}' }).execute()
+        throw new AutovibeError('internal', 'after the write')
+      },
+    }),
+  )
+  await engine.settle()
+  assert.equal((await engine.operation(id)).state, 'failed')
+  assert.equal((await database.db.selectFrom('audit_log').selectAll().where('action', '=', 'half').execute()).length, 0)
+})
+
+test('a pending step keeps its handle and finds its work again', async () => {
+  const handles: unknown[] = []
+  const { engine, id } = await begin(
+    operation('slow', Empty).ensure('task', {
+      do: async (_, handle) => {
+        handles.push(handle)
+        return handles.length < 3 ? { pending: { ticket: handles.length }, againMs: 1000 } : { done: null }
+      },
+    }),
+  )
+  await engine.settle()
+  assert.equal((await engine.operation(id)).state, 'done')
+  assert.deepEqual(handles, [null, { ticket: 1 }, { ticket: 2 }])
+})
+
+test('a wait ends when its row is there, and at its deadline it undoes or goes on as written', async () => {
+  let ready = false
+  const waiting = await begin(operation('wait', Empty).until('row', { deadlineMs: 60_000, ready: async () => (ready ? {} : null) }))
+  await waiting.engine.workOnce()
+  assert.equal((await waiting.engine.operation(waiting.id)).state, 'running')
+  ready = true
+  await waiting.engine.settle()
+  assert.equal((await waiting.engine.operation(waiting.id)).state, 'done')
+
+  const late = await begin(operation('late', Empty).until('row', { deadlineMs: 60_000, ready: async () => null }))
+  await late.engine.settle()
+  assert.equal((await late.engine.operation(late.id)).error?.code, 'operation.deadline')
+  assert.ok((await late.eventTypes()).some((type) => type.startsWith('operation.deadline')))
+
+  const patient = await begin(operation('patient', Empty).until('row', { deadlineMs: 60_000, ready: async (): Promise<{ waited: boolean } | null> => null, atDeadline: async () => ({ waited: false }) }))
+  await patient.engine.settle()
+  assert.deepEqual((await patient.engine.operation(patient.id)).outputs, { row: { waited: false } })
+})
+
+test('a cancel is read between steps and undoes what was done', async () => {
+  const { engine, id, diary, clock } = await begin(
+    operation('long', Empty)
+      .tx('book', { do: async () => null, undo: async ({ ports }) => void ports.lines.push('unbook') })
+      .until('row', { deadlineMs: 60_000, ready: async () => null }),
+  )
+  await engine.workOnce()
+  await database.db.transaction().execute((tx) => requestCancel(tx, clock, id))
+  await engine.settle()
+  assert.equal((await engine.operation(id)).state, 'cancelled')
+  assert.deepEqual(diary.lines, ['unbook'])
+})
+
+test('an undo that keeps failing becomes stuck, and goes on when a person says so', async () => {
+  let broken = true
+  const { engine, id, clock, eventTypes } = await begin(
+    operation('sticky', Empty)
+      .ensure('make', {
+        do: async () => ({ done: null }),
+        undo: async () => {
+          if (broken) throw new AutovibeError('substrate.unavailable', 'cannot')
+        },
+      })
+      .tx('fail', {
+        do: async () => {
+          throw new AutovibeError('internal', 'no')
+        },
+      }),
+  )
+  await engine.settle()
+  const stuck = await engine.operation(id)
+  assert.equal(stuck.state, 'stuck')
+  assert.equal(stuck.step_attempts, UNDO_ATTEMPTS_MAX)
+  assert.ok((await eventTypes()).some((type) => type.startsWith('operation.stuck')))
+  broken = false
+  await database.db.transaction().execute((tx) => retryStuck(tx, clock, id))
+  await engine.settle()
+  assert.equal((await engine.operation(id)).state, 'failed')
+  await assert.rejects(
+    database.db.transaction().execute((tx) => retryStuck(tx, clock, id)),
+    { code: 'conflict.state' },
+  )
+})
+
+test('a Hub that lost its lease records nothing; the one that took over does', async () => {
+  const gate = Promise.withResolvers<void>()
+  const entered = Promise.withResolvers<void>()
+  let calls = 0
+  const { engine, id, clock } = await begin(
+    operation('contested', Empty).ensure('call', {
+      do: async () => {
+        if (++calls === 1) {
+          entered.resolve()
+          await gate.promise
+          return { done: { by: 'first' } }
+        }
+        return { done: { by: 'second' } }
+      },
+    }),
+  )
+  const first = await claimNext(engine.context)
+  assert.ok(first)
+  const stalled = advance(engine.context, first.claim, first.row)
+  await entered.promise
+  clock.advance(LEASE_MS + 1)
+  await engine.settle()
+  gate.resolve()
+  await stalled
+  assert.deepEqual((await engine.operation(id)).outputs, { call: { by: 'second' } })
+})
+
+test('two exclusive operations never share a machine', async () => {
+  const { clock } = await begin(operation('x', Empty).tx('a', { do: async () => null }))
+  const runtime = clock
+  const projectId = runtime.newId('project')
+  const machineId = runtime.newId('machine')
+  await database.db.insertInto('projects').values({ id: projectId, name: `p${Date.now()}`, source_sha256: null, created_at: runtime.now() }).execute()
+  await database.pool.query('insert into machines (id, name, project_id, state, created_at) values ($1, $2, $3, $4, now())', [machineId, 'm-exclusive', projectId, 'ready'])
+  const definition = operation('y', Empty).tx('a', { do: async () => null })
+  const attempts = await Promise.allSettled(
+    Array.from({ length: 8 }, () => database.db.transaction().execute((tx) => enqueue(tx, clock, definition, {}, { projectId, machineId }))),
+  )
+  assert.equal(attempts.filter(({ status }) => status === 'fulfilled').length, 1)
+  for (const attempt of attempts) if (attempt.status === 'rejected') assert.equal(attempt.reason.code, 'conflict.busy')
+})
+
+test('a start is refused while an unfinished operation names a step that is not known', async () => {
+  const { engine } = await begin(operation('old', Empty).until('gone-step', { deadlineMs: 60_000, ready: async () => null }))
+  await engine.workOnce()
+  await assertKnownSteps(database.db, engine.context.registry)
+  await assert.rejects(assertKnownSteps(database.db, registryOf([operation('old', Empty).tx('new-step', { do: async () => null })])), { code: 'hub.data_version' })
+})
