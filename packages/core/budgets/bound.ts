@@ -1,0 +1,74 @@
+/** The most a call can cost before it is made: an upper bound of its input at the dearest input rate, plus `max_tokens` at the output rate. */
+import { type ModelPrice, nanoUsdOf, type Rates, TOKEN_KINDS, withRegionSurcharge } from './prices.ts'
+
+/** What of a request decides how long its input can be; read from the request by its wire. */
+export interface RequestSize {
+  /** Bytes of the body without the data of its images. Every token of a byte-level vocabulary stands for at least one byte. */
+  readonly textBytes: number
+  readonly images: number
+  /** A PDF's bytes say nothing about its tokens: only the context window bounds it. */
+  readonly hasPdf: boolean
+  /** Messages and content blocks, each framed by the vendor's template. */
+  readonly blocks: number
+  /** Tools that the caller describes. */
+  readonly tools: number
+  /** Tools that the vendor describes (`bash_…`, `computer_…`): few bytes here, a page of prompt there. */
+  readonly vendorTools: number
+  /** References that repeat a tool's description in the prompt, and the bytes of the longest description. */
+  readonly toolReferences: number
+  readonly longestToolBytes: number
+  /** Citations make the vendor cut documents into numbered pieces. */
+  readonly hasCitations: boolean
+}
+
+/**
+ * Tokens that the vendor adds around what was sent. Generous: the published figures are 313-804 for tool use, 245-735 for a vendor tool,
+ * and at most 4,784 for an image after the vendor has scaled it down.
+ */
+export const ALLOWANCE = { request: 2_000, block: 16, tool: 128, vendorTool: 8_000, image: 8_000 } as const
+
+/** No model on sale takes more input. */
+const LONGEST_WINDOW_TOKENS = 1_000_000n
+
+/** An upper bound of the input tokens of a request, cached or not. */
+export function boundInputTokens(size: RequestSize, price: ModelPrice): bigint {
+  const window = windowOf(price)
+  if (size.hasPdf) return window
+  const text = size.textBytes * (size.hasCitations ? 2 : 1) + size.toolReferences * (size.longestToolBytes + ALLOWANCE.tool)
+  const template = ALLOWANCE.request + size.blocks * ALLOWANCE.block + size.tools * ALLOWANCE.tool + size.vendorTools * ALLOWANCE.vendorTool
+  const tokens = BigInt(text + template + size.images * ALLOWANCE.image)
+  return window < tokens ? window : tokens
+}
+
+/** A price list that names a dearer tier at the end of the window says that the window is longer on request. */
+function windowOf(price: ModelPrice): bigint {
+  const lastTier = price.tiers.at(-1)
+  return lastTier && lastTier.aboveInputTokens >= price.contextWindowTokens ? LONGEST_WINDOW_TOKENS : price.contextWindowTokens
+}
+
+/** The bound of one call, split so that the affordable `max_tokens` can be solved for. */
+export interface CallBound {
+  readonly inputTokens: bigint
+  readonly inputPicoUsd: bigint
+  readonly outputPicoUsdPerToken: bigint
+}
+
+/**
+ * The bound of a call with at most so much input, whatever share of it is read from or written to a cache, and in whatever region it runs
+ * (a workspace may have a default region that the request does not show).
+ */
+export function boundCall(price: ModelPrice, inputTokens: bigint): CallBound {
+  const reachable: Rates[] = [price.rates, ...price.tiers.filter((tier) => inputTokens > tier.aboveInputTokens).map((tier) => tier.rates)]
+  const dearest = (rate: (rates: Rates) => bigint) => reachable.map(rate).reduce((a, b) => (a > b ? a : b))
+  const inputRate = dearest((rates) => TOKEN_KINDS.filter((kind) => kind !== 'output').map((kind) => rates[kind]).reduce((a, b) => (a > b ? a : b)))
+  return {
+    inputTokens,
+    inputPicoUsd: withRegionSurcharge(inputTokens * inputRate),
+    outputPicoUsdPerToken: withRegionSurcharge(dearest((rates) => rates.output)),
+  }
+}
+
+/** Nano-US-dollars that a call within this bound costs at most. */
+export function boundNanoUsd(bound: CallBound, maxTokens: bigint): bigint {
+  return nanoUsdOf(bound.inputPicoUsd + maxTokens * bound.outputPicoUsdPerToken)
+}

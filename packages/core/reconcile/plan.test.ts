@@ -1,0 +1,72 @@
+/** The comparison of rows with the world: what is put right, what is left alone, and never before its grace. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { MACHINE_STATES, type MachineId } from '@autovibe/contract'
+import fc from 'fast-check'
+import { GRACE_MS, type Look, type MachineFact, planReconciliation, SILENCE_MS } from './plan.ts'
+
+const NOW = 1_000_000_000
+const id = (n: number): MachineId => `mch_${n.toString().padStart(26, '0')}`
+
+const look = (part: Partial<Look>): Look => ({ machines: [], observed: [], strandedCheckpoints: [], suspicions: new Map(), nowMs: NOW, ...part })
+const healthy = (n: number, part: Partial<MachineFact> = {}): MachineFact => ({ id: id(n), state: 'ready', inHands: false, lastHeartbeatAtMs: NOW, ...part })
+
+/** The actions after the grace has passed with nothing changed. */
+function after(first: Look) {
+  const { suspicions } = planReconciliation(first)
+  return planReconciliation({ ...first, suspicions, nowMs: NOW + GRACE_MS, machines: first.machines.map((m) => ({ ...m, lastHeartbeatAtMs: m.lastHeartbeatAtMs === NOW ? NOW + GRACE_MS : m.lastHeartbeatAtMs })) }).actions
+}
+
+test('a machine that runs and beats is left alone', () => {
+  assert.deepEqual(after(look({ machines: [healthy(1)], observed: [{ id: id(1), running: true }] })), [])
+})
+
+test('what no row knows is removed after its grace', () => {
+  const orphan = look({ observed: [{ id: id(1), running: true }] })
+  assert.deepEqual(planReconciliation(orphan).actions, [])
+  assert.deepEqual(after(orphan), [{ kind: 'remove-orphan', machineId: id(1) }])
+})
+
+test('what is left of a destroyed machine is removed', () => {
+  assert.deepEqual(after(look({ machines: [healthy(1, { state: 'destroyed' })], observed: [{ id: id(1), running: false }] })), [{ kind: 'remove-orphan', machineId: id(1) }])
+})
+
+test('a machine that is gone, ended by itself, or silent fails with the reason', () => {
+  const reasons = [
+    look({ machines: [healthy(1)] }),
+    look({ machines: [healthy(1)], observed: [{ id: id(1), running: false }] }),
+    look({ machines: [healthy(1, { lastHeartbeatAtMs: NOW - SILENCE_MS - 1 })], observed: [{ id: id(1), running: true }] }),
+  ].map((wrong) => after(wrong).map((action) => (action.kind === 'fail-machine' ? action.reason : action.kind)))
+  assert.deepEqual(reasons, [['The machine is gone from the substrate.'], ['The machine ended by itself.'], ['The agent was not heard from for 60 s.']])
+})
+
+test('a machine left between two states by an operation that is no more is destroyed', () => {
+  for (const state of ['requested', 'provisioning', 'stopping'] as const) {
+    assert.deepEqual(after(look({ machines: [healthy(1, { state })] })), [{ kind: 'destroy-machine', machineId: id(1) }])
+  }
+})
+
+test('a trouble that passes within its grace is forgotten', () => {
+  const first = planReconciliation(look({ machines: [healthy(1)] }))
+  const well = planReconciliation(look({ machines: [healthy(1)], observed: [{ id: id(1), running: true }], suspicions: first.suspicions, nowMs: NOW + 1 }))
+  assert.equal(well.suspicions.size, 0)
+})
+
+test('whatever the world looks like, a machine in the hands of an operation is not touched, and nothing is acted on at first sight', () => {
+  const machine = fc.record({
+    n: fc.integer({ min: 0, max: 5 }),
+    state: fc.constantFrom(...MACHINE_STATES),
+    inHands: fc.boolean(),
+    lastHeartbeatAtMs: fc.option(fc.integer({ min: NOW - 200_000, max: NOW })),
+  })
+  fc.assert(
+    fc.property(fc.uniqueArray(machine, { selector: ({ n }) => n }), fc.uniqueArray(fc.record({ n: fc.integer({ min: 0, max: 7 }), running: fc.boolean() }), { selector: ({ n }) => n }), (machines, observed) => {
+      const facts = look({ machines: machines.map(({ n, ...rest }) => ({ id: id(n), ...rest })), observed: observed.map(({ n, running }) => ({ id: id(n), running })) })
+      const first = planReconciliation(facts)
+      assert.deepEqual(first.actions, [])
+      const held = new Set(facts.machines.filter(({ inHands }) => inHands).map((fact) => fact.id))
+      for (const action of after(facts)) if ('machineId' in action) assert.ok(!held.has(action.machineId))
+      assert.deepEqual(planReconciliation(facts), first)
+    }),
+  )
+})
