@@ -7,7 +7,8 @@ export const NANO_PER_USD = 1_000_000_000n
 export const Amount = z
   .string()
   .regex(/^(0|[1-9][0-9]{0,18})$/, 'must be a whole number in decimal digits')
-  .refine((text) => BigInt(text) < 2n ** 63n, 'must be below 2^63')
+  // Zod runs this even when the form is wrong, so it must not throw: digits of equal length compare as text.
+  .refine((text) => text.length < 19 || text <= '9223372036854775807', 'must be below 2^63')
 
 /** An amount of money in nano-US-dollars. */
 export const NanoUsd = Amount.describe('Nano-US-dollars (1 USD = 1000000000), as a decimal string')
