@@ -24,5 +24,5 @@ export interface Page<T> {
 }
 
 /** `GET …/{id}/wait?for=STATE&timeout=SECONDS`: answers at once when the state is reached, or any state from which it cannot be. */
-export const waitQuery = <S extends readonly [string, ...string[]]>(states: S) =>
+export const waitQuery = <const S extends readonly [string, ...string[]]>(states: S) =>
   z.object({ for: z.enum(states), timeout: z.coerce.number().min(0).max(60).default(30) })

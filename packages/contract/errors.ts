@@ -19,6 +19,8 @@ const kind = (status: number, title: string, exit: ExitName, retryable = false):
 
 export const ERRORS = {
   'request.invalid': kind(400, 'The request is not valid', 'usage'),
+  'request.method_not_allowed': kind(405, 'The method is not allowed here', 'usage'),
+  'request.media_type': kind(415, 'The content type is not supported', 'usage'),
   'request.too_large': kind(413, 'The request is too large', 'usage'),
   'request.precondition_required': kind(428, 'If-Match is required', 'usage'),
   'request.precondition_failed': kind(412, 'The resource has changed', 'conflict'),

@@ -39,7 +39,8 @@ export const Run = z.object({
   check_result: CheckResult.nullable(),
   /** The agent's own figure, where it reports one: a second opinion, in nano-US-dollars. */
   agent_reported_cost: NanoUsd.nullable(),
-  budget_id: BudgetId,
+  /** Null until its budget was opened, which is the first thing that its operation does. */
+  budget_id: BudgetId.nullable(),
   spent: NanoUsd,
   limit: NanoUsd,
   steps: z.int(),

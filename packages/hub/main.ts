@@ -16,7 +16,7 @@ import { startEmbeddedPostgres } from './database/embedded.ts'
 import { migrate } from './database/migrate.ts'
 import { createDoor } from './door/door.ts'
 import { createDoorListener } from './door/listener.ts'
-import { createGateway } from './gateway/create-gateway.ts'
+import { createGateway } from './gateway/gateway.ts'
 import { lockDataDir } from './instance-lock.ts'
 import { createLedger } from './ledger/create-ledger.ts'
 import { createLogger, type Logger } from './observability/logger.ts'
@@ -72,7 +72,8 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   const masterKey = await loadMasterKey(dataDir)
   const secrets = createSecrets(masterKey)
   const handlers: { machine?: Parameters<typeof createDoorListener>[0] } = {}
-  const listener = createDoorListener((machineId, request, response) => handlers.machine?.(machineId, request, response))
+  // Machines that outlived the last Hub knock before this one is ready; their agents try again.
+  const listener = createDoorListener((machineId, request, response) => (handlers.machine ? handlers.machine(machineId, request, response) : response.writeHead(503, { 'retry-after': '1' }).end()))
   ending.push(() => listener.closeAll())
 
   const [address, substrate, store] = await Promise.all([

@@ -28,7 +28,8 @@ export function readRequest(body: unknown, bodyBytes: number, needsMaxTokens = t
   if (!isCount(maxTokens)) return { kind: 'invalid', message: 'max_tokens: a whole number of 0 or more is required' }
   if (!Array.isArray(body['messages'])) return { kind: 'invalid', message: 'messages: an array is required' }
   const thinking = isFields(body['thinking']) ? body['thinking']['budget_tokens'] : undefined
-  if (thinking !== undefined && thinking !== null && !isCount(thinking)) return { kind: 'invalid', message: 'thinking.budget_tokens: a whole number of 0 or more is required' }
+  if (thinking !== undefined && thinking !== null && !isCount(thinking))
+    return { kind: 'invalid', message: 'thinking.budget_tokens: a whole number of 0 or more is required' }
   const stream = body['stream'] ?? false
   if (typeof stream !== 'boolean') return { kind: 'invalid', message: 'stream: a boolean is required' }
 

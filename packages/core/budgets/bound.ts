@@ -1,5 +1,6 @@
 /** The most a call can cost before it is made: an upper bound of its input at the dearest input rate, plus `max_tokens` at the output rate. */
-import { type ModelPrice, nanoUsdOf, type Rates, TOKEN_KINDS, withRegionSurcharge } from './prices.ts'
+import { greatest } from './extremes.ts'
+import { type ModelPrice, nanoUsdOf, TOKEN_KINDS, type TokenKind, withRegionSurcharge } from './prices.ts'
 
 /** What of a request decides how long its input can be; read from the request by its wire. */
 export interface RequestSize {
@@ -22,10 +23,10 @@ export interface RequestSize {
 }
 
 /**
- * Tokens that the vendor adds around what was sent. Generous: the published figures are 313-804 for tool use, 245-735 for a vendor tool,
+ * Tokens that the vendor adds around what was sent. Generous: the published figures are 313-804 for the use of any tool, 245-735 for a vendor tool,
  * and at most 4,784 for an image after the vendor has scaled it down.
  */
-export const ALLOWANCE = { request: 2_000, block: 16, tool: 128, vendorTool: 8_000, image: 8_000 } as const
+export const ALLOWANCE = { request: 256, toolUse: 1_024, block: 16, tool: 128, vendorTool: 8_000, image: 8_000 } as const
 
 /** No model on sale takes more input. */
 const LONGEST_WINDOW_TOKENS = 1_000_000n
@@ -35,7 +36,8 @@ export function boundInputTokens(size: RequestSize, price: ModelPrice): bigint {
   const window = windowOf(price)
   if (size.hasPdf) return window
   const text = size.textBytes * (size.hasCitations ? 2 : 1) + size.toolReferences * (size.longestToolBytes + ALLOWANCE.tool)
-  const template = ALLOWANCE.request + size.blocks * ALLOWANCE.block + size.tools * ALLOWANCE.tool + size.vendorTools * ALLOWANCE.vendorTool
+  const toolUse = size.tools + size.vendorTools > 0 ? ALLOWANCE.toolUse : 0
+  const template = ALLOWANCE.request + toolUse + size.blocks * ALLOWANCE.block + size.tools * ALLOWANCE.tool + size.vendorTools * ALLOWANCE.vendorTool
   const tokens = BigInt(text + template + size.images * ALLOWANCE.image)
   return window < tokens ? window : tokens
 }
@@ -45,6 +47,8 @@ function windowOf(price: ModelPrice): bigint {
   const lastTier = price.tiers.at(-1)
   return lastTier && lastTier.aboveInputTokens >= price.contextWindowTokens ? LONGEST_WINDOW_TOKENS : price.contextWindowTokens
 }
+
+const INPUT_KINDS = TOKEN_KINDS.filter((kind) => kind !== 'output')
 
 /** The bound of one call, split so that the affordable `max_tokens` can be solved for. */
 export interface CallBound {
@@ -58,13 +62,12 @@ export interface CallBound {
  * (a workspace may have a default region that the request does not show).
  */
 export function boundCall(price: ModelPrice, inputTokens: bigint): CallBound {
-  const reachable: Rates[] = [price.rates, ...price.tiers.filter((tier) => inputTokens > tier.aboveInputTokens).map((tier) => tier.rates)]
-  const dearest = (rate: (rates: Rates) => bigint) => reachable.map(rate).reduce((a, b) => (a > b ? a : b))
-  const inputRate = dearest((rates) => TOKEN_KINDS.filter((kind) => kind !== 'output').map((kind) => rates[kind]).reduce((a, b) => (a > b ? a : b)))
+  const tiers = price.tiers.filter((tier) => inputTokens > tier.aboveInputTokens).map((tier) => tier.rates)
+  const dearest = (kinds: readonly TokenKind[]) => greatest(0n, ...[price.rates, ...tiers].flatMap((rates) => kinds.map((kind) => rates[kind])))
   return {
     inputTokens,
-    inputPicoUsd: withRegionSurcharge(inputTokens * inputRate),
-    outputPicoUsdPerToken: withRegionSurcharge(dearest((rates) => rates.output)),
+    inputPicoUsd: withRegionSurcharge(inputTokens * dearest(INPUT_KINDS)),
+    outputPicoUsdPerToken: withRegionSurcharge(dearest(['output'])),
   }
 }
 

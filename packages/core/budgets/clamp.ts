@@ -1,5 +1,6 @@
 /** How much output a call may ask for: what it wants, lowered to what is affordable, never below what is of use. */
 import { boundNanoUsd, type CallBound } from './bound.ts'
+import { greatest, least } from './extremes.ts'
 
 /** Below this an answer is of no use to an agent, and refusing is kinder than a stump. */
 export const FLOOR_TOKENS = 1024n
@@ -26,13 +27,13 @@ export function clamp(question: ClampQuestion): ClampAnswer {
   const affordable = affordableTokens(bound, availableNanoUsd)
   if (affordable === null || affordable < floorTokens) return { fits: false, floorTokens, holdNanoUsd: boundNanoUsd(bound, floorTokens) }
   const modest = affordableTokens(bound, availableNanoUsd / 2n) ?? 0n
-  const roomy = largest(modest, COMFORT_TOKENS, floorTokens)
-  const granted = smallest(maxTokens, roomy, affordable)
+  const roomy = greatest(modest, COMFORT_TOKENS, floorTokens)
+  const granted = least(maxTokens, roomy, affordable)
   return { fits: true, maxTokens: granted, holdNanoUsd: boundNanoUsd(bound, granted), clamped: granted < maxTokens }
 }
 
 function floorOf(maxTokens: bigint, thinkingTokens: bigint | null): bigint {
-  return smallest(maxTokens, (thinkingTokens ?? 0n) + FLOOR_TOKENS)
+  return least(maxTokens, (thinkingTokens ?? 0n) + FLOOR_TOKENS)
 }
 
 /** The most output whose bound is within the amount; null when not even the input is. Output that costs nothing is bounded by the caller's wish alone. */
@@ -41,6 +42,3 @@ function affordableTokens(bound: CallBound, nanoUsd: bigint): bigint | null {
   if (leftPicoUsd < 0n) return null
   return bound.outputPicoUsdPerToken === 0n ? 2n ** 62n : leftPicoUsd / bound.outputPicoUsdPerToken
 }
-
-const smallest = (...values: bigint[]): bigint => values.reduce((a, b) => (a < b ? a : b))
-const largest = (...values: bigint[]): bigint => values.reduce((a, b) => (a > b ? a : b))

@@ -1,5 +1,5 @@
 /** What the Anthropic wire says was consumed, from one JSON answer or from the events of a stream, and what that costs. */
-import { findPrice, type ModelPrice, NO_TOKENS, nanoUsdOf, picoUsdOf, type PriceTable, type Tokens, withRegionSurcharge } from './prices.ts'
+import { findPrice, type ModelPrice, NO_TOKENS, nanoUsdOf, type PriceTable, picoUsdOf, type Tokens, withRegionSurcharge } from './prices.ts'
 
 /** A part of a call that is billed apart: the summary of a compaction, the words of an adviser. */
 interface Extra {
@@ -76,6 +76,9 @@ function readMessage(message: unknown): UsageSoFar {
   return { usage: mergeFigures(named, figures), completeness: 'input' }
 }
 
+/** Where inference runs when nobody has bound it to a region; any name beside these is one. */
+const WITHOUT_SURCHARGE = new Set(['', 'global', 'not_available'])
+
 function mergeFigures(before: WireUsage, figures: Record<string, unknown>): WireUsage {
   const tokens = before.tokens
   const serverTools = isRecord(figures['server_tool_use']) ? figures['server_tool_use'] : {}
@@ -90,7 +93,7 @@ function mergeFigures(before: WireUsage, figures: Record<string, unknown>): Wire
     },
     extras: Array.isArray(figures['iterations']) ? extrasOf(figures['iterations']) : before.extras,
     webSearches: count(serverTools['web_search_requests']) ?? before.webSearches,
-    regionSurcharge: region === null ? before.regionSurcharge : region !== 'global' && region !== 'not_available',
+    regionSurcharge: region === null ? before.regionSurcharge : !WITHOUT_SURCHARGE.has(region),
   }
 }
 

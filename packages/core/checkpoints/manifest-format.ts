@@ -1,6 +1,6 @@
 /** The manifest as bytes: one header line, then one JSON line per entry; equal trees give equal bytes, and the SHA-256 of these bytes names the manifest. */
 import { AutovibeError, ManifestEntry } from '@autovibe/contract'
-import { entryProblem, MANIFEST_LIMITS, sortKey } from './manifest.ts'
+import { entryProblem, MANIFEST_LIMITS, sortKey, treeRefused } from './manifest.ts'
 
 const HEADER = '{"format":"autovibe-manifest","version":1}'
 const NEWLINE = 10
@@ -16,9 +16,7 @@ export function encodeManifest(entries: readonly ManifestEntry[]): Buffer {
     const chunk = Buffer.from(lines.join(''))
     bytes += chunk.length
     if (bytes > MANIFEST_LIMITS.encodedBytes) {
-      throw new AutovibeError('substrate.failed', `The tree cannot be captured: its manifest exceeds ${MANIFEST_LIMITS.encodedBytes} bytes.`, {
-        fix: 'Remove files inside the machine (autovibe exec), then take the checkpoint again.',
-      })
+      throw treeRefused(`its manifest exceeds ${MANIFEST_LIMITS.encodedBytes} bytes`)
     }
     chunks.push(chunk)
   }

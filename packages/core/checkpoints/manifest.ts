@@ -30,14 +30,14 @@ export function applyChanges(parent: readonly ManifestEntry[], changes: Iterable
   for (const entry of parent) put(root, entry)
   let count = 0
   for (const change of changes) {
-    if (++count > MANIFEST_LIMITS.changes) throw refuse(`more than ${MANIFEST_LIMITS.changes} changes`)
+    if (++count > MANIFEST_LIMITS.changes) throw treeRefused(`more than ${MANIFEST_LIMITS.changes} changes`)
     const problem = change.kind === 'put' ? entryProblem(change.entry) : pathProblem(change.path)
-    if (problem !== null) throw refuse(problem)
+    if (problem !== null) throw treeRefused(problem)
     if (change.kind === 'put') put(root, normalise(change.entry))
     else remove(root, change.path)
   }
   const entries = collect(root)
-  if (entries.length > MANIFEST_LIMITS.entries) throw refuse(`more than ${MANIFEST_LIMITS.entries} entries`)
+  if (entries.length > MANIFEST_LIMITS.entries) throw treeRefused(`more than ${MANIFEST_LIMITS.entries} entries`)
   return sortEntries(entries)
 }
 
@@ -151,7 +151,7 @@ function put(root: Node, entry: ManifestEntry): void {
   for (const name of names) {
     const next = node.children?.get(name)
     // A link as a parent would lead a restore out of its folder.
-    if (next?.entry?.type !== 'directory') throw refuse(`${quotePath(entry.path)} lies in something that is no directory of the tree`)
+    if (next?.entry?.type !== 'directory') throw treeRefused(`${quotePath(entry.path)} lies in something that is no directory of the tree`)
     node = next
   }
   node.children ??= new Map()
@@ -181,7 +181,8 @@ function collect(root: Node): ManifestEntry[] {
   return entries
 }
 
-function refuse(problem: string): AutovibeError {
+/** The error for a tree that cannot be captured, whatever its machine says: the problem as a sentence's end. */
+export function treeRefused(problem: string): AutovibeError {
   return new AutovibeError('substrate.failed', `The tree cannot be captured: ${problem}.`, {
     fix: 'Remove or rename it inside the machine (autovibe exec), then take the checkpoint again.',
   })

@@ -30,8 +30,12 @@ export interface Money {
 /** A point at which no tool is running. */
 export type QuietPoint =
   | { readonly kind: 'before-first-step' }
-  | { readonly kind: 'before-command'; readonly command: string; /** An earlier tool of the same step may have changed files. */ readonly filesChanged: boolean }
-  | { readonly kind: 'step-ended'; /** A tool of this very step may have changed files. */ readonly filesChanged: boolean }
+  | {
+      readonly kind: 'before-command'
+      readonly command: string /** An earlier tool of the same step may have changed files. */
+      readonly filesChanged: boolean
+    }
+  | { readonly kind: 'step-ended' /** A tool of this very step may have changed files. */; readonly filesChanged: boolean }
   | { readonly kind: 'run-ended' }
 
 /** The state of a run that begins now (ms since 1970). */

@@ -22,7 +22,29 @@ const DANGEROUS_TEXT: readonly RegExp[] = [
 ]
 
 /** Words that only carry another command. */
-const CARRIERS = new Set(['sudo', 'env', 'nohup', 'time', 'nice', 'ionice', 'command', 'exec', 'builtin', 'xargs', 'stdbuf', 'timeout', 'then', 'do', 'else', 'if', 'while', 'until', '!', '{', 'busybox'])
+const CARRIERS = new Set([
+  'sudo',
+  'env',
+  'nohup',
+  'time',
+  'nice',
+  'ionice',
+  'command',
+  'exec',
+  'builtin',
+  'xargs',
+  'stdbuf',
+  'timeout',
+  'then',
+  'do',
+  'else',
+  'if',
+  'while',
+  'until',
+  '!',
+  '{',
+  'busybox',
+])
 const SHELLS = new Set(['sh', 'bash', 'zsh', 'dash', 'eval'])
 
 type Rule = (args: readonly string[]) => boolean

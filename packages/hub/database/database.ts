@@ -13,6 +13,8 @@ export interface DatabaseAddress {
   readonly port?: number
   readonly database?: string
   readonly user?: string
+  /** How the server names the connections. */
+  readonly application_name?: string
 }
 
 const INT8 = 20
@@ -33,9 +35,10 @@ export interface OpenDatabase {
 
 /** Opens a pool of at most `max` connections; nothing connects before the first query. int8 comes back as `bigint`. */
 export function openDatabase(address: DatabaseAddress, options: { readonly max: number; readonly onError: (error: Error) => void }): OpenDatabase {
-  const pool = new pg.Pool({ ...address, max: options.max, types, application_name: 'autovibe-hub', connectionTimeoutMillis: 10_000 })
-  // An idle connection that breaks must not end the process; the next query opens another.
+  const pool = new pg.Pool({ application_name: 'autovibe-hub', ...address, max: options.max, types, connectionTimeoutMillis: 10_000 })
+  // A connection that breaks while nothing is asked of it (idle, or between two statements of a transaction) must not end the process.
   pool.on('error', options.onError)
+  pool.on('connect', (client) => client.on('error', options.onError))
   const db = new Kysely<Schema>({ dialect: new PostgresDialect({ pool }) })
   const close = async () => {
     await db.destroy()

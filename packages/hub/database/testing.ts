@@ -1,6 +1,6 @@
 /** Real databases for tests: one embedded server (shared by a whole `npm test`), a migrated template, a fresh copy for each caller. */
 import { randomBytes } from 'node:crypto'
-import { rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -46,7 +46,9 @@ async function findServer(): Promise<DatabaseAddress> {
     // No hook of the test runner fits: one registered by the first caller would run when that caller's test ends.
     process.once('exit', () => {
       process.kill(server.pid, 'SIGQUIT')
-      rmSync(dir, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 })
+      const cell = new Int32Array(new SharedArrayBuffer(4))
+      for (let waits = 0; waits < 200 && existsSync(`/proc/${server.pid}`); waits++) Atomics.wait(cell, 0, 0, 10)
+      rmSync(dir, { recursive: true, force: true, maxRetries: 5 })
     })
     address = server.address
   }

@@ -1,5 +1,5 @@
 /** The port to the ledger, and the words of its callers. Amounts are `bigint` in the resource's own unit (money: nano-US-dollars). */
-import type { BudgetId, BudgetScope, MachineId, ProjectId, ReservationId, Resource, RunId, TokenCounts, Json, UsageEventId } from '@autovibe/contract'
+import type { BudgetId, BudgetScope, Json, MachineId, ProjectId, ReservationId, Resource, RunId, TokenCounts, UsageEventId } from '@autovibe/contract'
 import type { Tx } from '../database/database.ts'
 
 export interface OpenBudget {

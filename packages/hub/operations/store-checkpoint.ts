@@ -1,5 +1,6 @@
 /** Brings a frozen checkpoint into the store and proves that it can be read back: captured, stored, verified. */
 import { AutovibeError, CheckpointId } from '@autovibe/contract'
+import { quotePath } from '@autovibe/core/checkpoints/manifest.ts'
 import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
 import type { EnsureStep, StepContext, UntilStep } from './engine/define.ts'
@@ -71,8 +72,14 @@ function contentVerified(): EnsureStep<Ports, StoreCheckpoint, { parent: Base; c
     timeoutMs: CAPTURE_TIMEOUT_MS,
     do: async ({ outputs, ports, signal }) => {
       const since = outputs.parent.verified ? outputs.parent.manifest : null
-      const { ok, damaged } = await ports.store.verify(outputs.capture.manifestSha256, since, signal)
-      return { done: { ok, damaged: [...damaged] } }
+      try {
+        const { ok, damaged } = await ports.store.verify(outputs.capture.manifestSha256, since, signal)
+        return { done: { ok, damaged: [...damaged] } }
+      } catch (error) {
+        // The manifest itself is damaged: that is an answer, not a failure to get one.
+        if (error instanceof AutovibeError && error.code === 'checkpoint.corrupt') return { done: { ok: false, damaged: ['the manifest'] } }
+        throw error
+      }
     },
   }
 }
@@ -80,7 +87,7 @@ function contentVerified(): EnsureStep<Ports, StoreCheckpoint, { parent: Base; c
 async function finish({ input, ports, outputs, now }: Context<{ verify: { ok: boolean; damaged: string[] } }>, tx: Tx): Promise<null> {
   const { ok, damaged } = outputs.verify
   if (ok) await changeCheckpoint(tx, ports.runtime, input.checkpointId, 'verified', { verified_at: now })
-  else await changeCheckpoint(tx, ports.runtime, input.checkpointId, 'corrupt', { state_reason: `Damaged: ${damaged.slice(0, 5).join(', ')}` })
+  else await changeCheckpoint(tx, ports.runtime, input.checkpointId, 'corrupt', { state_reason: `Damaged: ${damaged.slice(0, 5).map(quotePath).join(', ')}` })
   return null
 }
 

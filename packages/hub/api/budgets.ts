@@ -1,0 +1,150 @@
+/** `/v1/budgets`: the caps, their ledger, and raising a limit, which lets the runs beneath go on. */
+import { AutovibeError, Budget, BudgetId, BudgetQuery, CreateBudget, LedgerEntry, PageQuery, pageOf, type RunId, UpdateBudget } from '@autovibe/contract'
+import { UNLIMITED } from '@autovibe/core/budgets/unlimited.ts'
+import { z } from 'zod'
+import type { Tx } from '../database/database.ts'
+import { attempt, change } from './plumbing/change.ts'
+import type { Api, ApiContext } from './plumbing/deps.ts'
+import { findOpenBudget, findPausedRunsBeneath, listBudgets, listLedger, readBudget } from './read/budgets.ts'
+import { readProject } from './read/projects.ts'
+
+const tags = ['budgets']
+const params = z.object({ budget: BudgetId })
+/** The `scope_id` of the budget that caps everything. */
+const ORGANISATION = 'organisation'
+/** Runs that one raise lets go on; one machine each, so more than any Hub has. */
+const RESUMED_MAX = 10_000
+
+export function registerBudgets(app: Api, context: ApiContext): void {
+  const { db, ledger, requests } = context
+
+  app.post(
+    '/v1/budgets',
+    { schema: { tags, operationId: 'createBudget', summary: 'Cap the organisation or a project', body: CreateBudget.strict(), response: { 201: Budget } } },
+    (request, reply) =>
+      change(context, request, reply, { action: 'budget.create', status: 201 }, async (tx) => {
+        const { resource, limit } = request.body
+        const scope = await resolveScope(tx, request.body)
+        const existing = await findOpenBudget(tx, scope.scope, scope.scopeId, resource)
+        if (existing) {
+          throw new AutovibeError('conflict.name_taken', `There is an open budget of ${resource} for this ${scope.scope} already: ${existing}.`, {
+            fix: `Change its limit: PATCH /v1/budgets/${existing}`,
+          })
+        }
+        // Chains are fixed when a budget is opened, so that of the organisation comes first, for a limit that may be set later.
+        const parentId =
+          scope.scope === 'project'
+            ? await ledger.openBudget(tx, { scope: 'organisation', scopeId: ORGANISATION, parentId: null, resource, limit: UNLIMITED })
+            : null
+        const id = await ledger.openBudget(tx, { scope: scope.scope, scopeId: scope.scopeId, parentId, resource, limit: BigInt(limit) })
+        return { body: await readBudget(tx, id), subject: id, detail: { limit } }
+      }),
+  )
+
+  app.get(
+    '/v1/budgets',
+    {
+      schema: {
+        tags,
+        operationId: 'listBudgets',
+        summary: 'List the budgets, newest first',
+        querystring: BudgetQuery.strict(),
+        response: { 200: pageOf(Budget) },
+      },
+    },
+    (request) => listBudgets(db, request.query),
+  )
+
+  app.get(
+    '/v1/budgets/:budget',
+    { schema: { tags, operationId: 'getBudget', summary: 'Show a budget', params, response: { 200: Budget } } },
+    async (request, reply) => {
+      const budget = await readBudget(db, request.params.budget)
+      reply.header('etag', etagOf(budget))
+      return budget
+    },
+  )
+
+  app.patch(
+    '/v1/budgets/:budget',
+    {
+      schema: {
+        tags,
+        operationId: 'updateBudget',
+        summary: 'Change a limit',
+        description: 'Asks for If-Match with the ETag of the budget.',
+        params,
+        body: UpdateBudget.strict(),
+        response: { 200: Budget },
+      },
+    },
+    async (request, reply) => {
+      const budget = await change(context, request, reply, { action: 'budget.set_limit', status: 200 }, async (tx) => {
+        const before = await readBudget(tx, request.params.budget)
+        await ledger.setLimit(tx, before.id, BigInt(request.body.limit), versionOf(request.headers['if-match'], before))
+        const resumed = await resumeBeneath(tx, before.id)
+        const body = await readBudget(tx, before.id)
+        return { body, subject: before.id, detail: { before: before.limit, after: body.limit, resumed } }
+      })
+      reply.header('etag', etagOf(budget))
+      return budget
+    },
+  )
+
+  app.get(
+    '/v1/budgets/:budget/ledger',
+    {
+      schema: {
+        tags,
+        operationId: 'listLedger',
+        summary: 'List the ledger of a budget, oldest first',
+        params,
+        querystring: PageQuery.strict(),
+        response: { 200: pageOf(LedgerEntry) },
+      },
+    },
+    async (request) => {
+      const { id } = await readBudget(db, request.params.budget)
+      return listLedger(db, id, request.query)
+    },
+  )
+
+  /** Those that were stopped for money; one that is still out of it, or cannot go on for another reason, stays as it is. */
+  async function resumeBeneath(tx: Tx, id: BudgetId): Promise<RunId[]> {
+    const resumed: RunId[] = []
+    for (const run of await findPausedRunsBeneath(tx, id, RESUMED_MAX)) {
+      if (!/budget/i.test(run.state_reason ?? '') || (await readBudget(tx, run.budget_id)).available === '0') continue
+      const outcome = await attempt(tx, () => requests.resumeRun(tx, run.id))
+      if ('result' in outcome) resumed.push(run.id)
+    }
+    return resumed
+  }
+}
+
+async function resolveScope(tx: Tx, body: z.output<typeof CreateBudget>) {
+  if (body.scope === 'project') {
+    const { id } = await readProject(tx, body.scope_id)
+    return { scope: 'project', scopeId: id } as const
+  }
+  if (body.scope_id === ORGANISATION) return { scope: 'organisation', scopeId: ORGANISATION } as const
+  throw new AutovibeError('request.invalid', 'The scope_id of the organisation is "organisation".', {
+    errors: [{ path: 'body.scope_id', message: 'must be "organisation"' }],
+  })
+}
+
+const etagOf = (budget: Budget): string => `"${budget.version}"`
+
+/** The version that the client saw; `*` stands for whichever there is. */
+function versionOf(header: string | undefined, budget: Budget): bigint {
+  if (header === undefined) {
+    throw new AutovibeError('request.precondition_required', 'Changing a budget asks for If-Match, so that two people do not overwrite each other.', {
+      fix: `Send "If-Match: ${etagOf(budget)}", the ETag of GET /v1/budgets/${budget.id}.`,
+    })
+  }
+  if (header.trim() === '*') return BigInt(budget.version)
+  const version = /^"([0-9]{1,18})"$/.exec(header.trim())?.[1]
+  if (version !== undefined && BigInt(version) === BigInt(budget.version)) return BigInt(version)
+  throw new AutovibeError('request.precondition_failed', `The budget has changed: it is at ${etagOf(budget)} now.`, {
+    fix: `GET /v1/budgets/${budget.id}, look at it, and try again with its ETag.`,
+  })
+}

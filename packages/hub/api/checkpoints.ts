@@ -1,0 +1,156 @@
+/** `/v1/checkpoints`: the points that can be gone back to, what changed since, and new machines from them. */
+import {
+  AutovibeError,
+  Checkpoint,
+  CheckpointDiff,
+  CheckpointId,
+  CheckpointQuery,
+  CheckpointWait,
+  ContentQuery,
+  DiffQuery,
+  ForkCheckpoint,
+  ForkedCheckpoint,
+  pageOf,
+} from '@autovibe/contract'
+import { z } from 'zod'
+import { diffCheckpoints } from '../checkpoints/patch.ts'
+import { change } from './plumbing/change.ts'
+import type { Api, ApiContext } from './plumbing/deps.ts'
+import { checkpointWaitIsOver, waitUntil } from './plumbing/waiting.ts'
+import { findDiffBase, listCheckpoints, readCheckpoint, readSourceOf, readVerifiedCheckpoint } from './read/checkpoints.ts'
+
+const tags = ['checkpoints']
+const params = z.object({ checkpoint: CheckpointId })
+
+export function registerCheckpoints(app: Api, context: ApiContext): void {
+  const { db, requests, store } = context
+
+  app.get(
+    '/v1/checkpoints',
+    {
+      schema: {
+        tags,
+        operationId: 'listCheckpoints',
+        summary: 'List the checkpoints, newest first',
+        querystring: CheckpointQuery.strict(),
+        response: { 200: pageOf(Checkpoint) },
+      },
+    },
+    (request) => listCheckpoints(db, request.query),
+  )
+
+  app.get(
+    '/v1/checkpoints/:checkpoint',
+    { schema: { tags, operationId: 'getCheckpoint', summary: 'Show a checkpoint', params, response: { 200: Checkpoint } } },
+    (request) => readCheckpoint(db, request.params.checkpoint),
+  )
+
+  app.get(
+    '/v1/checkpoints/:checkpoint/wait',
+    {
+      schema: {
+        tags,
+        operationId: 'waitForCheckpoint',
+        summary: 'Wait until a checkpoint is in a state, or cannot be',
+        params,
+        querystring: CheckpointWait.strict(),
+        response: { 200: Checkpoint },
+      },
+    },
+    (request, reply) => {
+      const { for: target, timeout } = request.query
+      return waitUntil(
+        context,
+        reply,
+        timeout,
+        () => readCheckpoint(db, request.params.checkpoint),
+        (checkpoint) => checkpointWaitIsOver(target, checkpoint.state),
+      )
+    },
+  )
+
+  app.get(
+    '/v1/checkpoints/:checkpoint/diff',
+    {
+      schema: {
+        tags,
+        operationId: 'diffCheckpoint',
+        summary: 'Show what changed in the project between two checkpoints',
+        params,
+        querystring: DiffQuery.strict(),
+        response: { 200: CheckpointDiff },
+      },
+    },
+    async (request) => {
+      const after = await readVerifiedCheckpoint(db, request.params.checkpoint)
+      const before = await readVerifiedCheckpoint(db, request.query.against ?? (await findDiffBase(db, after.id)))
+      const source = await readSourceOf(db, after.id)
+      return {
+        checkpoint_id: after.id,
+        against_id: before.id,
+        source_commit: source?.commit ?? null,
+        source_base_commit: source?.base_commit ?? null,
+        files: [...(await diffCheckpoints(store, before.manifest_sha256, after.manifest_sha256))],
+      }
+    },
+  )
+
+  app.get(
+    '/v1/checkpoints/:checkpoint/content',
+    {
+      schema: {
+        tags,
+        operationId: 'readCheckpointContent',
+        summary: 'Read one file of a checkpoint',
+        params,
+        querystring: ContentQuery.strict(),
+        response: { 200: { description: 'The bytes of the file', content: { 'application/octet-stream': { schema: z.any() } } } },
+      },
+    },
+    async (request, reply) => {
+      const checkpoint = await readVerifiedCheckpoint(db, request.params.checkpoint)
+      const { path } = request.query
+      const entry = (await store.readManifest(checkpoint.manifest_sha256)).find((candidate) => candidate.path === path)
+      if (!entry)
+        throw new AutovibeError('not_found', 'The checkpoint has no file at this path.', {
+          fix: 'Paths start with project/ or home/; the diff names those that changed.',
+        })
+      if (entry.type !== 'file' || entry.sha256 === null) throw new AutovibeError('request.invalid', `This path is a ${entry.type}, which has no content.`)
+      reply.header('content-type', 'application/octet-stream').header('content-length', entry.size)
+      // What an agent wrote must never run as a page of the Hub.
+      reply
+        .header('x-content-type-options', 'nosniff')
+        .header('content-disposition', 'attachment')
+        .header('content-security-policy', "default-src 'none'; sandbox")
+      return reply.send(await store.open(entry.sha256))
+    },
+  )
+
+  app.post(
+    '/v1/checkpoints/:checkpoint/fork',
+    {
+      schema: {
+        tags,
+        operationId: 'forkCheckpoint',
+        summary: 'Make a new machine from a checkpoint',
+        params,
+        body: ForkCheckpoint.strict(),
+        response: { 202: ForkedCheckpoint },
+      },
+    },
+    (request, reply) =>
+      change(context, request, reply, { action: 'checkpoint.fork', status: 202 }, async (tx) => {
+        const { id } = await readCheckpoint(tx, request.params.checkpoint)
+        const { name, budget } = request.body
+        const forked = await requests.forkCheckpoint(tx, id, {
+          ...(name === undefined ? {} : { name }),
+          ...(budget === undefined ? {} : { budget: BigInt(budget) }),
+        })
+        return {
+          body: { machine_id: forked.machineId, machine_name: forked.machineName, operation_id: forked.operationId },
+          subject: id,
+          detail: { machine: forked.machineId },
+        }
+      }),
+  )
+}

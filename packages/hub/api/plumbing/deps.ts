@@ -1,0 +1,42 @@
+/** What the API is built from; main.ts gives it. */
+import type { Health, HubInfo, InstalledAgent } from '@autovibe/contract'
+import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { CheckpointStore } from '../../checkpoints/store.ts'
+import type { ChangeFeed } from '../../database/change-feed.ts'
+import type { Database } from '../../database/database.ts'
+import type { Ledger } from '../../ledger/ledger.ts'
+import type { Logger } from '../../observability/logger.ts'
+import type { Requests } from '../../operations/requests.ts'
+import type { Runtime } from '../../runtime.ts'
+import type { Secrets } from '../../security/secrets.ts'
+
+export interface ApiDeps {
+  readonly db: Database
+  readonly runtime: Runtime
+  readonly logger: Logger
+  readonly requests: Requests
+  readonly ledger: Ledger
+  readonly store: CheckpointStore
+  readonly secrets: Secrets
+  readonly dataDir: string
+  readonly changes: ChangeFeed
+  health(): Promise<Health>
+  info(): Promise<HubInfo>
+  /** The agent tools in the data directory. */
+  agents(): Promise<readonly InstalledAgent[]>
+  /** Installs one, or throws `agent.unknown`; installing what is there is no error. */
+  installAgent(name: string): Promise<InstalledAgent>
+  /** Host names, besides those of loopback, that a request may be addressed to. */
+  readonly allowedHosts?: readonly string[]
+}
+
+/** What the files of resources get: the dependencies, and the signal that the API is closing. */
+export interface ApiContext extends ApiDeps {
+  readonly closing: AbortSignal
+  /** How many requests are held open now, against a limit. */
+  readonly load: { waiting: number; streams: number }
+}
+
+/** Fastify with handlers typed by the Zod schemas of their route. */
+export type Api = FastifyInstance<RawServerDefault, RawRequestDefaultExpression, RawReplyDefaultExpression, FastifyBaseLogger, ZodTypeProvider>

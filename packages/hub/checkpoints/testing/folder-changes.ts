@@ -1,0 +1,62 @@
+/** Gives a real folder as the changes of a tree, and a checkpoint back as a real folder, for the tests of the store. */
+
+import { createReadStream } from 'node:fs'
+import { chmod, lstat, mkdir, readdir, readlink, symlink, writeFile } from 'node:fs/promises'
+import { buffer } from 'node:stream/consumers'
+import type { ManifestEntry } from '@autovibe/contract'
+import { decodePath, encodePath } from '@autovibe/core/checkpoints/paths.ts'
+import type { TreeChange } from '../../substrates/substrate.ts'
+import type { CheckpointStore } from '../store.ts'
+
+const SLASH = Buffer.from('/')
+
+/** Every entry of the folder, parents before children. */
+export async function* folderChanges(root: string, below: Buffer | null = null): AsyncGenerator<TreeChange, void> {
+  const folder = below === null ? Buffer.from(root) : Buffer.concat([Buffer.from(root), SLASH, below])
+  for (const name of await readdir(folder, { encoding: 'buffer' })) {
+    const path = below === null ? name : Buffer.concat([below, SLASH, name])
+    const full = Buffer.concat([Buffer.from(root), SLASH, path])
+    const stats = await lstat(full)
+    const type = stats.isDirectory() ? 'directory' : stats.isSymbolicLink() ? 'symlink' : 'file'
+    const target = type === 'symlink' ? encodePath(await readlink(full, { encoding: 'buffer' })) : null
+    const entry: Omit<ManifestEntry, 'sha256'> = {
+      path: encodePath(path),
+      type,
+      mode: stats.mode & 0o7777,
+      size: stats.size,
+      mtime_ms: stats.mtimeMs,
+      link_target: target,
+    }
+    yield { kind: 'put', entry, open: () => createReadStream(full) }
+    if (type === 'directory') yield* folderChanges(root, path)
+  }
+}
+
+/** The folder as its entries and contents, without times and folder sizes, to compare two. */
+export async function readFolder(root: string): Promise<Map<string, string>> {
+  const seen = new Map<string, string>()
+  for await (const change of folderChanges(root)) {
+    if (change.kind !== 'put') continue
+    const { path, type, mode, link_target } = change.entry
+    const content = type === 'file' ? (await buffer(change.open())).toString('latin1') : ''
+    // Linux gives every link 0777 and other systems other modes.
+    seen.set(path, `${type} ${type === 'symlink' ? '' : mode.toString(8)} ${link_target ?? ''} ${content}`)
+  }
+  return seen
+}
+
+/** Writes the tree of a manifest into an empty folder. */
+export async function restore(store: CheckpointStore, manifestSha256: string, root: string): Promise<void> {
+  for (const entry of await store.readManifest(manifestSha256)) {
+    const full = Buffer.concat([Buffer.from(root), SLASH, decodePath(entry.path)])
+    if (entry.type === 'directory') await mkdir(full)
+    else if (entry.type === 'symlink') await symlink(Buffer.from(decodePath(entry.link_target ?? '')), full)
+    else await writeFile(full, await buffer(await store.open(entry.sha256 ?? '')))
+    if (entry.type !== 'symlink') await chmod(full, entry.mode)
+  }
+}
+
+/** Changes made up for one test. */
+export async function* changesOf(...changes: readonly TreeChange[]): AsyncGenerator<TreeChange, void> {
+  yield* changes
+}

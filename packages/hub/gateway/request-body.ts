@@ -1,0 +1,48 @@
+/** Reads a request's body within its bound, and its JSON only if it has one meaning. */
+import type { IncomingMessage } from 'node:http'
+import { AutovibeError } from '@autovibe/contract'
+import { type JsonScan, scanJson } from '@autovibe/core/budgets/json-text.ts'
+import { LIMITS } from './limits.ts'
+
+/** The whole body; `request.too_large` above the limit, without reading on. */
+export async function readBody(req: IncomingMessage): Promise<Buffer> {
+  if (Number(req.headers['content-length'] ?? 0) > LIMITS.requestBytes) throw tooLarge()
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of req as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > LIMITS.requestBytes) throw tooLarge()
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, size)
+}
+
+export interface JsonBody {
+  readonly text: string
+  readonly value: unknown
+  readonly scan: JsonScan
+}
+
+/**
+ * Parses the body; `request.invalid` when it is no JSON in UTF-8, too deep, or names a key twice: another reader might take the other value,
+ * and the price was made for this one.
+ */
+export function parseBody(body: Buffer): JsonBody {
+  let text: string
+  let value: unknown
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
+    value = JSON.parse(text)
+  } catch (cause) {
+    throw new AutovibeError('request.invalid', 'The body is not JSON in UTF-8.', { cause })
+  }
+  const scan = scanJson(text)
+  if (scan.tooDeep) throw new AutovibeError('request.invalid', 'The body is nested too deeply.')
+  if (scan.duplicateKey !== null)
+    throw new AutovibeError('request.invalid', `The body has the key ${JSON.stringify(scan.duplicateKey.slice(0, 100))} twice in one object.`)
+  return { text, value, scan }
+}
+
+function tooLarge(): AutovibeError {
+  return new AutovibeError('request.too_large', `The request is larger than ${LIMITS.requestBytes / 1024 / 1024} MiB.`)
+}

@@ -1,0 +1,40 @@
+/** What must be true of the whole world once nothing is under way, whatever happened before. */
+import assert from 'node:assert/strict'
+import { isAwake } from '@autovibe/core/machines/transitions.ts'
+import type { World } from './world.ts'
+
+/** Throws with the first promise that is broken. `verified` holds the checkpoints that an earlier look has read back. */
+export async function assertAtRest({ database: { db }, ports }: World, verified: Set<string>): Promise<void> {
+  const unfinished = await db.selectFrom('operations').select(['kind', 'state', 'error']).where((eb) => eb.or([eb('ended_at', 'is', null), eb('exclusive', '=', true)])).execute()
+  assert.deepEqual(unfinished, [], 'every operation has ended and holds no machine')
+
+  const machines = await db.selectFrom('machines').selectAll().execute()
+  const observed = new Map((await ports.substrate.list(AbortSignal.timeout(10_000))).map(({ machineId, power }) => [machineId, power]))
+  for (const { id, state } of machines) {
+    assert.ok(['ready', 'running', 'paused', 'stopped', 'failed', 'destroyed'].includes(state), `machine ${id} rests, but is ${state}`)
+    if (state === 'destroyed') assert.equal(observed.has(id), false, `machine ${id} is destroyed, but something of it is left`)
+    else if (state !== 'failed') assert.equal(observed.get(id), isAwake(state) ? 'running' : 'stopped', `machine ${id} is ${state}`)
+  }
+  const known = new Set(machines.map(({ id }) => id))
+  for (const id of observed.keys()) assert.ok(known.has(id), `${id} exists without a row`)
+
+  const living = new Set(machines.filter(({ state }) => state !== 'destroyed').map(({ id }) => id))
+  const openRuns = new Set((await db.selectFrom('runs').select('id').where('ended_at', 'is', null).execute()).map(({ id }) => id))
+  const budgets = await db.selectFrom('budgets').selectAll().execute()
+  for (const { scope, scope_id, closed_at, reserved, settled, limit } of budgets) {
+    assert.equal(reserved, 0n, `${scope} ${scope_id} has nothing reserved`)
+    assert.ok(settled <= limit, `${scope} ${scope_id} is not overspent`)
+    if (scope === 'machine') assert.equal(closed_at === null, living.has(scope_id as never), `the budget of machine ${scope_id} lives as long as it does`)
+    if (scope === 'run') assert.equal(closed_at === null, openRuns.has(scope_id as never), `the budget of run ${scope_id} lives as long as it does`)
+  }
+  assert.deepEqual(await db.selectFrom('reservations').select('id').where('state', '=', 'open').execute(), [], 'no reservation is left')
+
+  for (const checkpoint of await db.selectFrom('checkpoints').selectAll().execute()) {
+    assert.ok(['verified', 'failed'].includes(checkpoint.state), `checkpoint ${checkpoint.id} has ended, but is ${checkpoint.state}`)
+    if (checkpoint.state !== 'verified' || verified.has(checkpoint.id)) continue
+    verified.add(checkpoint.id)
+    assert.ok(checkpoint.snapshot && checkpoint.manifest_sha256)
+    const { ok, damaged } = await ports.store.verify(checkpoint.manifest_sha256, null, AbortSignal.timeout(30_000))
+    assert.ok(ok, `checkpoint ${checkpoint.id} is damaged: ${damaged.join(', ')}`)
+  }
+}

@@ -1,0 +1,82 @@
+/** Who may call what: the one table of routes and the least role that each asks for. A route that is not in it cannot be registered. */
+import type { Role } from '@autovibe/contract'
+
+/** `public` asks for no key at all. */
+export type Access = 'public' | Role
+
+export const ROUTES = {
+  'GET /v1/health': 'public',
+  'GET /v1/openapi.json': 'public',
+  'GET /v1/hub': 'user',
+
+  'POST /v1/projects': 'user',
+  'GET /v1/projects': 'user',
+  'GET /v1/projects/:project': 'user',
+  'PUT /v1/projects/:project/source': 'user',
+
+  'GET /v1/machines': 'user',
+  'GET /v1/machines/:machine': 'user',
+  'GET /v1/machines/:machine/wait': 'user',
+  'POST /v1/machines/:machine/stop': 'user',
+  'POST /v1/machines/:machine/start': 'user',
+  'POST /v1/machines/:machine/destroy': 'user',
+  'POST /v1/machines/:machine/rollback': 'user',
+  'POST /v1/machines/:machine/checkpoints': 'user',
+
+  'POST /v1/runs': 'user',
+  'GET /v1/runs': 'user',
+  'GET /v1/runs/:run': 'user',
+  'GET /v1/runs/:run/wait': 'user',
+  'GET /v1/runs/:run/steps': 'user',
+  'POST /v1/runs/:run/cancel': 'user',
+  'POST /v1/runs/:run/resume': 'user',
+
+  'GET /v1/checkpoints': 'user',
+  'GET /v1/checkpoints/:checkpoint': 'user',
+  'GET /v1/checkpoints/:checkpoint/wait': 'user',
+  'GET /v1/checkpoints/:checkpoint/diff': 'user',
+  'GET /v1/checkpoints/:checkpoint/content': 'user',
+  'POST /v1/checkpoints/:checkpoint/fork': 'user',
+
+  'POST /v1/budgets': 'admin',
+  'GET /v1/budgets': 'user',
+  'GET /v1/budgets/:budget': 'user',
+  'PATCH /v1/budgets/:budget': 'admin',
+  'GET /v1/budgets/:budget/ledger': 'user',
+
+  'GET /v1/usage-events': 'user',
+  'GET /v1/events': 'user',
+
+  'GET /v1/operations': 'user',
+  'GET /v1/operations/:operation': 'user',
+  'GET /v1/operations/:operation/wait': 'user',
+  'POST /v1/operations/:operation/cancel': 'user',
+  'POST /v1/operations/:operation/retry': 'admin',
+
+  'GET /v1/providers': 'user',
+  'GET /v1/providers/:provider': 'user',
+  'PUT /v1/providers/:provider': 'admin',
+  'DELETE /v1/providers/:provider/key': 'admin',
+
+  'POST /v1/api-keys': 'admin',
+  'GET /v1/api-keys': 'admin',
+  'DELETE /v1/api-keys/:key': 'admin',
+
+  'GET /v1/agents': 'user',
+  'POST /v1/agents/:agent/install': 'admin',
+} as const satisfies Record<string, Access>
+
+export type Route = keyof typeof ROUTES
+
+/** The access of a route by method and pattern; undefined for one that is not in the table. */
+export function accessOf(method: string, pattern: string): Access | undefined {
+  const route = `${method} ${pattern}`
+  return Object.hasOwn(ROUTES, route) ? ROUTES[route as Route] : undefined
+}
+
+/** `unknown`: no living key was shown. */
+export function judge(access: Access, role: Role | undefined): 'allowed' | 'unknown' | 'forbidden' {
+  if (access === 'public') return 'allowed'
+  if (role === undefined) return 'unknown'
+  return role === 'admin' || access === 'user' ? 'allowed' : 'forbidden'
+}

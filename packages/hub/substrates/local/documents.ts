@@ -1,0 +1,91 @@
+/** The JSON files that say what exists: one per machine, one per snapshot. Each is replaced in one rename, so a crash leaves the old or the new one. */
+import { open, readdir, readFile, rename, unlink } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import { AutovibeError, type CheckpointId, isId, type MachineId } from '@autovibe/contract'
+import { z } from 'zod'
+import { type Layout, machinePaths, snapshotPath } from './layout.ts'
+
+const LayerName = z.string().regex(/^[a-z0-9]{1,12}$/)
+/** Layers from the oldest to the newest. */
+const Stack = z.array(LayerName)
+
+const MachineDocument = z.object({
+  version: z.literal(1),
+  name: z.string(),
+  created_at: z.iso.datetime(),
+  copy: z.enum(['overlay', 'copy']),
+  /** The frozen layers beneath; empty for a plain copy. */
+  layers: Stack,
+  /** The layer that the machine writes to; a plain copy's whole tree. */
+  upper: LayerName,
+  /** The snapshots that this tree descends from, oldest first. */
+  line: z.array(z.string()),
+})
+export type MachineDocument = z.infer<typeof MachineDocument>
+
+const SnapshotDocument = z.object({
+  version: z.literal(1),
+  machine: z.string(),
+  created_at: z.iso.datetime(),
+  layers: Stack.min(1),
+  line: z.array(z.string()),
+  consistency: z.enum(['consistent', 'fuzzy']),
+})
+export type SnapshotDocument = z.infer<typeof SnapshotDocument>
+
+/** Null when there is no such machine. */
+export const readMachine = (layout: Layout, id: MachineId): Promise<MachineDocument | null> => read(machinePaths(layout, id).document, MachineDocument)
+export const writeMachine = (layout: Layout, id: MachineId, document: MachineDocument): Promise<void> => writeDurably(machinePaths(layout, id).document, document)
+/** Null when there is no such snapshot. */
+export const readSnapshot = (layout: Layout, handle: string): Promise<SnapshotDocument | null> => read(snapshotPath(layout, handle), SnapshotDocument)
+export const writeSnapshot = (layout: Layout, handle: string, document: SnapshotDocument): Promise<void> => writeDurably(snapshotPath(layout, handle), document)
+
+/** The folders of machines, whether their file was written yet or not. */
+export async function listMachineIds(layout: Layout): Promise<MachineId[]> {
+  return (await readdir(layout.machines)).filter((name): name is MachineId => isId('machine', name))
+}
+
+export async function listSnapshotIds(layout: Layout): Promise<CheckpointId[]> {
+  const names = await readdir(layout.snapshots)
+  return names.map((name) => basename(name, '.json')).filter((name): name is CheckpointId => isId('checkpoint', name))
+}
+
+/** Removes a file; a missing one is no error. */
+export async function removeFile(path: string): Promise<void> {
+  await unlink(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+  })
+}
+
+async function read<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
+  try {
+    return schema.parse(JSON.parse(text))
+  } catch (error) {
+    throw new AutovibeError('substrate.failed', `The file ${path} is damaged.`, { cause: error, fix: 'Restore the data directory from a copy, or destroy the machine.' })
+  }
+}
+
+async function writeDurably(path: string, value: unknown): Promise<void> {
+  const fresh = join(dirname(path), `.${basename(path)}.new`)
+  const file = await open(fresh, 'w', 0o600)
+  try {
+    await file.writeFile(JSON.stringify(value))
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(fresh, path)
+  const folder = await open(dirname(path), 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}

@@ -1,0 +1,66 @@
+/** What this host was found to offer, and what the substrate was told at its making; every other file of the room takes its facts from here. */
+import type { Finding } from '@autovibe/contract'
+import type { DoorListener } from '../substrate.ts'
+import type { Layout } from './layout.ts'
+import type { Skeleton } from './skeleton.ts'
+
+/** Where the substrate tells the log what it repaired or had to leave; pino's shape. */
+export interface SubstrateLogger {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+}
+
+export interface AgentCode {
+  /** The checkout whose packages a machine sees, read-only. */
+  readonly root: string
+  /** A program (absolute path) to start instead of the checkout's agent. */
+  readonly entry?: string
+}
+
+export interface LocalSubstrateOptions {
+  /** Absolute; short enough that a socket beneath it can be bound. */
+  readonly dataDir: string
+  readonly agentCode: AgentCode
+  /** The installed agent tools, which a machine sees read-only. */
+  readonly agentsDir: string
+  /** The Node binary that runs the agent. */
+  readonly nodePath: string
+  readonly door: DoorListener
+  readonly logger: SubstrateLogger
+  /** Tiers to use instead of the best that was found; refused when the host does not offer them. */
+  readonly isolation?: 'I3' | 'I2' | 'I0'
+  readonly copy?: 'C3' | 'C2' | 'C1'
+}
+
+export interface Offer {
+  readonly isolation: 'I3' | 'I2' | 'I0'
+  readonly copy: 'C3' | 'C2' | 'C1'
+  /** Root mounts as it is; an ordinary user only inside a user namespace of its own. */
+  readonly asRoot: boolean
+  /** An ordinary user may make user namespaces, and so read and remove what its machines have locked against it. */
+  readonly userNamespaces: boolean
+  /** bubblewrap 0.8 and later: no further user namespaces inside, and limits on memory file systems. */
+  readonly hardened: boolean
+  readonly findings: readonly Finding[]
+}
+
+/** All that the room's functions share. */
+export interface Host {
+  readonly layout: Layout
+  readonly options: LocalSubstrateOptions
+  readonly offer: Offer
+  /** The root folder that machines started by this process see. */
+  readonly skeleton: Skeleton
+  /** Where the compile cache of the agent's code is, once it was made. */
+  readonly cache: string
+}
+
+/** The words that put a command into a fresh mount namespace of its own. */
+export function freshNamespace(asRoot: boolean): readonly [string, ...string[]] {
+  return asRoot ? ['unshare', '-m', '--propagation', 'private'] : ['unshare', '-U', '-r', '-m', '--propagation', 'private']
+}
+
+/** The words that put a command into the mount namespace of a process. */
+export function insideNamespaceOf(pid: number, asRoot: boolean): readonly [string, ...string[]] {
+  return asRoot ? ['nsenter', '-t', String(pid), '-m', '--'] : ['nsenter', '-t', String(pid), '-U', '--preserve-credentials', '-m', '--']
+}

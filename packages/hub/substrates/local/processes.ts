@@ -1,0 +1,181 @@
+/** The host's processes as /proc shows them: who belongs to which machine, what they used, and how they are stopped, continued and ended. */
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { AutovibeError, isId, type MachineId } from '@autovibe/contract'
+import type { Usage } from '../substrate.ts'
+
+export interface Process {
+  readonly pid: number
+  readonly parent: number
+  readonly state: string
+  /** Clock ticks after boot; with the pid, the identity of a process. */
+  readonly startTicks: string
+  readonly cpuTicks: number
+  readonly residentPages: number
+}
+
+/** Linux shows times in units of 1/100 s on every architecture that Node runs on (USER_HZ). */
+const TICKS_PER_SECOND = 100
+const PAGE_BYTES = 4096
+
+export const isAlive = (process: Process): boolean => process.state !== 'Z' && process.state !== 'X'
+
+/** Null when there is no such process. */
+export function readProcess(pid: number): Process | null {
+  const text = readOrNull(`/proc/${pid}/stat`)
+  if (text === null) return null
+  return parseStat(text)
+}
+
+/** Reads the line of /proc/PID/stat; the command's name may itself hold spaces and brackets. */
+export function parseStat(text: string): Process | null {
+  const pid = Number.parseInt(text, 10)
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  if (!Number.isSafeInteger(pid) || pid <= 0 || fields.length < 22) return null
+  const number = (index: number): number => Number(fields[index] ?? 0)
+  return {
+    pid,
+    state: fields[0] ?? 'X',
+    parent: number(1),
+    // Own time and that of children already waited for: a sandbox's first process reaps all orphans, so little is lost.
+    cpuTicks: number(11) + number(12) + number(13) + number(14),
+    startTicks: fields[19] ?? '',
+    residentPages: number(21),
+  }
+}
+
+/** Every process of the host that lives. */
+export function listProcesses(): Process[] {
+  const found: Process[] = []
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name)
+    if (!Number.isInteger(pid)) continue
+    const process = readProcess(pid)
+    if (process !== null && isAlive(process)) found.push(process)
+  }
+  return found
+}
+
+/** All that descend from this process, itself left out; parents before children. */
+export function descendants(of: number, all: readonly Process[] = listProcesses()): Process[] {
+  const children = new Map<number, Process[]>()
+  for (const process of all) {
+    const siblings = children.get(process.parent)
+    if (siblings === undefined) children.set(process.parent, [process])
+    else siblings.push(process)
+  }
+  const found: Process[] = []
+  const queue = [of]
+  for (let at = 0; at < queue.length; at++) {
+    for (const child of children.get(queue[at] ?? 0) ?? []) {
+      found.push(child)
+      queue.push(child.pid)
+    }
+  }
+  return found
+}
+
+export interface Marked extends Process {
+  readonly machineId: MachineId
+}
+
+/**
+ * The processes that carry a machine's mark in their arguments or environment. Only those of our own process namespace are asked: what
+ * runs inside a machine can write any arguments it likes.
+ */
+export function listMarked(dataMark: string): Marked[] {
+  const own = linkOrNull('/proc/self/ns/pid')
+  const pattern = new RegExp(`(?:^|[\\0=])autovibe:(mch_[0-9a-z]{26}):${dataMark}(?:\\0|$)`)
+  const found: Marked[] = []
+  for (const candidate of listProcesses()) {
+    if (candidate.pid === process.pid || linkOrNull(`/proc/${candidate.pid}/ns/pid`) !== own) continue
+    const mark = pattern.exec(readOrNull(`/proc/${candidate.pid}/cmdline`) ?? '') ?? pattern.exec(readOrNull(`/proc/${candidate.pid}/environ`) ?? '')
+    const machineId = mark?.[1]
+    if (machineId !== undefined && isId('machine', machineId)) found.push({ ...candidate, machineId })
+  }
+  return found
+}
+
+const sameProcess = (process: Process): boolean => {
+  const now = readProcess(process.pid)
+  return now !== null && now.startTicks === process.startTicks && isAlive(now)
+}
+
+/** Sends a signal to exactly this process; one that has ended, and whose number may belong to another, gets none. */
+export function signalProcess(target: Process, signal: NodeJS.Signals): void {
+  if (!sameProcess(target)) return
+  try {
+    process.kill(target.pid, signal)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
+
+/** Ends what `find` answers, again and again until it answers nothing. Throws `substrate.failed` when something is left after the deadline. */
+export async function endAll(find: () => readonly Process[], deadlineMs: number): Promise<void> {
+  const until = performance.now() + deadlineMs
+  let watched: Process[] = []
+  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 50)) {
+    const found = find()
+    watched = [...watched.filter((old) => !found.some((now) => now.pid === old.pid)), ...found].filter(sameProcess)
+    if (watched.length === 0) return
+    if (performance.now() > until) throw new AutovibeError('substrate.failed', `${watched.length} processes of the machine could not be ended.`, { retryable: true, internal: watched.map((one) => one.pid).join(' ') })
+    for (const one of watched) signalProcess(one, 'SIGKILL')
+    await delay(waitMs)
+  }
+}
+
+/** True for a process all of whose threads are stopped. */
+export function isStopped(pid: number): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).every((thread) => /^[TtZX]$/.test(parseStat(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8'))?.state ?? 'X'))
+  } catch {
+    // It ended meanwhile, and so stands still.
+    return true
+  }
+}
+
+/** True when the process stands in the file system with this device number, or has something of it open. */
+export function holdsDevice(pid: number, device: number): boolean {
+  const on = (link: string): boolean => {
+    try {
+      return statSync(`/proc/${pid}/${link}`).dev === device
+    } catch {
+      return false
+    }
+  }
+  if (on('cwd') || on('root')) return true
+  try {
+    return readdirSync(`/proc/${pid}/fd`).some((fd) => on(`fd/${fd}`))
+  } catch {
+    return false
+  }
+}
+
+/** The sum over these processes. Sampled, so peaks between two looks are missed. */
+export function usageOf(processes: readonly Process[]): Usage {
+  let ticks = 0
+  let pages = 0
+  for (const process of processes) {
+    ticks += process.cpuTicks
+    pages += process.residentPages
+  }
+  return { cpuSeconds: ticks / TICKS_PER_SECOND, memoryBytes: pages * PAGE_BYTES, processes: processes.length, quality: 'estimated' }
+}
+
+function readOrNull(path: string): string | null {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch {
+    // The process ended between two looks, or is another user's and so none of ours.
+    return null
+  }
+}
+
+function linkOrNull(path: string): string | null {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return null
+  }
+}

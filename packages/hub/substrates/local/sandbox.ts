@@ -1,0 +1,116 @@
+/** The command line of one machine: what bubblewrap shows and forbids, and the environment of its agent. */
+import { existsSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { AGENT_ENV, type MachineId, MACHINE_PATHS } from '@autovibe/contract'
+import { CACHE_INSIDE } from './compile-cache.ts'
+import type { Host } from './host.ts'
+import { layerTree, machinePaths, processMark } from './layout.ts'
+import { AGENT_UID, OPT } from './skeleton.ts'
+
+/** The parts of the checkout that the agent needs to run. */
+export const AGENT_PARTS = ['packages/agent', 'packages/contract', 'packages/core', 'node_modules'] as const
+
+/** Every namespace its own, no capabilities, no terminal, and an end with whoever started it. */
+export const SANDBOX_FLAGS = ['--unshare-user', '--unshare-all', '--cap-drop', 'ALL', '--new-session', '--die-with-parent', '--uid', String(AGENT_UID), '--gid', String(AGENT_UID)] as const
+
+/** Memory file systems count as memory of the host; each is held to this. */
+const MEMORY_FS_BYTES = 1024 ** 3
+
+const RUN_FS_BYTES = 1024 ** 2
+
+const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+
+/** Says over descriptor 3 that everything is mounted, then becomes the agent. A Hub that has gone away meanwhile does not matter. */
+const ANNOUNCE = '(trap "" PIPE; echo up >&3) 2>/dev/null; exec 3>&-; exec "$@"'
+
+/** Where the supervisor opens the hidden arguments. */
+export const HIDDEN_FD = 8
+
+export interface MachineCommand {
+  readonly argv: readonly string[]
+  /** Arguments that bubblewrap reads from a file instead: its command line can be seen inside the machine, the host's paths need not be. */
+  readonly hidden: readonly string[]
+  /** The whole environment of a bare agent; inside a sandbox it is among the hidden arguments. */
+  readonly env: Readonly<Record<string, string>>
+}
+
+/** For `tree`: null when the overlay is mounted inside the skeleton, otherwise the layer that is the tree. */
+export function machineCommand(host: Host, machineId: MachineId, name: string, plainTree: string | null): MachineCommand {
+  return host.offer.isolation === 'I0' ? bareCommand(host, machineId, plainTree) : sandboxCommand(host, machineId, name, plainTree)
+}
+
+function sandboxCommand(host: Host, machineId: MachineId, name: string, plainTree: string | null): MachineCommand {
+  const { agentCode } = host.options
+  const entry = agentCode.entry === undefined ? join(OPT, 'packages/agent/main.ts') : join(OPT, 'entry', basename(agentCode.entry))
+  const cached = agentCode.entry === undefined && existsSync(host.cache)
+  const readOnly: (readonly [string, string])[] = [
+    ...codeBinds(host),
+    [host.options.agentsDir, join(OPT, 'agents')],
+    ...(agentCode.entry === undefined ? [] : [[agentCode.entry, entry] as const]),
+    ...(cached ? [[host.cache, CACHE_INSIDE] as const] : []),
+  ]
+  const env = agentEnv({
+    tree: MACHINE_PATHS.tree,
+    home: MACHINE_PATHS.home,
+    socket: MACHINE_PATHS.socket,
+    token: MACHINE_PATHS.token,
+    agents: join(OPT, 'agents'),
+    path: `${OPT}/bin:${SYSTEM_PATH}`,
+  })
+  if (cached) env['NODE_COMPILE_CACHE'] = CACHE_INSIDE
+  const memory = (path: string): string[] => [...(host.offer.hardened ? ['--size', String(MEMORY_FS_BYTES)] : []), '--perms', '1777', '--tmpfs', path]
+  const hidden = [
+    ...SANDBOX_FLAGS,
+    ...(host.offer.hardened ? ['--disable-userns'] : []),
+    ...['--hostname', name],
+    ...['--clearenv', ...Object.entries(env).flatMap(([key, value]) => ['--setenv', key, value])],
+    ...['--bind', host.skeleton.folder, '/'],
+    ...readOnly.flatMap(([from, to]) => ['--ro-bind', from, to]),
+    ...(plainTree === null ? [] : ['--bind', layerTree(host.layout, plainTree), MACHINE_PATHS.tree]),
+    // Inside, the agent is the Hub's own user to the kernel; if that is root, /proc/sys is open to it unless the mount forbids.
+    ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev', ...memory('/dev/shm'), '--remount-ro', '/dev'],
+    ...[...memory('/tmp'), ...memory('/var/tmp'), ...(host.offer.hardened ? ['--size', String(RUN_FS_BYTES)] : []), '--tmpfs', '/run', '--ro-bind', machinePaths(host.layout, machineId).socketDir, MACHINE_PATHS.socketDir, '--remount-ro', '/run'],
+    ...['--remount-ro', '/', '--chdir', '/'],
+  ]
+  const argv = ['bwrap', '--args', String(HIDDEN_FD), '--', '/bin/sh', '-c', ANNOUNCE, 'sh', join(OPT, 'bin/node'), entry]
+  return { argv, hidden, env: {} }
+}
+
+/** The programs of the host, the agent's code and the Node that runs it: host path, path inside. */
+export function codeBinds(host: Host): readonly (readonly [string, string])[] {
+  const { agentCode, nodePath } = host.options
+  const parts = [...AGENT_PARTS, 'package.json'].map((part) => [join(agentCode.root, part), join(OPT, part)] as const)
+  return [...host.skeleton.binds, ...parts, [nodePath, join(OPT, 'bin/node')]]
+}
+
+function bareCommand(host: Host, machineId: MachineId, plainTree: string | null): MachineCommand {
+  if (plainTree === null) throw new TypeError('a bare process has a plain tree')
+  const { agentCode, agentsDir, nodePath } = host.options
+  const tree = layerTree(host.layout, plainTree)
+  const paths = machinePaths(host.layout, machineId)
+  return {
+    argv: ['/bin/sh', '-c', ANNOUNCE, 'sh', nodePath, agentCode.entry ?? join(agentCode.root, 'packages/agent/main.ts')],
+    hidden: [],
+    env: {
+      ...agentEnv({ tree, home: join(tree, 'home'), socket: paths.socket, token: paths.token, agents: agentsDir, path: `${join(nodePath, '..')}:${SYSTEM_PATH}` }),
+      // How its processes are found again, whatever they become.
+      AUTOVIBE_MACHINE: processMark(host.layout, machineId),
+    },
+  }
+}
+
+function agentEnv(paths: { tree: string; home: string; socket: string; token: string; agents: string; path: string }): Record<string, string> {
+  return {
+    PATH: paths.path,
+    HOME: paths.home,
+    USER: 'agent',
+    LOGNAME: 'agent',
+    SHELL: '/bin/sh',
+    LANG: 'C.UTF-8',
+    TERM: 'dumb',
+    [AGENT_ENV.tree]: paths.tree,
+    [AGENT_ENV.socket]: paths.socket,
+    [AGENT_ENV.token]: paths.token,
+    [AGENT_ENV.agents]: paths.agents,
+  }
+}

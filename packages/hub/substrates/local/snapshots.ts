@@ -1,0 +1,163 @@
+/** Takes snapshots: a new layer is swapped under the running machine where nobody stands in its tree, otherwise the tree is copied while it stands still. */
+import { statSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
+import type { Snapshot } from '../substrate.ts'
+import { type MachineDocument, readMachine, readSnapshot, removeFile, type SnapshotDocument, writeMachine, writeSnapshot } from './documents.ts'
+import { type Frozen, freeze, hasOpenForWriting, thawAll } from './freeze.ts'
+import type { Flats } from './flatten.ts'
+import type { Host } from './host.ts'
+import { copyTree, type Pins, withNewLayer } from './layers.ts'
+import { layerTree, machinePaths } from './layout.ts'
+import { mountedIn, mountTree, setReadOnly, swapUpper } from './overlay.ts'
+import { holdsDevice, type Process } from './processes.ts'
+import { findSupervisor } from './supervisor.ts'
+
+/** A file that is being written is usually closed again within a few milliseconds. */
+const ATTEMPTS = 4
+const RETRY_MS = 15
+
+/** The snapshot under this checkpoint's id; the same answer when it was taken before. */
+export async function takeSnapshot(host: Host, pins: Pins, flats: Flats, machineId: MachineId, checkpointId: CheckpointId, signal: AbortSignal): Promise<Snapshot> {
+  const taken = await readSnapshot(host.layout, checkpointId)
+  if (taken !== null) {
+    if (taken.machine !== machineId) throw new AutovibeError('substrate.failed', 'A snapshot of another machine has this checkpoint’s id.')
+    return { handle: checkpointId, consistency: taken.consistency }
+  }
+  const machine = await readMachine(host.layout, machineId)
+  if (machine === null) throw new AutovibeError('substrate.failed', 'The machine no longer exists on this host.')
+  signal.throwIfAborted()
+  const supervisor = await findSupervisor(host, machineId)
+  if (supervisor !== null) await repairRunning(host, machineId, supervisor)
+  const current = (await readMachine(host.layout, machineId)) ?? machine
+  const stack = await (supervisor === null ? freezeStopped(host, pins, machineId, current, signal) : freezeRunning(host, pins, flats, machineId, current, supervisor, signal))
+  const line = current.line.filter((earlier) => earlier !== checkpointId)
+  const document: SnapshotDocument = { version: 1, machine: machineId, created_at: new Date().toISOString(), layers: stack.layers, line, consistency: stack.consistency }
+  try {
+    await extendLine(host, machineId, checkpointId)
+    await writeSnapshot(host.layout, checkpointId, document)
+  } finally {
+    stack.unpin()
+  }
+  flats.consider(stack.layers)
+  return { handle: checkpointId, consistency: stack.consistency }
+}
+
+/** What a Hub that ended in the middle left: a tree that is read-only or unmounted, a layer the machine's file does not name yet, processes that stand still. */
+export async function repairRunning(host: Host, machineId: MachineId, supervisor: Process): Promise<void> {
+  const document = await readMachine(host.layout, machineId)
+  if (document === null) return
+  if (document.copy === 'overlay') {
+    const mounted = mountedIn(host, supervisor.pid)
+    if (mounted.upper === null) await mountTree(host, supervisor.pid, mounted.tree, document.layers, document.upper)
+    else if (mounted.upper !== document.upper) await writeMachine(host.layout, machineId, above(document, document.layers, mounted.upper))
+    if (mounted.readOnly) await setReadOnly(host, supervisor.pid, mounted.tree, false)
+  }
+  const mark = frozenMark(host, machineId)
+  if (statSync(mark, { throwIfNoEntry: false }) === undefined) return
+  thawAll(host, machineId, supervisor)
+  await removeFile(mark)
+}
+
+interface Stack {
+  readonly layers: string[]
+  readonly consistency: Snapshot['consistency']
+  /** Keeps a copy from the collector until the snapshot's file names it. */
+  readonly unpin: () => void
+}
+
+const frozenMark = (host: Host, machineId: MachineId): string => join(machinePaths(host.layout, machineId).folder, 'frozen')
+
+const above = (machine: MachineDocument, layers: readonly string[], upper: string): MachineDocument => ({ ...machine, layers: [...layers, machine.upper], upper })
+
+async function freezeStopped(host: Host, pins: Pins, machineId: MachineId, machine: MachineDocument, signal: AbortSignal): Promise<Stack> {
+  if (machine.copy === 'copy') return copyAside(host, pins, machine, 'consistent', signal)
+  return withNewLayer(host.layout, pins, async (upper) => {
+    const next = above(machine, machine.layers, upper)
+    // First the machine lets go of the layer, then the snapshot names it: the other way round, a crash between would let a frozen layer be written to.
+    const unpin = pins.add(next.layers)
+    await writeMachine(host.layout, machineId, next)
+    return { layers: next.layers, consistency: 'consistent', unpin }
+  })
+}
+
+async function freezeRunning(host: Host, pins: Pins, flats: Flats, machineId: MachineId, machine: MachineDocument, supervisor: Process, signal: AbortSignal): Promise<Stack> {
+  const mark = frozenMark(host, machineId)
+  await writeFile(mark, '', { mode: 0o600 })
+  for (let attempt = 1; ; attempt++) {
+    const frozen = await freeze(host, machineId, supervisor)
+    try {
+      const stack = await (machine.copy === 'copy' ? copyRunning(host, pins, machine, frozen, attempt, signal) : swapRunning(host, pins, flats, machineId, machine, supervisor, frozen, attempt, signal))
+      if (stack !== 'busy') return stack
+    } finally {
+      frozen.thaw()
+      await removeFile(mark)
+    }
+    await delay(RETRY_MS)
+    signal.throwIfAborted()
+    await writeFile(mark, '', { mode: 0o600 })
+  }
+}
+
+async function copyRunning(host: Host, pins: Pins, machine: MachineDocument, frozen: Frozen, attempt: number, signal: AbortSignal): Promise<Stack | 'busy'> {
+  const writing = !frozen.complete || hasOpenForWriting(frozen.processes, layerTree(host.layout, machine.upper))
+  if (writing && attempt < ATTEMPTS) return 'busy'
+  return copyAside(host, pins, machine, writing ? 'fuzzy' : 'consistent', signal)
+}
+
+async function swapRunning(
+  host: Host,
+  pins: Pins,
+  flats: Flats,
+  machineId: MachineId,
+  machine: MachineDocument,
+  supervisor: Process,
+  frozen: Frozen,
+  attempt: number,
+  signal: AbortSignal,
+): Promise<Stack | 'busy'> {
+  const { tree } = mountedIn(host, supervisor.pid)
+  const device = statSync(`/proc/${supervisor.pid}/root${tree}`).dev
+  // A process that stands in the old tree, or has something of it open, would be left there when the new one is mounted: for it the tree must stay.
+  const stays = !frozen.complete || frozen.processes.some(({ pid }) => holdsDevice(pid, device))
+  if (!stays) {
+    return withNewLayer(host.layout, pins, async (upper) => {
+      const beneath = flats.shorten(machine.layers)
+      const next = above(machine, beneath, upper)
+      const unpin = pins.add(next.layers)
+      const letGo = pins.add([upper])
+      if ((await swapUpper(host, supervisor.pid, tree, next.layers, upper)) === 'busy') {
+        unpin()
+        letGo()
+        return 'busy'
+      }
+      // If this fails (a full disk), the pins stay: the machine writes to a layer that no file names until it is repaired.
+      await writeMachine(host.layout, machineId, next)
+      letGo()
+      return { layers: next.layers, consistency: 'consistent', unpin }
+    })
+  }
+  const quiet = await setReadOnly(host, supervisor.pid, tree, true)
+  try {
+    if (!quiet && attempt < ATTEMPTS) return 'busy'
+    return await copyAside(host, pins, machine, quiet && frozen.complete ? 'consistent' : 'fuzzy', signal)
+  } finally {
+    if (quiet) await setReadOnly(host, supervisor.pid, tree, false)
+  }
+}
+
+/** A copy of the layer that the machine writes to, while the machine keeps it. */
+async function copyAside(host: Host, pins: Pins, machine: MachineDocument, consistency: Snapshot['consistency'], signal: AbortSignal): Promise<Stack> {
+  return withNewLayer(host.layout, pins, async (copy) => {
+    await copyTree(host, machine.upper, copy, signal)
+    const layers = [...machine.layers, copy]
+    return { layers, consistency, unpin: pins.add(layers) }
+  })
+}
+
+async function extendLine(host: Host, machineId: MachineId, checkpointId: CheckpointId): Promise<void> {
+  const machine = await readMachine(host.layout, machineId)
+  if (machine !== null && machine.line.at(-1) !== checkpointId) await writeMachine(host.layout, machineId, { ...machine, line: [...machine.line, checkpointId] })
+}

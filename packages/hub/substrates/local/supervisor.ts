@@ -1,0 +1,143 @@
+/** The one process that holds a machine up: it outlives the Hub, owns the mount namespace, and takes everything down with it when it ends. */
+import { spawn } from 'node:child_process'
+import { mkdir, open, readFile, writeFile } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
+import { AutovibeError, type MachineId } from '@autovibe/contract'
+import { TOOL_ENV, toolFailure } from './command.ts'
+import { type MachineDocument, removeFile } from './documents.ts'
+import { freshNamespace, type Host } from './host.ts'
+import { machinePaths, processMark } from './layout.ts'
+import { overlayOptions, treeIn } from './overlay.ts'
+import { descendants, endAll, isAlive, listMarked, listProcesses, type Marked, type Process, parseStat, readProcess } from './processes.ts'
+import { HIDDEN_FD, machineCommand } from './sandbox.ts'
+
+/** The start of what the agent writes is kept; the rest is read and thrown away, so that it neither blocks nor fills the disk. */
+const LOG_BYTES = 256 * 1024
+const START_TIMEOUT_MS = 20_000
+const END_TIMEOUT_MS = 10_000
+const EXIT_LOCKED = 75
+
+/**
+ * Arguments: pid file, lock, log, skeleton, layers, tree, mount options ('' for a plain tree), upper, file of hidden arguments; then the command. Descriptor 3 tells the Hub how it went;
+ * 9 holds the lock for as long as the machine runs. bubblewrap is a direct child of this shell, so that it dies with it; its environment can be
+ * read inside, and so is empty.
+ */
+const SUPERVISOR = `
+exec 2>&3
+umask 077
+pid=$1 lock=$2 log=$3 skeleton=$4 layers=$5 tree=$6 options=$7 upper=$8 hidden=$9; shift 9
+exec 9>"$lock"
+flock -n 9 || exit ${EXIT_LOCKED}
+ulimit -c 0
+read -r stat </proc/$$/stat && echo "$stat" >"$pid" || exit 1
+if [ -n "$options" ]; then
+  mount -n --bind --make-shared "$skeleton" "$skeleton" || exit 1
+  cd "$layers" && mount -n -t overlay -o "$options" "$upper" "$tree" || exit 1
+  cd /
+fi
+exec ${HIDDEN_FD}<"$hidden" || exit 1
+case $1 in bwrap) shift; set -- env -i "$(command -v bwrap)" "$@";; esac
+"$@" </dev/null 2>&1 9>&- | { exec 3>&- ${HIDDEN_FD}<&- 9>&- 2>/dev/null; head -c ${LOG_BYTES} >"$log"; exec cat >/dev/null; }`
+
+/** Starts the machine and returns when its agent was started. A machine that runs already is left alone. */
+export async function startSupervisor(host: Host, machineId: MachineId, document: MachineDocument, signal: AbortSignal): Promise<void> {
+  const overlay = document.copy === 'overlay'
+  const paths = machinePaths(host.layout, machineId)
+  await mkdir(paths.socketDir, { recursive: true, mode: 0o700 })
+  const command = machineCommand(host, machineId, document.name, overlay ? null : document.upper)
+  await writeFile(paths.arguments, command.hidden.map((argument) => `${argument}\0`).join(''), { mode: 0o600 })
+  const options = overlay ? overlayOptions(document.layers, document.upper, host.offer.asRoot) : ''
+  const script = ['sh', '-c', SUPERVISOR, processMark(host.layout, machineId), paths.pid, paths.lock, paths.log, host.skeleton.folder, host.layout.layers, treeIn(host.skeleton.folder), options, document.upper, paths.arguments, ...command.argv]
+  const [first = 'sh', ...rest] = overlay ? [...freshNamespace(host.offer.asRoot), ...script] : script
+  // Detached: a session of its own, so that neither the Hub's end nor a Ctrl-C in its terminal reaches the machine.
+  const child = spawn(first, rest, { detached: true, cwd: '/', env: host.offer.isolation === 'I0' ? command.env : TOOL_ENV, stdio: ['ignore', 'ignore', 'ignore', 'pipe'] })
+  child.unref()
+  const said = await firstWord(child, child.stdio[3] as Readable, signal)
+  if (said.word === 'up') return
+  if (said.code === EXIT_LOCKED) return
+  await endMachine(host, machineId)
+  const log = await readLog(host, machineId)
+  throw toolFailure('Starting the machine', `${said.word}\n${log}`)
+}
+
+/** The supervisor of this machine, if it runs: by its pid file, or else by its mark in /proc. */
+export async function findSupervisor(host: Host, machineId: MachineId): Promise<Process | null> {
+  const text = await readFile(machinePaths(host.layout, machineId).pid, 'latin1').catch(() => '')
+  const written = parseStat(text)
+  if (written !== null) {
+    const now = readProcess(written.pid)
+    if (now !== null && isAlive(now) && now.startTicks === written.startTicks) return now
+  }
+  return topMost(listMarked(host.layout.dataMark).filter((process) => process.machineId === machineId))
+}
+
+/** Of processes with the same mark, the one that the others come from. */
+export function topMost(marked: readonly Marked[]): Marked | null {
+  return marked.find((process) => !marked.some((other) => other.pid === process.parent)) ?? null
+}
+
+/** Every process of the machine but the supervisor itself. */
+export function machineProcesses(host: Host, machineId: MachineId, supervisor: Process): Process[] {
+  const below = descendants(supervisor.pid)
+  if (host.offer.isolation !== 'I0') return below
+  // A bare process may have left its parent; its environment gives it away.
+  const marked = listMarked(host.layout.dataMark).filter((process) => process.machineId === machineId && process.pid !== supervisor.pid)
+  return [...below, ...marked.filter((process) => !below.some((other) => other.pid === process.pid))]
+}
+
+/** Ends every process of the machine and returns when none is left. Throws `substrate.failed` when one cannot be ended. */
+export async function endMachine(host: Host, machineId: MachineId): Promise<void> {
+  await endAll(() => {
+    const all = listProcesses()
+    const marked = listMarked(host.layout.dataMark).filter((process) => process.machineId === machineId)
+    return [...marked, ...marked.flatMap((process) => descendants(process.pid, all))]
+  }, END_TIMEOUT_MS)
+  await removeFile(machinePaths(host.layout, machineId).pid)
+}
+
+/** What the agent wrote first, for a person to read. */
+export async function readLog(host: Host, machineId: MachineId): Promise<string> {
+  try {
+    const file = await open(machinePaths(host.layout, machineId).log, 'r')
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(16 * 1024), 0, 16 * 1024, 0)
+      return buffer.toString('utf8', 0, bytesRead)
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    throw error
+  }
+}
+
+/** What the supervisor said before it was up or ended. */
+function firstWord(child: ReturnType<typeof spawn>, voice: Readable, signal: AbortSignal): Promise<{ word: string; code: number | null }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{ word: string; code: number | null }>()
+  let heard = ''
+  const settle = (finish: () => void): void => {
+    clearTimeout(timer)
+    signal.removeEventListener('abort', onAbort)
+    voice.destroy()
+    finish()
+  }
+  const fail = (error: AutovibeError): void => {
+    child.kill('SIGKILL')
+    settle(() => reject(error))
+  }
+  const onAbort = (): void => fail(new AutovibeError('operation.cancelled', 'Starting the machine was cancelled.'))
+  const timer = setTimeout(() => fail(new AutovibeError('substrate.failed', `The machine did not come up within ${START_TIMEOUT_MS} ms.`, { retryable: true })), START_TIMEOUT_MS)
+  signal.addEventListener('abort', onAbort, { once: true })
+  voice.on('error', () => undefined)
+  voice.on('data', (chunk: Buffer) => {
+    if (heard.length < 8192) heard += chunk.toString('utf8')
+    if (/(?:^|\n)up\n/.test(heard)) settle(() => resolve({ word: 'up', code: null }))
+  })
+  child.once('error', (error) => settle(() => reject(new AutovibeError('substrate.unavailable', `The machine cannot be started: ${error.message}.`, { cause: error }))))
+  child.once('exit', (code) => {
+    const end = (): void => settle(() => resolve({ word: heard, code }))
+    if (voice.closed) end()
+    else voice.once('close', end)
+  })
+  return promise
+}
