@@ -34,6 +34,7 @@ import { machineTokens } from './security/machine-tokens.ts'
 import { createSecrets, loadMasterKey } from './security/secrets.ts'
 import { stopMachines } from './shutdown.ts'
 import { createLocalSubstrate } from './substrates/local/create-local-substrate.ts'
+import { takeOver } from './take-over.ts'
 
 const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url))
 const VERSION = (JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as { version: string }).version
@@ -98,6 +99,8 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
 
   const ledger = createLedger({ db, runtime })
   const ports: Ports = { db, runtime, ledger, store, substrate, tokenFor: machineTokens(masterKey) }
+  // An external database may serve other Hubs that live: there, dead ones are told by their leases alone.
+  if (!config.databaseUrl) await takeOver(ports, logger)
   const requests = createRequests(ports)
   const wakes = openWakeFeed(address, logger)
   ending.push(() => wakes.close())

@@ -5,7 +5,15 @@ import { decodePath, encodePath } from './paths.ts'
 
 const bytesOfNames = fc.uint8Array({ min: 1, maxLength: 64 })
 /** Text with bytes broken into it, so that valid and invalid sequences meet at every boundary. */
-const mixed = fc.array(fc.oneof(fc.string({ unit: 'binary' }).map((text) => new TextEncoder().encode(text.replaceAll('\0', ''))), bytesOfNames), { maxLength: 6 }).map((parts) => Uint8Array.from(parts.flatMap((part) => [...part])))
+const mixed = fc
+  .array(
+    fc.oneof(
+      fc.string({ unit: 'binary' }).map((text) => new TextEncoder().encode(text.replaceAll('\0', ''))),
+      bytesOfNames,
+    ),
+    { maxLength: 6 },
+  )
+  .map((parts) => Uint8Array.from(parts.flatMap((part) => [...part])))
 
 test('every path of bytes comes back from its spelling', () => {
   fc.assert(fc.property(mixed, (bytes) => assert.deepEqual([...decodePath(encodePath(bytes))], [...bytes])))

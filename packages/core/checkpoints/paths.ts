@@ -51,17 +51,17 @@ function sequenceLength(bytes: Uint8Array, at: number): number {
 
 function decodeEscapes(text: string): Uint8Array {
   const parts: Uint8Array[] = []
-  const escape = /\\(?:\\|x([0-9a-f]{2}))/y
+  const sequence = /\\(?:\\|x([0-9a-f]{2}))/y
   for (let at = 0; at < text.length; ) {
     const next = text.indexOf('\\', at)
     const end = next === -1 ? text.length : next
     if (end > at) parts.push(encoder.encode(text.slice(at, end)))
     if (next === -1) break
-    escape.lastIndex = next
-    const found = escape.exec(text)
-    if (found === null) throw new RangeError(`an unknown escape in a path at ${next}`)
+    sequence.lastIndex = next
+    const found = sequence.exec(text)
+    if (found === null) throw new RangeError(`an unknown sequence in a path at ${next}`)
     parts.push(Uint8Array.of(found[1] === undefined ? BACKSLASH : Number.parseInt(found[1], 16)))
-    at = escape.lastIndex
+    at = sequence.lastIndex
   }
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0))
   let at = 0

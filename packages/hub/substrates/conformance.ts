@@ -125,7 +125,10 @@ export function substrateConformance(name: string, prepare: () => Promise<Confor
 
     test('the token is on no command line and in no environment', async () => {
       const machineId = await running()
-      const { output } = await script(machineId, `for p in /proc/[0-9]*; do cat $p/cmdline $p/environ 2>/dev/null || true; done | tr '\\0' '\\n' | grep -c -F -f "$AUTOVIBE_TOKEN_FILE" || true`)
+      const { output } = await script(
+        machineId,
+        `for p in /proc/[0-9]*; do cat $p/cmdline $p/environ 2>/dev/null || true; done | tr '\\0' '\\n' | grep -c -F -f "$AUTOVIBE_TOKEN_FILE" || true`,
+      )
       assert.equal(output.toString().trim(), '0')
     })
 
@@ -156,7 +159,8 @@ export function substrateConformance(name: string, prepare: () => Promise<Confor
       await script(machineId, 'echo changed >project/a/b/3; : >>project/same; rm project/a/b/5')
       const second = await substrate.snapshot(machineId, newCheckpoint(), signal)
       const found: string[] = []
-      for await (const change of substrate.changes(second.handle, first.handle, signal)) found.push(change.kind === 'put' ? change.entry.path : `-${change.path}`)
+      for await (const change of substrate.changes(second.handle, first.handle, signal))
+        found.push(change.kind === 'put' ? change.entry.path : `-${change.path}`)
       assert.deepEqual(found.sort(), ['-project/a/b/5', 'project/a/b/3'])
     })
 
@@ -247,7 +251,10 @@ export function substrateConformance(name: string, prepare: () => Promise<Confor
 
     test('a process that stands in the tree works on through a snapshot, which stays as it was', async () => {
       const machineId = await running()
-      await script(machineId, 'cd project; mkdir stand; (cd stand; i=0; while :; do i=$((i+1)); echo $i >count.new && mv count.new count || echo failed >>"$HOME/failed"; sleep 0.01; done) >/dev/null 2>&1 &')
+      await script(
+        machineId,
+        'cd project; mkdir stand; (cd stand; i=0; while :; do i=$((i+1)); echo $i >count.new && mv count.new count || echo failed >>"$HOME/failed"; sleep 0.01; done) >/dev/null 2>&1 &',
+      )
       await script(machineId, 'while ! [ -s project/stand/count ]; do sleep 0.01; done')
       const { handle } = await substrate.snapshot(machineId, newCheckpoint(), signal)
       const frozen = await treeOf(handle)
@@ -337,7 +344,17 @@ function randomWork(seed: number): string {
   const path = (): string => ['project', ...Array.from({ length: 1 + next(3) }, () => 'abc'[next(3)] ?? 'a')].join('/')
   const steps = Array.from({ length: 30 }, (_, step) => {
     const [one, other] = [path(), path()]
-    return [`mkdir -p ${one}`, `echo ${seed}.${step} >${one}`, `echo more >>${one}`, `rm -rf ${one}`, `mv ${one} ${other}`, `rm -rf ${one}; mkdir ${one}; echo ${step} >${one}/c`, `ln -sfn ${other} ${one}`, `chmod ${700 + next(8)} ${one}`, `cp -a ${one} ${other}`][next(9)]
+    return [
+      `mkdir -p ${one}`,
+      `echo ${seed}.${step} >${one}`,
+      `echo more >>${one}`,
+      `rm -rf ${one}`,
+      `mv ${one} ${other}`,
+      `rm -rf ${one}; mkdir ${one}; echo ${step} >${one}/c`,
+      `ln -sfn ${other} ${one}`,
+      `chmod ${700 + next(8)} ${one}`,
+      `cp -a ${one} ${other}`,
+    ][next(9)]
   })
   return steps.map((step) => `{ ${step}; } 2>/dev/null || true`).join('\n')
 }

@@ -3,8 +3,9 @@
  * or a lost answer ends in the same state and answers the same. Names outside derive from the ids given here, never from an answer.
  * Errors are `AutovibeError`; `retryable` says whether the same call may succeed later.
  */
-import type { CheckpointId, Finding, MachineId, ManifestEntry, SubstrateTier } from '@autovibe/contract'
+
 import type { Readable } from 'node:stream'
+import type { CheckpointId, Finding, MachineId, ManifestEntry, SubstrateTier } from '@autovibe/contract'
 
 /** The substrate's own name for a snapshot; opaque to everyone else, at most 200 characters. */
 export type SnapshotHandle = string
@@ -47,8 +48,8 @@ export interface Snapshot {
 
 /** One difference between a snapshot and an earlier one, or (without an earlier one) one entry of the whole tree. Parents come before children. */
 export type TreeChange =
-  | { readonly kind: 'put'; readonly entry: Omit<ManifestEntry, 'sha256'>; /** Only for files; may be called once. */ readonly open: () => Readable }
-  | { readonly kind: 'remove'; /** With everything beneath it. */ readonly path: string }
+  | { readonly kind: 'put'; readonly entry: Omit<ManifestEntry, 'sha256'> /** Only for files; may be called once. */; readonly open: () => Readable }
+  | { readonly kind: 'remove' /** With everything beneath it. */; readonly path: string }
 
 export interface Usage {
   readonly cpuSeconds: number

@@ -39,8 +39,19 @@ export async function* compareTrees(comparison: Comparison): AsyncGenerator<Tree
     const touched = work.whole || layers === null ? null : await touchedNames(layers, folder)
     const [oldNames, newNames] = [work.whole || before === null ? [] : await before.names(folder), await after.names(folder)]
     const [wereThere, areThere] = [new Set(oldNames.map(key)), new Set(newNames.map(key))]
-    const old = new Map((before === null ? [] : await before.look(folder, oldNames.filter((name) => touched === null || touched.has(key(name)) || !areThere.has(key(name))))).map((entry) => [key(entry.name), entry]))
-    const now = await after.look(folder, newNames.filter((name) => touched === null || touched.has(key(name)) || !wereThere.has(key(name))))
+    const old = new Map(
+      (before === null
+        ? []
+        : await before.look(
+            folder,
+            oldNames.filter((name) => touched === null || touched.has(key(name)) || !areThere.has(key(name))),
+          )
+      ).map((entry) => [key(entry.name), entry]),
+    )
+    const now = await after.look(
+      folder,
+      newNames.filter((name) => touched === null || touched.has(key(name)) || !wereThere.has(key(name))),
+    )
     const found = new Set(now.map((entry) => key(entry.name)))
     for (const [name, entry] of old) if (!found.has(name)) yield { kind: 'remove', path: encodePath(under(folder, entry.name)) }
     for (const entry of now) {

@@ -41,7 +41,10 @@ export function run(command: string, args: readonly string[], options: RunOption
     ended ??= error
     child.kill('SIGKILL')
   }
-  const timer = setTimeout(() => end(new AutovibeError('substrate.failed', `${command} did not end within ${options.timeoutMs} ms.`, { retryable: true })), options.timeoutMs)
+  const timer = setTimeout(
+    () => end(new AutovibeError('substrate.failed', `${command} did not end within ${options.timeoutMs} ms.`, { retryable: true })),
+    options.timeoutMs,
+  )
   const onAbort = (): void => end(new AutovibeError('operation.cancelled', `${command} was cancelled.`))
   options.signal?.addEventListener('abort', onAbort, { once: true })
   child.stdout.on('data', (chunk: Buffer) => {
@@ -61,7 +64,14 @@ export function run(command: string, args: readonly string[], options: RunOption
     finish()
   }
   child.once('error', (error: NodeJS.ErrnoException) =>
-    settle(() => reject(new AutovibeError('substrate.unavailable', `${command} cannot be run: ${error.code ?? error.message}.`, { cause: error, retryable: error.code !== 'ENOENT' }))),
+    settle(() =>
+      reject(
+        new AutovibeError('substrate.unavailable', `${command} cannot be run: ${error.code ?? error.message}.`, {
+          cause: error,
+          retryable: error.code !== 'ENOENT',
+        }),
+      ),
+    ),
   )
   child.once('close', (code) => settle(() => (ended === undefined ? resolve({ code, stdout: Buffer.concat(out), stderr: stderr.trim() }) : reject(ended))))
   if (options.signal?.aborted === true) onAbort()
@@ -91,5 +101,8 @@ export function fileFailure(what: string, error: unknown): AutovibeError {
 }
 
 function diskFull(what: string, internal: string): AutovibeError {
-  return new AutovibeError('substrate.disk_full', `${what} failed: the disk that holds the data directory is full.`, { internal, fix: 'Free some space (df -h shows where), then try again.' })
+  return new AutovibeError('substrate.disk_full', `${what} failed: the disk that holds the data directory is full.`, {
+    internal,
+    fix: 'Free some space (df -h shows where), then try again.',
+  })
 }

@@ -5,13 +5,11 @@ import { mkdir, readdir, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runOrThrow } from './command.ts'
 import type { Host, LocalSubstrateOptions } from './host.ts'
-import type { Layout } from './layout.ts'
 import { discard } from './layers.ts'
+import type { Layout } from './layout.ts'
 import { codeBinds, SANDBOX_FLAGS } from './sandbox.ts'
-import { OPT } from './skeleton.ts'
+import { CACHE_INSIDE, OPT } from './skeleton.ts'
 
-/** Inside a machine. Without it Node strips the types of each file at each start, about 40 ms in all. */
-export const CACHE_INSIDE = `${OPT}/cache`
 const WARM_TIMEOUT_MS = 60_000
 const CODE = ['packages/agent', 'packages/contract', 'packages/core'] as const
 
@@ -24,7 +22,9 @@ export async function cacheFolder(layout: Layout, options: LocalSubstrateOptions
   }
   await note(options.nodePath)
   for (const part of CODE) {
-    const files = (await readdir(join(options.agentCode.root, part), { recursive: true })).filter((file) => /\.[cm]?[jt]s$/.test(file) && !file.includes('node_modules'))
+    const files = (await readdir(join(options.agentCode.root, part), { recursive: true })).filter(
+      (file) => /\.[cm]?[jt]s$/.test(file) && !file.includes('node_modules'),
+    )
     for (const file of files.sort()) await note(join(options.agentCode.root, part, file))
   }
   return join(layout.caches, hash.digest('hex').slice(0, 16))
@@ -37,9 +37,30 @@ export async function warmCache(host: Host): Promise<void> {
     const fresh = join(host.layout.trash, `cache-${randomInt(36 ** 6).toString(36)}`)
     await mkdir(fresh, { mode: 0o755 })
     const binds = codeBinds(host).flatMap(([from, to]) => ['--ro-bind', from, to])
-    const mounts = ['--bind', host.skeleton.folder, '/', ...binds, '--bind', fresh, CACHE_INSIDE, '--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev', '--tmpfs', '/tmp', '--remount-ro', '/']
+    const mounts = [
+      '--bind',
+      host.skeleton.folder,
+      '/',
+      ...binds,
+      '--bind',
+      fresh,
+      CACHE_INSIDE,
+      '--proc',
+      '/proc',
+      '--remount-ro',
+      '/proc',
+      '--dev',
+      '/dev',
+      '--tmpfs',
+      '/tmp',
+      '--remount-ro',
+      '/',
+    ]
     const env = ['--clearenv', '--setenv', 'HOME', '/tmp', '--setenv', 'NODE_COMPILE_CACHE', CACHE_INSIDE]
-    await runOrThrow('bwrap', [...SANDBOX_FLAGS, ...env, ...mounts, '--chdir', '/', '--', join(OPT, 'bin/node'), join(OPT, 'packages/agent/main.ts'), 'warm'], { timeoutMs: WARM_TIMEOUT_MS, what: 'Filling the compile cache of the agent' })
+    await runOrThrow('bwrap', [...SANDBOX_FLAGS, ...env, ...mounts, '--chdir', '/', '--', join(OPT, 'bin/node'), join(OPT, 'packages/agent/main.ts'), 'warm'], {
+      timeoutMs: WARM_TIMEOUT_MS,
+      what: 'Filling the compile cache of the agent',
+    })
     await rename(fresh, host.cache)
   }
   for (const name of await readdir(host.layout.caches)) {

@@ -39,10 +39,17 @@ for (const tiers of [{}, { copy: 'C1' }] satisfies Tiers[]) {
         const inside = await accountFromInside(door, machineId)
         assert.deepEqual((await accountAfter(new Map(), substrate.changes(handle, null, signal))).account, inside, about)
         const lines = (await door.run(machineId, 'cat project/rounds')).output.toString().trim().split('\n')
-        assert.deepEqual(lines, Array.from({ length: round + 1 }, (_, line) => String(line)), about)
+        assert.deepEqual(
+          lines,
+          Array.from({ length: round + 1 }, (_, line) => String(line)),
+          about,
+        )
         for (const done of [...checkpoints, checkpointId]) await substrate.dropSnapshot(done, signal)
         checkpoints.clear()
-        assert.deepEqual((await substrate.list(signal)).map((machine) => machine.machineId), [machineId])
+        assert.deepEqual(
+          (await substrate.list(signal)).map((machine) => machine.machineId),
+          [machineId],
+        )
         if (round === ROUNDS - 1) await substrate.destroy(machineId, signal)
       } finally {
         await door.closeAll()

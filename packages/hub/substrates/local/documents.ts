@@ -35,7 +35,8 @@ export type SnapshotDocument = z.infer<typeof SnapshotDocument>
 
 /** Null when there is no such machine. */
 export const readMachine = (layout: Layout, id: MachineId): Promise<MachineDocument | null> => read(machinePaths(layout, id).document, MachineDocument)
-export const writeMachine = (layout: Layout, id: MachineId, document: MachineDocument): Promise<void> => writeDurably(machinePaths(layout, id).document, document)
+export const writeMachine = (layout: Layout, id: MachineId, document: MachineDocument): Promise<void> =>
+  writeDurably(machinePaths(layout, id).document, document)
 /** Null when there is no such snapshot. */
 export const readSnapshot = (layout: Layout, handle: string): Promise<SnapshotDocument | null> => read(snapshotPath(layout, handle), SnapshotDocument)
 export const writeSnapshot = (layout: Layout, handle: string, document: SnapshotDocument): Promise<void> => writeDurably(snapshotPath(layout, handle), document)
@@ -68,7 +69,10 @@ async function read<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
   try {
     return schema.parse(JSON.parse(text))
   } catch (error) {
-    throw new AutovibeError('substrate.failed', `The file ${path} is damaged.`, { cause: error, fix: 'Restore the data directory from a copy, or destroy the machine.' })
+    throw new AutovibeError('substrate.failed', `The file ${path} is damaged.`, {
+      cause: error,
+      fix: 'Restore the data directory from a copy, or destroy the machine.',
+    })
   }
 }
 

@@ -30,7 +30,8 @@ export class Flats {
   shorten(stack: readonly string[]): string[] {
     let best: { readonly stack: readonly string[]; readonly layer: string } | null = null
     for (const flat of this.#merged) {
-      if (flat.stack.length > (best?.stack.length ?? 0) && flat.stack.length <= stack.length && flat.stack.every((layer, at) => layer === stack[at])) best = flat
+      if (flat.stack.length > (best?.stack.length ?? 0) && flat.stack.length <= stack.length && flat.stack.every((layer, at) => layer === stack[at]))
+        best = flat
     }
     return best === null ? [...stack] : [best.layer, ...stack.slice(best.stack.length)]
   }
@@ -114,7 +115,7 @@ async function linkMerged(host: Host, stack: readonly string[], flat: string): P
       await chmod(folder.path, folder.mode)
     }
   } finally {
-    views.close()
+    await views.close()
   }
 }
 
@@ -139,4 +140,3 @@ async function standsInFolders(layer: Buffer, path: Buffer): Promise<boolean> {
   }
   return true
 }
-

@@ -1,7 +1,7 @@
 /** Holds a machine's processes still while its tree is copied or swapped, so that no write is refused and none is half seen. */
-import { readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type MachineId, MACHINE_PATHS } from '@autovibe/contract'
+import { MACHINE_PATHS, type MachineId } from '@autovibe/contract'
 import type { Host } from './host.ts'
 import { isStopped, type Process, signalProcess } from './processes.ts'
 import { machineProcesses } from './supervisor.ts'
@@ -29,7 +29,9 @@ export async function freeze(host: Host, machineId: MachineId, supervisor: Proce
   try {
     for (;;) {
       // Sandboxed processes live in a namespace of their own; the supervisor and its relay do not, and must go on.
-      const inside = machineProcesses(host, machineId, supervisor).filter((process) => host.offer.isolation === 'I0' || linkOrNull(`/proc/${process.pid}/ns/pid`) !== outside)
+      const inside = machineProcesses(host, machineId, supervisor).filter(
+        (process) => host.offer.isolation === 'I0' || linkOrNull(`/proc/${process.pid}/ns/pid`) !== outside,
+      )
       const running = inside.filter((process) => !isStopped(process.pid))
       if (running.length === 0) return { processes: inside, complete: true, thaw }
       if (performance.now() > until) return { processes: inside, complete: false, thaw }

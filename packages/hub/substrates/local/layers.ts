@@ -86,7 +86,14 @@ export async function makeLayer(layout: Layout, layer: string): Promise<boolean>
 
 /** Copies a tree with everything that belongs to it into a layer, sharing blocks where the file system can. */
 export async function copyTree(host: Host, from: string, to: string, signal: AbortSignal | null): Promise<void> {
-  const [command, ...args] = withOwnersRights(needsOwnersRights(host), ['cp', '-a', '--reflink=auto', '--', `${layerTree(host.layout, from)}/.`, layerTree(host.layout, to)])
+  const [command, ...args] = withOwnersRights(needsOwnersRights(host), [
+    'cp',
+    '-a',
+    '--reflink=auto',
+    '--',
+    `${layerTree(host.layout, from)}/.`,
+    layerTree(host.layout, to),
+  ])
   await runOrThrow(command, args, { timeoutMs: COPY_TIMEOUT_MS, what: 'Copying the machine’s tree', ...(signal === null ? {} : { signal }) })
 }
 

@@ -33,7 +33,8 @@ export async function openLayout(dataDir: string): Promise<Layout> {
     caches: join(root, 'caches'),
     dataMark: createHash('sha256').update(root).digest('hex').slice(0, 12),
   }
-  for (const folder of [layout.machines, layout.snapshots, layout.layers, layout.trash, layout.roots, layout.caches]) await mkdir(folder, { recursive: true, mode: 0o700 })
+  for (const folder of [layout.machines, layout.snapshots, layout.layers, layout.trash, layout.roots, layout.caches])
+    await mkdir(folder, { recursive: true, mode: 0o700 })
   return layout
 }
 

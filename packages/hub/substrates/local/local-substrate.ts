@@ -36,9 +36,18 @@ export class LocalSubstrate implements Substrate {
 
   capabilities(): Capabilities {
     const { isolation, copy } = this.#host.offer
-    const fence = isolation === 'I0' ? 'bare processes of the Hub’s user, not fenced in' : `bubblewrap ${isolation === 'I3' ? 'as root' : 'as an ordinary user'}: all namespaces, no capabilities, no network but the Hub`
+    const fence =
+      isolation === 'I0'
+        ? 'bare processes of the Hub’s user, not fenced in'
+        : `bubblewrap ${isolation === 'I3' ? 'as root' : 'as an ordinary user'}: all namespaces, no capabilities, no network but the Hub`
     const copies = { C3: 'overlay layers', C2: 'copies that share blocks', C1: 'plain copies' }[copy]
-    return { tier: { substrate: 'local', isolation, copy }, summary: `${fence}; ${copies}`, isolated: isolation !== 'I0', liveSnapshot: true, constantTimeFork: copy === 'C3' }
+    return {
+      tier: { substrate: 'local', isolation, copy },
+      summary: `${fence}; ${copies}`,
+      isolated: isolation !== 'I0',
+      liveSnapshot: true,
+      constantTimeFork: copy === 'C3',
+    }
   }
 
   findings(): Host['offer']['findings'] {
@@ -129,7 +138,7 @@ export class LocalSubstrate implements Substrate {
       } catch (error) {
         throw signal.aborted ? signal.reason : fileFailure('Comparing two snapshots', error)
       } finally {
-        views.close()
+        await views.close()
       }
     } finally {
       unpin()
@@ -180,7 +189,9 @@ export class LocalSubstrate implements Substrate {
     await emptyTrash(this.#host)
     // A machine that could not be repaired may write to a layer that no file names.
     if (repaired) await this.#collect()
-    this.#warming = warmCache(this.#host).catch((error: unknown) => options.logger.warn({ err: error }, 'the compile cache of the agent could not be made; machines start more slowly'))
+    this.#warming = warmCache(this.#host).catch((error: unknown) =>
+      options.logger.warn({ err: error }, 'the compile cache of the agent could not be made; machines start more slowly'),
+    )
   }
 
   async #end(machineId: MachineId): Promise<void> {
@@ -188,7 +199,14 @@ export class LocalSubstrate implements Substrate {
     await this.#host.options.door.close(machineId)
   }
 
-  async #newTree(machineId: MachineId, name: string, handle: SnapshotHandle | null, from: SnapshotDocument | null, createdAt: string, signal: AbortSignal): Promise<void> {
+  async #newTree(
+    machineId: MachineId,
+    name: string,
+    handle: SnapshotHandle | null,
+    from: SnapshotDocument | null,
+    createdAt: string,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { layout, offer } = this.#host
     const unpin = this.#pins.add(from?.layers ?? [])
     try {
@@ -217,7 +235,8 @@ export class LocalSubstrate implements Substrate {
     return this.#locks.run('snapshots', async () => {
       const after = await this.#snapshot(handle)
       const before = since === null ? null : await this.#snapshot(since)
-      if (since !== null && since !== handle && !after.line.includes(since)) throw new AutovibeError('substrate.failed', `The snapshot ${since} is no ancestor of ${handle}.`)
+      if (since !== null && since !== handle && !after.line.includes(since))
+        throw new AutovibeError('substrate.failed', `The snapshot ${since} is no ancestor of ${handle}.`)
       return { after, before, unpin: this.#pins.add([...after.layers, ...(before?.layers ?? [])]) }
     })
   }

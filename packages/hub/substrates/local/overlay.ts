@@ -15,7 +15,10 @@ const EXIT_BUSY = 16
 
 /** The options of a stack (oldest first) below a layer to write to, or of the stack alone, read-only. Paths are relative to the layers' folder. */
 export function overlayOptions(stack: readonly string[], upper: string | null, asRoot: boolean): string {
-  const lowers = [...stack].reverse().concat(EMPTY_LAYER).map((layer) => `${layer}/fs`)
+  const lowers = [...stack]
+    .reverse()
+    .concat(EMPTY_LAYER)
+    .map((layer) => `${layer}/fs`)
   const options = [
     'nosuid,nodev',
     `lowerdir=${lowers.join(':')}`,
@@ -23,7 +26,10 @@ export function overlayOptions(stack: readonly string[], upper: string | null, a
     // A renamed folder is copied instead of redirected, so that every layer can be read as plain files.
     asRoot ? 'redirect_dir=nofollow' : 'userxattr',
   ].join(',')
-  if (options.length > OPTION_BYTES) throw new AutovibeError('substrate.failed', `The machine stands on ${stack.length} layers, more than the kernel can mount.`, { fix: 'Stop and start the machine: its layers are merged then.' })
+  if (options.length > OPTION_BYTES)
+    throw new AutovibeError('substrate.failed', `The machine stands on ${stack.length} layers, more than the kernel can mount.`, {
+      fix: 'Stop and start the machine: its layers are merged then.',
+    })
   return options
 }
 
@@ -80,7 +86,16 @@ export async function swapUpper(host: Host, pid: number, tree: string, stack: re
 /** Mounts the tree again in a running machine that lost it between the two halves of a swap. */
 export async function mountTree(host: Host, pid: number, tree: string, stack: readonly string[], upper: string): Promise<void> {
   const options = overlayOptions(stack, upper, host.offer.asRoot)
-  const [command, args] = inNamespace(host, pid, ['sh', '-c', 'cd "$1" && exec mount -n -t overlay -o "$3" "$4" "$2"', 'sh', host.layout.layers, tree, options, upper])
+  const [command, args] = inNamespace(host, pid, [
+    'sh',
+    '-c',
+    'cd "$1" && exec mount -n -t overlay -o "$3" "$4" "$2"',
+    'sh',
+    host.layout.layers,
+    tree,
+    options,
+    upper,
+  ])
   await runOrThrow(command, args, { timeoutMs: MOUNT_TIMEOUT_MS, what: 'Mounting the machine’s tree' })
 }
 

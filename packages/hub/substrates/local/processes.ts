@@ -119,7 +119,11 @@ export async function endAll(find: () => readonly Process[], deadlineMs: number)
     const found = find()
     watched = [...watched.filter((old) => !found.some((now) => now.pid === old.pid)), ...found].filter(sameProcess)
     if (watched.length === 0) return
-    if (performance.now() > until) throw new AutovibeError('substrate.failed', `${watched.length} processes of the machine could not be ended.`, { retryable: true, internal: watched.map((one) => one.pid).join(' ') })
+    if (performance.now() > until)
+      throw new AutovibeError('substrate.failed', `${watched.length} processes of the machine could not be ended.`, {
+        retryable: true,
+        internal: watched.map((one) => one.pid).join(' '),
+      })
     for (const one of watched) signalProcess(one, 'SIGKILL')
     await delay(waitMs)
   }
@@ -128,7 +132,9 @@ export async function endAll(find: () => readonly Process[], deadlineMs: number)
 /** True for a process all of whose threads are stopped. */
 export function isStopped(pid: number): boolean {
   try {
-    return readdirSync(`/proc/${pid}/task`).every((thread) => /^[TtZX]$/.test(parseStat(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8'))?.state ?? 'X'))
+    return readdirSync(`/proc/${pid}/task`).every((thread) =>
+      /^[TtZX]$/.test(parseStat(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8'))?.state ?? 'X'),
+    )
   } catch {
     // It ended meanwhile, and so stands still.
     return true

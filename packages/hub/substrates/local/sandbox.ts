@@ -1,17 +1,27 @@
 /** The command line of one machine: what bubblewrap shows and forbids, and the environment of its agent. */
 import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { AGENT_ENV, type MachineId, MACHINE_PATHS } from '@autovibe/contract'
-import { CACHE_INSIDE } from './compile-cache.ts'
+import { AGENT_ENV, MACHINE_PATHS, type MachineId } from '@autovibe/contract'
 import type { Host } from './host.ts'
 import { layerTree, machinePaths, processMark } from './layout.ts'
-import { AGENT_UID, OPT } from './skeleton.ts'
+import { AGENT_UID, CACHE_INSIDE, OPT } from './skeleton.ts'
 
 /** The parts of the checkout that the agent needs to run. */
 export const AGENT_PARTS = ['packages/agent', 'packages/contract', 'packages/core', 'node_modules'] as const
 
 /** Every namespace its own, no capabilities, no terminal, and an end with whoever started it. */
-export const SANDBOX_FLAGS = ['--unshare-user', '--unshare-all', '--cap-drop', 'ALL', '--new-session', '--die-with-parent', '--uid', String(AGENT_UID), '--gid', String(AGENT_UID)] as const
+export const SANDBOX_FLAGS = [
+  '--unshare-user',
+  '--unshare-all',
+  '--cap-drop',
+  'ALL',
+  '--new-session',
+  '--die-with-parent',
+  '--uid',
+  String(AGENT_UID),
+  '--gid',
+  String(AGENT_UID),
+] as const
 
 /** Memory file systems count as memory of the host; each is held to this. */
 const MEMORY_FS_BYTES = 1024 ** 3
@@ -69,7 +79,18 @@ function sandboxCommand(host: Host, machineId: MachineId, name: string, plainTre
     ...(plainTree === null ? [] : ['--bind', layerTree(host.layout, plainTree), MACHINE_PATHS.tree]),
     // Inside, the agent is the Hub's own user to the kernel; if that is root, /proc/sys is open to it unless the mount forbids.
     ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev', ...memory('/dev/shm'), '--remount-ro', '/dev'],
-    ...[...memory('/tmp'), ...memory('/var/tmp'), ...(host.offer.hardened ? ['--size', String(RUN_FS_BYTES)] : []), '--tmpfs', '/run', '--ro-bind', machinePaths(host.layout, machineId).socketDir, MACHINE_PATHS.socketDir, '--remount-ro', '/run'],
+    ...[
+      ...memory('/tmp'),
+      ...memory('/var/tmp'),
+      ...(host.offer.hardened ? ['--size', String(RUN_FS_BYTES)] : []),
+      '--tmpfs',
+      '/run',
+      '--ro-bind',
+      machinePaths(host.layout, machineId).socketDir,
+      MACHINE_PATHS.socketDir,
+      '--remount-ro',
+      '/run',
+    ],
     ...['--remount-ro', '/', '--chdir', '/'],
   ]
   const argv = ['bwrap', '--args', String(HIDDEN_FD), '--', '/bin/sh', '-c', ANNOUNCE, 'sh', join(OPT, 'bin/node'), entry]
@@ -92,7 +113,14 @@ function bareCommand(host: Host, machineId: MachineId, plainTree: string | null)
     argv: ['/bin/sh', '-c', ANNOUNCE, 'sh', nodePath, agentCode.entry ?? join(agentCode.root, 'packages/agent/main.ts')],
     hidden: [],
     env: {
-      ...agentEnv({ tree, home: join(tree, 'home'), socket: paths.socket, token: paths.token, agents: agentsDir, path: `${join(nodePath, '..')}:${SYSTEM_PATH}` }),
+      ...agentEnv({
+        tree,
+        home: join(tree, 'home'),
+        socket: paths.socket,
+        token: paths.token,
+        agents: agentsDir,
+        path: `${join(nodePath, '..')}:${SYSTEM_PATH}`,
+      }),
       // How its processes are found again, whatever they become.
       AUTOVIBE_MACHINE: processMark(host.layout, machineId),
     },

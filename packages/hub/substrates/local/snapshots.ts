@@ -6,8 +6,8 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
 import type { Snapshot } from '../substrate.ts'
 import { type MachineDocument, readMachine, readSnapshot, removeFile, type SnapshotDocument, writeMachine, writeSnapshot } from './documents.ts'
-import { type Frozen, freeze, hasOpenForWriting, thawAll } from './freeze.ts'
 import type { Flats } from './flatten.ts'
+import { type Frozen, freeze, hasOpenForWriting, thawAll } from './freeze.ts'
 import type { Host } from './host.ts'
 import { copyTree, type Pins, withNewLayer } from './layers.ts'
 import { layerTree, machinePaths } from './layout.ts'
@@ -20,7 +20,14 @@ const ATTEMPTS = 4
 const RETRY_MS = 15
 
 /** The snapshot under this checkpoint's id; the same answer when it was taken before. */
-export async function takeSnapshot(host: Host, pins: Pins, flats: Flats, machineId: MachineId, checkpointId: CheckpointId, signal: AbortSignal): Promise<Snapshot> {
+export async function takeSnapshot(
+  host: Host,
+  pins: Pins,
+  flats: Flats,
+  machineId: MachineId,
+  checkpointId: CheckpointId,
+  signal: AbortSignal,
+): Promise<Snapshot> {
   const taken = await readSnapshot(host.layout, checkpointId)
   if (taken !== null) {
     if (taken.machine !== machineId) throw new AutovibeError('substrate.failed', 'A snapshot of another machine has this checkpoint’s id.')
@@ -32,9 +39,18 @@ export async function takeSnapshot(host: Host, pins: Pins, flats: Flats, machine
   const supervisor = await findSupervisor(host, machineId)
   if (supervisor !== null) await repairRunning(host, machineId, supervisor)
   const current = (await readMachine(host.layout, machineId)) ?? machine
-  const stack = await (supervisor === null ? freezeStopped(host, pins, machineId, current, signal) : freezeRunning(host, pins, flats, machineId, current, supervisor, signal))
+  const stack = await (supervisor === null
+    ? freezeStopped(host, pins, machineId, current, signal)
+    : freezeRunning(host, pins, flats, machineId, current, supervisor, signal))
   const line = current.line.filter((earlier) => earlier !== checkpointId)
-  const document: SnapshotDocument = { version: 1, machine: machineId, created_at: new Date().toISOString(), layers: stack.layers, line, consistency: stack.consistency }
+  const document: SnapshotDocument = {
+    version: 1,
+    machine: machineId,
+    created_at: new Date().toISOString(),
+    layers: stack.layers,
+    line,
+    consistency: stack.consistency,
+  }
   try {
     await extendLine(host, machineId, checkpointId)
     await writeSnapshot(host.layout, checkpointId, document)
@@ -70,7 +86,11 @@ interface Stack {
 
 const frozenMark = (host: Host, machineId: MachineId): string => join(machinePaths(host.layout, machineId).folder, 'frozen')
 
-const above = (machine: MachineDocument, layers: readonly string[], upper: string): MachineDocument => ({ ...machine, layers: [...layers, machine.upper], upper })
+const above = (machine: MachineDocument, layers: readonly string[], upper: string): MachineDocument => ({
+  ...machine,
+  layers: [...layers, machine.upper],
+  upper,
+})
 
 async function freezeStopped(host: Host, pins: Pins, machineId: MachineId, machine: MachineDocument, signal: AbortSignal): Promise<Stack> {
   if (machine.copy === 'copy') return copyAside(host, pins, machine, 'consistent', signal)
@@ -83,13 +103,23 @@ async function freezeStopped(host: Host, pins: Pins, machineId: MachineId, machi
   })
 }
 
-async function freezeRunning(host: Host, pins: Pins, flats: Flats, machineId: MachineId, machine: MachineDocument, supervisor: Process, signal: AbortSignal): Promise<Stack> {
+async function freezeRunning(
+  host: Host,
+  pins: Pins,
+  flats: Flats,
+  machineId: MachineId,
+  machine: MachineDocument,
+  supervisor: Process,
+  signal: AbortSignal,
+): Promise<Stack> {
   const mark = frozenMark(host, machineId)
   await writeFile(mark, '', { mode: 0o600 })
   for (let attempt = 1; ; attempt++) {
     const frozen = await freeze(host, machineId, supervisor)
     try {
-      const stack = await (machine.copy === 'copy' ? copyRunning(host, pins, machine, frozen, attempt, signal) : swapRunning(host, pins, flats, machineId, machine, supervisor, frozen, attempt, signal))
+      const stack = await (machine.copy === 'copy'
+        ? copyRunning(host, pins, machine, frozen, attempt, signal)
+        : swapRunning(host, pins, flats, machineId, machine, supervisor, frozen, attempt, signal))
       if (stack !== 'busy') return stack
     } finally {
       frozen.thaw()
@@ -159,5 +189,6 @@ async function copyAside(host: Host, pins: Pins, machine: MachineDocument, consi
 
 async function extendLine(host: Host, machineId: MachineId, checkpointId: CheckpointId): Promise<void> {
   const machine = await readMachine(host.layout, machineId)
-  if (machine !== null && machine.line.at(-1) !== checkpointId) await writeMachine(host.layout, machineId, { ...machine, line: [...machine.line, checkpointId] })
+  if (machine !== null && machine.line.at(-1) !== checkpointId)
+    await writeMachine(host.layout, machineId, { ...machine, line: [...machine.line, checkpointId] })
 }

@@ -47,10 +47,30 @@ export async function startSupervisor(host: Host, machineId: MachineId, document
   const command = machineCommand(host, machineId, document.name, overlay ? null : document.upper)
   await writeFile(paths.arguments, command.hidden.map((argument) => `${argument}\0`).join(''), { mode: 0o600 })
   const options = overlay ? overlayOptions(document.layers, document.upper, host.offer.asRoot) : ''
-  const script = ['sh', '-c', SUPERVISOR, processMark(host.layout, machineId), paths.pid, paths.lock, paths.log, host.skeleton.folder, host.layout.layers, treeIn(host.skeleton.folder), options, document.upper, paths.arguments, ...command.argv]
+  const script = [
+    'sh',
+    '-c',
+    SUPERVISOR,
+    processMark(host.layout, machineId),
+    paths.pid,
+    paths.lock,
+    paths.log,
+    host.skeleton.folder,
+    host.layout.layers,
+    treeIn(host.skeleton.folder),
+    options,
+    document.upper,
+    paths.arguments,
+    ...command.argv,
+  ]
   const [first = 'sh', ...rest] = overlay ? [...freshNamespace(host.offer.asRoot), ...script] : script
   // Detached: a session of its own, so that neither the Hub's end nor a Ctrl-C in its terminal reaches the machine.
-  const child = spawn(first, rest, { detached: true, cwd: '/', env: host.offer.isolation === 'I0' ? command.env : TOOL_ENV, stdio: ['ignore', 'ignore', 'ignore', 'pipe'] })
+  const child = spawn(first, rest, {
+    detached: true,
+    cwd: '/',
+    env: host.offer.isolation === 'I0' ? command.env : TOOL_ENV,
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+  })
   child.unref()
   const said = await firstWord(child, child.stdio[3] as Readable, signal)
   if (said.word === 'up') return
@@ -126,14 +146,19 @@ function firstWord(child: ReturnType<typeof spawn>, voice: Readable, signal: Abo
     settle(() => reject(error))
   }
   const onAbort = (): void => fail(new AutovibeError('operation.cancelled', 'Starting the machine was cancelled.'))
-  const timer = setTimeout(() => fail(new AutovibeError('substrate.failed', `The machine did not come up within ${START_TIMEOUT_MS} ms.`, { retryable: true })), START_TIMEOUT_MS)
+  const timer = setTimeout(
+    () => fail(new AutovibeError('substrate.failed', `The machine did not come up within ${START_TIMEOUT_MS} ms.`, { retryable: true })),
+    START_TIMEOUT_MS,
+  )
   signal.addEventListener('abort', onAbort, { once: true })
   voice.on('error', () => undefined)
   voice.on('data', (chunk: Buffer) => {
     if (heard.length < 8192) heard += chunk.toString('utf8')
     if (/(?:^|\n)up\n/.test(heard)) settle(() => resolve({ word: 'up', code: null }))
   })
-  child.once('error', (error) => settle(() => reject(new AutovibeError('substrate.unavailable', `The machine cannot be started: ${error.message}.`, { cause: error }))))
+  child.once('error', (error) =>
+    settle(() => reject(new AutovibeError('substrate.unavailable', `The machine cannot be started: ${error.message}.`, { cause: error }))),
+  )
   child.once('exit', (code) => {
     const end = (): void => settle(() => resolve({ word: heard, code }))
     if (voice.closed) end()

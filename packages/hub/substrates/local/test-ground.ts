@@ -44,7 +44,13 @@ export class TestGround {
   }
 
   options(): Omit<LocalSubstrateOptions, 'door' | 'logger'> {
-    return { dataDir: this.dataDir, agentCode: { root: CHECKOUT, entry: CONFORMANCE_AGENT }, agentsDir: join(this.dataDir, 'agents'), nodePath: process.execPath, ...this.#tiers }
+    return {
+      dataDir: this.dataDir,
+      agentCode: { root: CHECKOUT, entry: CONFORMANCE_AGENT },
+      agentsDir: join(this.dataDir, 'agents'),
+      nodePath: process.execPath,
+      ...this.#tiers,
+    }
   }
 
   /** Kills the supervisor alone, where that must suffice; a bare process has nothing that ends with it. */

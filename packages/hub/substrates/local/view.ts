@@ -32,7 +32,8 @@ export interface Tree {
 
 export interface Views {
   readonly trees: readonly Tree[]
-  close(): void
+  /** Waits for files that are being opened; those that are open can be read to their end. */
+  close(): Promise<void>
 }
 
 const MOUNT_TIMEOUT_MS = 15_000
@@ -59,7 +60,7 @@ export async function openViews(host: Host, stacks: readonly (readonly string[])
       const base = Buffer.from(layerTree(host.layout, onlyLayer(stack)))
       return new DiskTree(base, host.offer.asRoot || !host.offer.userNamespaces ? null : { prefix: freshNamespace(false), base })
     })
-    return { trees, close: () => undefined }
+    return { trees, close: async () => undefined }
   }
   const mountPoint = join(host.layout.root, 'views')
   await mkdir(mountPoint, { recursive: true, mode: 0o700 })
@@ -69,15 +70,28 @@ export async function openViews(host: Host, stacks: readonly (readonly string[])
   const holder = spawn(command, args, { cwd: '/', env: TOOL_ENV, stdio: ['pipe', 'pipe', 'pipe'] })
   await becomesReady(holder)
   const rescue = host.offer.asRoot ? null : insideNamespaceOf(holder.pid ?? 0, false)
-  const trees = stacks.map((_, index) => new DiskTree(Buffer.from(`/proc/${holder.pid}/root${mountPoint}/${index}`), rescue === null ? null : { prefix: rescue, base: Buffer.from(join(mountPoint, String(index))) }))
-  return { trees, close: () => holder.stdin.destroy() }
+  const trees = stacks.map(
+    (_, index) =>
+      new DiskTree(
+        Buffer.from(`/proc/${holder.pid}/root${mountPoint}/${index}`),
+        rescue === null ? null : { prefix: rescue, base: Buffer.from(join(mountPoint, String(index))) },
+      ),
+  )
+  const close = async (): Promise<void> => {
+    await Promise.all(trees.map((tree) => tree.settled()))
+    holder.stdin.destroy()
+  }
+  return { trees, close }
 }
 
 /** The layer of a plain copy. */
 export function onlyLayer(stack: readonly string[]): string {
   const [layer] = stack
   if (layer === undefined || stack.length > 1) {
-    throw new AutovibeError('substrate.unavailable', 'The snapshot is made of overlay layers, which this host no longer offers.', { retryable: false, fix: 'Run autovibe doctor to see what is missing.' })
+    throw new AutovibeError('substrate.unavailable', 'The snapshot is made of overlay layers, which this host no longer offers.', {
+      retryable: false,
+      fix: 'Run autovibe doctor to see what is missing.',
+    })
   }
   return layer
 }
@@ -111,6 +125,7 @@ interface Rescue {
 class DiskTree implements Tree {
   readonly #base: Buffer
   readonly #rescue: Rescue | null
+  readonly #opening = new Set<Promise<void>>()
 
   constructor(base: Buffer, rescue: Rescue | null) {
     this.#base = base
@@ -148,15 +163,28 @@ class DiskTree implements Tree {
 
   open(file: Buffer): Readable {
     const stream = createReadStream(under(this.#base, file), { flags: (constants.O_RDONLY | constants.O_NOFOLLOW) as unknown as string })
+    const { promise: opened, resolve } = Promise.withResolvers<void>()
+    for (const event of ['open', 'close']) stream.once(event, resolve)
+    this.#track(opened)
     const rescue = this.#rescue
     if (rescue === null) return stream
     const out = new PassThrough()
     stream.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'EACCES') out.destroy(error)
-      else pipeRescued(rescue, file, out)
+      else this.#track(pipeRescued(rescue, file, out))
     })
     out.once('close', () => stream.destroy())
     return stream.pipe(out)
+  }
+
+  /** Returns when nothing needs the folder's path any more. */
+  async settled(): Promise<void> {
+    while (this.#opening.size > 0) await Promise.all(this.#opening)
+  }
+
+  #track(work: Promise<void>): void {
+    this.#opening.add(work)
+    void work.then(() => this.#opening.delete(work))
   }
 
   path(entry: Buffer): Buffer {
@@ -168,13 +196,26 @@ class DiskTree implements Tree {
 async function listRescued(rescue: Rescue, folder: Buffer): Promise<Entry[]> {
   const [command, ...prefix] = rescue.prefix
   const find = ['xargs', '-0', '-I{}', 'find', '{}', '-mindepth', '1', '-maxdepth', '1', '-printf', '%f\\0%y\\0%m\\0%s\\0%T@\\0%l\\0']
-  const output = await runOrThrow(command, [...prefix, ...find], { timeoutMs: MOUNT_TIMEOUT_MS, what: 'Reading a locked folder', input: Buffer.concat([under(rescue.base, folder), Buffer.of(0)]), maxOutputBytes: LIST_BYTES })
+  const output = await runOrThrow(command, [...prefix, ...find], {
+    timeoutMs: MOUNT_TIMEOUT_MS,
+    what: 'Reading a locked folder',
+    input: Buffer.concat([under(rescue.base, folder), Buffer.of(0)]),
+    maxOutputBytes: LIST_BYTES,
+  })
   const fields = splitAtNul(output)
   const entries: Entry[] = []
   for (let at = 0; at + 5 < fields.length; at += 6) {
     const [name, kind, mode, size, mtime, target] = fields.slice(at, at + 6) as [Buffer, Buffer, Buffer, Buffer, Buffer, Buffer]
     const type = ({ f: 'file', d: 'directory', l: 'symlink' } as const)[kind.toString()]
-    if (type !== undefined) entries.push({ name, type, mode: Number.parseInt(mode.toString(), 8), size: type === 'directory' ? 0 : Number(size.toString()), mtimeMs: Number(mtime.toString()) * 1000, target: type === 'symlink' ? target : null })
+    if (type !== undefined)
+      entries.push({
+        name,
+        type,
+        mode: Number.parseInt(mode.toString(), 8),
+        size: type === 'directory' ? 0 : Number(size.toString()),
+        mtimeMs: Number(mtime.toString()) * 1000,
+        target: type === 'symlink' ? target : null,
+      })
   }
   return entries.sort((a, b) => Buffer.compare(a.name, b.name))
 }
@@ -188,21 +229,35 @@ async function entryAt(path: Buffer, name: Buffer): Promise<Entry | null> {
   return null
 }
 
-function pipeRescued(rescue: Rescue, file: Buffer, out: PassThrough): void {
+/** Resolves when the file is open: with its first bytes, or its end. */
+function pipeRescued(rescue: Rescue, file: Buffer, out: PassThrough): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
   const [command, ...prefix] = rescue.prefix
   const child = spawn(command, [...prefix, 'xargs', '-0', 'cat', '--'], { cwd: '/', env: TOOL_ENV, stdio: ['pipe', 'pipe', 'ignore'] })
   child.stdin.on('error', () => undefined)
   child.stdin.end(Buffer.concat([under(rescue.base, file), Buffer.of(0)]))
+  child.stdout.once('data', () => resolve())
   child.stdout.pipe(out, { end: false })
   out.once('close', () => child.kill('SIGKILL'))
-  child.once('error', (error) => out.destroy(error))
-  child.once('close', (code) => (code === 0 ? out.end() : out.destroy(new AutovibeError('substrate.failed', `The file “${encodePath(file)}” cannot be read.`))))
+  child.once('error', (error) => {
+    resolve()
+    out.destroy(error)
+  })
+  child.once('close', (code) => {
+    resolve()
+    if (code === 0) out.end()
+    else out.destroy(new AutovibeError('substrate.failed', `The file “${encodePath(file)}” cannot be read.`))
+  })
+  return promise
 }
 
 /** Joins paths of bytes; an empty one is the base itself. */
 export function under(base: Buffer, path: Buffer): Buffer {
   const joined = path.length === 0 ? base : base.length === 0 ? path : Buffer.concat([base, Buffer.from('/'), path])
-  if (joined.length > MAX_PATH_BYTES) throw new AutovibeError('substrate.failed', 'A path in the machine’s tree is longer than the kernel can open.', { internal: encodePath(path).slice(0, 500) })
+  if (joined.length > MAX_PATH_BYTES)
+    throw new AutovibeError('substrate.failed', 'A path in the machine’s tree is longer than the kernel can open.', {
+      internal: encodePath(path).slice(0, 500),
+    })
   return joined
 }
 

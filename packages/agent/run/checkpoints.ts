@@ -1,0 +1,95 @@
+/** Asks the Hub for checkpoints at quiet points: decides by core/triggers, holds the gate meanwhile, goes on without one when the Hub stays busy. */
+
+import { AutovibeError, type BudgetStatus, type CheckpointAnswer, type RequestCheckpoint } from '@autovibe/contract'
+import {
+  beginTriggers,
+  checkpointTaken,
+  decideCheckpoint,
+  type Money,
+  observe,
+  type QuietPoint,
+  type TriggerState,
+} from '@autovibe/core/triggers/checkpoint-trigger.ts'
+import type { RunOrder } from '../adapters/adapter.ts'
+import { backoffMs, pause } from '../door/backoff.ts'
+import { HubLost } from '../door/wire.ts'
+import { log, wordsOf } from '../log.ts'
+import type { Gate } from './gate.ts'
+
+export interface CheckpointDoor {
+  checkpoint(wish: RequestCheckpoint, signal?: AbortSignal): Promise<CheckpointAnswer>
+}
+
+const TRIES = 5
+/** The untouched source is what every later diff stands on, so it is worth more waiting. */
+const TRIES_START = 20
+const BUSY_BACKOFF = { firstMs: 100, mostMs: 5_000 }
+
+export class Checkpoints {
+  readonly #door: CheckpointDoor
+  readonly #order: RunOrder
+  readonly #gate: Gate
+  readonly #money: () => Money
+  readonly #startKept: () => Promise<void>
+  #state: TriggerState
+  #step: number
+
+  constructor(parts: {
+    door: CheckpointDoor
+    order: RunOrder
+    gate: Gate
+    status: () => BudgetStatus | undefined
+    startPending: boolean
+    startKept: () => Promise<void>
+  }) {
+    this.#door = parts.door
+    this.#order = parts.order
+    this.#gate = parts.gate
+    this.#money = () => ({ spentNanoUsd: BigInt(parts.status()?.spent ?? 0), limitNanoUsd: BigInt(parts.order.limit) })
+    this.#startKept = parts.startKept
+    this.#state = beginTriggers(Date.now(), parts.startPending, this.#money())
+    this.#step = 0
+  }
+
+  /** The step that is under way, for the record of the next checkpoint. */
+  atStep(index: number): void {
+    this.#step = index
+  }
+
+  /** Takes a checkpoint here if one is due. Rejects only with the signal's reason. */
+  async quietPoint(point: QuietPoint, signal: AbortSignal): Promise<void> {
+    this.#state = observe(this.#state, point)
+    const trigger = decideCheckpoint({ intervalSeconds: this.#order.checkpoint_interval_seconds }, this.#state, point, Date.now(), this.#money())
+    if (trigger === null) return
+    const wasStart = this.#state.startPending
+    try {
+      await this.#gate.hold(signal)
+      const taken = await this.#ask(trigger, signal)
+      if (!taken) return
+      this.#state = checkpointTaken(this.#state, Date.now(), this.#money())
+      if (wasStart) await this.#startKept()
+    } finally {
+      await this.#gate.release()
+    }
+  }
+
+  async #ask(trigger: RequestCheckpoint['trigger'], signal: AbortSignal): Promise<boolean> {
+    const wish: RequestCheckpoint = { run_id: this.#order.id, trigger, step: this.#step, label: null }
+    const tries = trigger === 'start' ? TRIES_START : TRIES
+    for (let attempt = 0; attempt < tries; attempt++) {
+      try {
+        const answer = await this.#door.checkpoint(wish, signal)
+        if (answer.state !== 'failed') return true
+        log('a checkpoint failed', { trigger, reason: answer.state_reason })
+        return false
+      } catch (error) {
+        signal.throwIfAborted()
+        const mayRetry = error instanceof HubLost || (error instanceof AutovibeError && error.retryable)
+        log('a checkpoint was not taken', { trigger, attempt: attempt + 1, reason: wordsOf(error) })
+        if (!mayRetry) return false
+        if (attempt + 1 < tries) await pause(backoffMs(BUSY_BACKOFF, attempt, Math.random()), signal)
+      }
+    }
+    return false
+  }
+}

@@ -1,0 +1,128 @@
+/** One run from its order to its final report: checkpoints, control, the agent itself, the check. */
+import type { CheckResult, RunReport } from '@autovibe/contract'
+import type { Adapter, AgentHost, Outcome, Paths, RunOrder } from '../adapters/adapter.ts'
+import type { Door } from '../door/door.ts'
+import type { EventQueue } from '../door/event-queue.ts'
+import type { Heart } from '../door/heart.ts'
+import type { Wishes } from '../door/wishes.ts'
+import { log, wordsOf } from '../log.ts'
+import { runCheck } from '../project/check.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { dataOf } from './event-data.ts'
+import { Gate } from './gate.ts'
+import { MoneyOut } from './money-out.ts'
+import { obey } from './obey.ts'
+import { StateReports } from './state-reports.ts'
+import { clip } from './text.ts'
+import { ResourceTracker, refusalOf } from './tracker.ts'
+
+export interface RunParts {
+  readonly door: Door
+  readonly wishes: Wishes
+  readonly events: EventQueue
+  readonly heart: Heart
+  readonly paths: Paths
+  readonly token: string
+  /** The project was just checked out, and its untouched form is in no checkpoint yet. */
+  readonly startPending: boolean
+  readonly startKept: () => Promise<void>
+}
+
+/** Ends when the Hub has the final report. */
+export async function executeRun(adapter: Adapter, order: RunOrder, parts: RunParts): Promise<void> {
+  const cancelled = new AbortController()
+  const ended = new AbortController()
+  const gate = new Gate()
+  const reports = new StateReports(parts.door, order.id, (document) => parts.wishes.offer(document))
+  const tracker = new ResourceTracker(parts.door, order.id, (status) => parts.heart.learn(status))
+  tracker.start()
+  const obeying = obey(
+    { wishes: parts.wishes, heart: parts.heart, gate, reports, runId: order.id, cancel: () => cancelled.abort(new Error('the run was cancelled')) },
+    ended.signal,
+  ).catch((error: unknown) => {
+    if (!ended.signal.aborted) throw error
+  })
+  try {
+    const report = await work(adapter, order, parts, { gate, reports, signal: cancelled.signal })
+    // What happened comes before how it ended, and both before the Hub is told that it ended.
+    await Promise.all([parts.events.drained(), tracker.finish()])
+    await reports.final(report)
+  } finally {
+    ended.abort()
+    await obeying
+  }
+}
+
+interface Work {
+  readonly gate: Gate
+  readonly reports: StateReports
+  readonly signal: AbortSignal
+}
+
+async function work(adapter: Adapter, order: RunOrder, parts: RunParts, { gate, reports, signal }: Work): Promise<RunReport> {
+  try {
+    await reports.running(signal)
+    // What was known may be of the run before.
+    await parts.heart.freshStatus()
+    const checkpoints = new Checkpoints({
+      door: parts.door,
+      order,
+      gate,
+      status: () => parts.heart.status,
+      startPending: parts.startPending,
+      startKept: parts.startKept,
+    })
+    await checkpoints.quietPoint({ kind: 'before-first-step' }, signal)
+    const outcome = await adapter.run(order, hostOf(order, parts, { gate, reports, signal }, checkpoints))
+    if (outcome.state === 'cancelled' || signal.aborted) return reportOf({ ...outcome, state: 'cancelled' }, null)
+    await checkpoints.quietPoint({ kind: 'run-ended' }, signal)
+    if (outcome.state !== 'succeeded' || order.check === null) return reportOf(outcome, null)
+    return reportOf(outcome, await check(order.check, order, parts, gate, signal))
+  } catch (error) {
+    if (signal.aborted) return reportOf({ state: 'cancelled', reason: null, summary: null, agentReportedCostNanoUsd: null }, null)
+    log('the run broke', { reason: error instanceof Error ? error.stack : String(error) })
+    return reportOf({ state: 'failed', reason: `The agent broke: ${wordsOf(error)}`, summary: null, agentReportedCostNanoUsd: null }, null)
+  }
+}
+
+function hostOf(order: RunOrder, parts: RunParts, { gate, reports, signal }: Work, checkpoints: Checkpoints): AgentHost {
+  const money = new MoneyOut(parts.wishes, reports, order.id)
+  return {
+    paths: parts.paths,
+    token: parts.token,
+    signal,
+    gate,
+    emit: (event) => {
+      if (event.type === 'step.started') checkpoints.atStep(event.index)
+      if (event.type === 'step.finished') money.paid()
+      parts.events.push(event.type, order.id, dataOf(event))
+    },
+    quietPoint: (point) => checkpoints.quietPoint(point, signal),
+    moneyOut: (reason) => money.wait(reason, signal),
+    moneyRefusal: async () => (refusalOf(parts.heart.status) === null ? null : refusalOf(await parts.heart.freshStatus())),
+  }
+}
+
+async function check(command: string, order: RunOrder, parts: RunParts, gate: Gate, signal: AbortSignal): Promise<CheckResult> {
+  await gate.enter(signal)
+  try {
+    const result = await runCheck(command, parts.paths, signal)
+    signal.throwIfAborted()
+    parts.events.push('run.check_finished', order.id, { ...result })
+    return result
+  } finally {
+    gate.leave()
+  }
+}
+
+/** The check's word counts for the run: what an agent calls finished and the check does not is a failure, and says why. */
+function reportOf(outcome: Outcome, checkResult: CheckResult | null): RunReport {
+  const checkFailed = checkResult !== null && checkResult.exit_code !== 0
+  return {
+    state: checkFailed ? 'failed' : outcome.state,
+    reason: checkFailed ? 'check failed' : outcome.reason === null ? null : clip(outcome.reason, 2000),
+    summary: outcome.summary === null ? null : clip(outcome.summary, 16_000),
+    check_result: checkResult,
+    agent_reported_cost: outcome.agentReportedCostNanoUsd?.toString() ?? null,
+  }
+}

@@ -1,0 +1,48 @@
+/** Checks this host and, where one runs, the Hub. */
+import { AutovibeError, EXIT, type Finding } from '@autovibe/contract'
+import type { Action } from '../commands/define.ts'
+import type { Context } from '../context.ts'
+import { localChecks } from '../local/checks.ts'
+import { renderFindings } from '../render/resources.ts'
+import { tierMeaning } from '../render/tiers.ts'
+
+export const doctor: Action<unknown> = async (context) => {
+  const { out } = context
+  const findings = [...(await localChecks(context.dataDir, context.settings.get('port').value)), ...(await hubFindings(context))]
+  const failed = findings.filter(({ status }) => status === 'failed').length
+  const warned = findings.filter(({ status }) => status === 'warning').length
+  const verdict =
+    failed > 0 ? out.paint.red('Something must be repaired first.') : warned > 0 ? 'It works, with the limits above.' : out.paint.green('All is well.')
+  out.answer({ findings, ok: failed === 0 }, [...renderFindings(findings, out.paint), verdict])
+  return failed > 0 ? EXIT.failed : EXIT.ok
+}
+
+async function hubFindings(context: Context): Promise<Finding[]> {
+  const { signal } = context
+  try {
+    const client = await context.connect()
+    const [info, health] = await Promise.all([client.hub.info({ signal }), client.hub.health({ signal })])
+    const stuck = await client.operations.list({ state: 'stuck' }, { signal }).take(100)
+    return [
+      { area: 'hub', name: 'process', status: 'ok', detail: `version ${info.version}, Node ${info.node}, ${info.database}`, fix: null },
+      ...health.checks.map(
+        ({ name, ok, detail }): Finding => ({ area: 'hub', name, status: ok ? 'ok' : 'failed', detail, fix: ok ? null : 'autovibe logs --hub' }),
+      ),
+      {
+        area: 'hub',
+        name: 'isolation',
+        status: info.tier.isolation === 'I3' || info.tier.isolation === 'I2' ? 'ok' : 'warning',
+        detail: tierMeaning(info.tier),
+        fix: null,
+      },
+      ...(stuck.length > 0
+        ? [{ area: 'hub', name: 'operations', status: 'failed', detail: `${stuck.length} stuck`, fix: 'autovibe operation list --state stuck' } as const]
+        : []),
+      ...info.findings,
+    ]
+  } catch (thrown) {
+    if (!(thrown instanceof AutovibeError)) throw thrown
+    // No Hub is no fault: one is started when it is needed.
+    return [{ area: 'hub', name: 'process', status: 'warning', detail: thrown.message, fix: thrown.fix ?? 'autovibe up' }]
+  }
+}

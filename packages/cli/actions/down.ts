@@ -1,0 +1,57 @@
+/** Stops the Hub; with --purge, removes everything that it kept. */
+import { readdir, rm } from 'node:fs/promises'
+import { AutovibeError } from '@autovibe/contract'
+import type { Action } from '../commands/define.ts'
+import type { DownOptions } from '../commands/down.ts'
+import type { Context } from '../context.ts'
+import { stopHub } from '../local/hub-process.ts'
+
+export const down: Action<DownOptions> = async (context, _args, options) => {
+  const { out, dataDir } = context
+  const purge = options.purge === true
+  // Asked before anything is stopped.
+  const present = purge ? await readDataDir(dataDir) : []
+  if (present.length > 0 && options.yes !== true) await confirm(context)
+  out.live('stopping the Hub')
+  const stopped = await stopHub(dataDir, context.signal)
+  out.endLive()
+  if (present.length > 0) await rm(dataDir, { recursive: true, force: true, maxRetries: 5 })
+  out.answer({ data_dir: dataDir, stopped, purged: present.length > 0 }, [
+    stopped ? `${out.paint.green('✓')} The Hub has stopped.` : `No Hub runs on ${dataDir}.`,
+    ...(present.length > 0 ? [`${out.paint.green('✓')} ${dataDir} was removed.`] : purge ? [`There is nothing at ${dataDir}.`] : []),
+  ])
+  return 0
+}
+
+/** Files that only our data directory has: a mistyped --data-dir must not remove somebody's home. */
+const OURS = new Set(['postgres', 'api-key', 'hub.log', 'hub.json', 'agents', 'sources', 'store', 'machines', 'master-key'])
+
+async function readDataDir(dataDir: string): Promise<string[]> {
+  let names: string[]
+  try {
+    names = await readdir(dataDir)
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw new AutovibeError('request.invalid', `${dataDir} cannot be read (${(thrown as NodeJS.ErrnoException).code}).`, { cause: thrown })
+  }
+  if (names.length > 0 && !names.includes('hub.log') && !names.includes('postgres')) {
+    throw new AutovibeError(
+      'request.invalid',
+      `${dataDir} is not a data directory of autovibe (it holds ${names
+        .filter((name) => !OURS.has(name))
+        .slice(0, 3)
+        .join(', ')}); nothing was removed.`,
+      { fix: 'Check --data-dir.' },
+    )
+  }
+  return names
+}
+
+async function confirm(context: Context): Promise<void> {
+  const what = `Remove ${context.dataDir} with all machines, checkpoints, keys and the ledger?`
+  if (!context.out.interactive || process.stdin.isTTY !== true)
+    throw new AutovibeError('request.invalid', `${what} That cannot be undone, and nobody can be asked here.`, { fix: 'autovibe down --purge --yes' })
+  const prompts = await import('@clack/prompts')
+  const answer = await prompts.confirm({ message: what, initialValue: false, output: process.stderr })
+  if (answer !== true) throw new AutovibeError('operation.cancelled', 'Nothing was stopped or removed.')
+}

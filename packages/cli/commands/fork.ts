@@ -1,0 +1,16 @@
+/** autovibe fork: a new machine from a checkpoint. */
+import { act, define } from './define.ts'
+
+export interface ForkOptions {
+  readonly name?: string
+  readonly budget?: string
+}
+
+export const forkCommand = () =>
+  act<ForkOptions>(
+    define('fork', 'Make a new machine from a checkpoint', 'It has the files and the conversation of that moment; the first machine goes on undisturbed.')
+      .argument('<ref>', 'a checkpoint, or a machine (its newest verified checkpoint)')
+      .option('--name <name>', 'the name of the new machine')
+      .option('--budget <usd>', 'the most the new machine may spend (default: what its parent has left)'),
+    async () => (await import('../actions/fork.ts')).fork,
+  )

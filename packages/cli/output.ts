@@ -1,0 +1,93 @@
+/** How the command speaks: the payload on standard output, everything else on standard error. */
+import type { Problem } from '@autovibe/contract'
+import pc from 'picocolors'
+
+export type Paint = ReturnType<typeof pc.createColors>
+
+interface Streams {
+  readonly json: boolean
+  readonly env: NodeJS.ProcessEnv
+  readonly stdout: NodeJS.WriteStream
+  readonly stderr: NodeJS.WriteStream
+}
+
+export class Output {
+  readonly json: boolean
+  /** Colours for standard output. */
+  readonly paint: Paint
+  /** A person sits in front of standard error. */
+  readonly interactive: boolean
+  readonly #streams: Streams
+  #live = ''
+
+  constructor(streams: Streams) {
+    this.#streams = streams
+    this.json = streams.json
+    this.interactive = streams.stderr.isTTY === true && !streams.json
+    const { NO_COLOR, FORCE_COLOR, TERM } = streams.env
+    const wanted =
+      NO_COLOR === undefined || NO_COLOR === ''
+        ? (FORCE_COLOR !== undefined && FORCE_COLOR !== '0') || (streams.stdout.isTTY === true && TERM !== 'dumb')
+        : false
+    this.paint = pc.createColors(wanted)
+  }
+
+  /** The answer for people; nothing with --json. */
+  lines(lines: readonly string[]): void {
+    if (this.json || lines.length === 0) return
+    this.#clearLive()
+    this.#streams.stdout.write(`${lines.join('\n')}\n`)
+    this.#drawLive()
+  }
+
+  /** The answer for programs: the one document, or one line of many; nothing without --json. */
+  record(value: unknown): void {
+    if (this.json) this.#streams.stdout.write(`${JSON.stringify(value)}\n`)
+  }
+
+  /** The same data in both forms. */
+  answer(value: unknown, lines: readonly string[]): void {
+    this.record(value)
+    this.lines(lines)
+  }
+
+  /** Something to know beside the answer; silent with --json. */
+  note(line: string): void {
+    if (this.json) return
+    this.#clearLive()
+    this.#streams.stderr.write(`${line}\n`)
+    this.#drawLive()
+  }
+
+  /** With --json, a failure is one line on standard error. */
+  problem(problem: Problem): void {
+    this.#streams.stderr.write(`${JSON.stringify(problem)}\n`)
+  }
+
+  /** What is going on just now, in one line that the next replaces; only for a person at a terminal. */
+  live(text: string): void {
+    if (!this.interactive) return
+    this.#clearLive()
+    this.#live = text.slice(0, Math.max(20, (this.#streams.stderr.columns ?? 80) - 3))
+    this.#drawLive()
+  }
+
+  endLive(): void {
+    this.#clearLive()
+    this.#live = ''
+  }
+
+  /** Resolves once everything has left the process. */
+  async flush(): Promise<void> {
+    this.endLive()
+    for (const stream of [this.#streams.stdout, this.#streams.stderr]) await new Promise<void>((resolve) => stream.write('', () => resolve()))
+  }
+
+  #clearLive(): void {
+    if (this.#live !== '') this.#streams.stderr.write('\r\u001b[2K')
+  }
+
+  #drawLive(): void {
+    if (this.#live !== '') this.#streams.stderr.write(`${this.paint.dim(`… ${this.#live}`)}`)
+  }
+}

@@ -1,0 +1,228 @@
+import assert from 'node:assert/strict'
+import test from 'node:test'
+import {
+  AutovibeError,
+  type Budget,
+  type Checkpoint,
+  type CheckpointDiff,
+  type Event,
+  type FileChange,
+  type Machine,
+  type Operation,
+  type Run,
+  type Step,
+} from '@autovibe/contract'
+import fc from 'fast-check'
+import pc from 'picocolors'
+import type { Moment } from '../follow/moments.ts'
+import { renderClosing } from './closing.ts'
+import { diffTotals, renderDiff, renderStat } from './diff.ts'
+import { renderError } from './error.ts'
+import { renderEvent } from './event.ts'
+import { renderMoment } from './moment.ts'
+import { nearest } from './nearest.ts'
+import { renderBudgets, renderCheckpoints, renderMachines, renderOperation } from './resources.ts'
+import { age, bytes, duration, plain, plainBlock, table } from './text.ts'
+
+const paint = pc.createColors(false)
+const HOSTILE = 'x\u001b]0;owned\u0007\u001b[2J\u009b31m\r\nrm -rf\u202e\u2028y\u0000'
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u202e]/
+
+const run = {
+  id: 'run_x',
+  machine_name: 'calm-owl',
+  state: 'succeeded',
+  spent: '370000000',
+  limit: '2000000000',
+  steps: 4,
+  summary: 'Done.',
+  started_at: '2026-01-01T00:00:00.000Z',
+  ended_at: '2026-01-01T00:01:02.000Z',
+  agent_reported_cost: null,
+  prompt: HOSTILE,
+} as unknown as Run
+const step: Step = {
+  index: 3,
+  model: HOSTILE,
+  message_id: null,
+  tools: [{ name: HOSTILE, summary: HOSTILE, is_error: true, duration_ms: 5 }],
+  text: HOSTILE,
+  input_tokens: '1000',
+  cache_read_tokens: '48000',
+  cache_write_tokens: '0',
+  output_tokens: '120',
+  cost: '12000000',
+  started_at: '2026-01-01T00:00:00.000Z',
+  ended_at: null,
+}
+const checkpoint = {
+  id: 'ckp_x',
+  machine_name: 'calm-owl',
+  state: 'verified',
+  state_reason: HOSTILE,
+  trigger: 'demand',
+  label: HOSTILE,
+  files: 12,
+  new_bytes: 2048,
+  consistency: 'fuzzy',
+  step: 3,
+  spent: '5',
+  created_at: '2026-01-01T00:00:00.000Z',
+} as unknown as Checkpoint
+const check = { command: HOSTILE, exit_code: 1, output: HOSTILE, duration_ms: 10 }
+
+const MOMENTS: Moment[] = [
+  { type: 'operation_step', operation_id: 'opr_x', kind: HOSTILE, name: HOSTILE, state: 'done', duration_ms: 5 },
+  { type: 'operation_ended', operation_id: 'opr_x', kind: 'k', state: 'failed', error: { code: 'internal', message: HOSTILE, fix: null, step: null } },
+  { type: 'step_finished', step, spent: '12000000', limit: '1000000000' },
+  { type: 'checkpoint', checkpoint },
+  { type: 'checkpoint', checkpoint: { ...checkpoint, state: 'failed' } },
+  { type: 'check_finished', check },
+  { type: 'check_finished', check: { ...check, exit_code: null } },
+  { type: 'run_state', state: 'failed', reason: HOSTILE },
+  { type: 'hub_lost', reason: HOSTILE },
+  { type: 'hub_back' },
+]
+
+test('nothing that a machine says reaches the terminal as a control character', () => {
+  const file = { path: HOSTILE, status: 'changed', before: null, after: { type: 'file' }, patch: `+${HOSTILE}`, added_lines: 1, removed_lines: 0 } as FileChange
+  const diff = { files: [file, { ...file, patch: null }, { ...file, after: { type: 'symlink', link_target: HOSTILE }, patch: null }] } as CheckpointDiff
+  const event = {
+    type: HOSTILE,
+    at: 'now',
+    run_id: null,
+    checkpoint_id: null,
+    operation_id: null,
+    machine_id: null,
+    project_id: null,
+    data: { [HOSTILE]: HOSTILE },
+  } as unknown as Event
+  const machine = { name: 'm', state: 'failed', state_reason: HOSTILE, created_at: '2026-01-01T00:00:00.000Z' } as Machine
+  const lines = [
+    ...MOMENTS.flatMap((moment) => renderMoment(moment, paint)),
+    ...renderClosing({ ...run, summary: HOSTILE }, null, paint),
+    ...renderDiff(diff, paint, { raw: false }),
+    ...renderStat(diff, paint),
+    renderEvent(event, paint),
+    ...renderMachines(
+      [
+        { machine, run, project: HOSTILE },
+        { machine, run: null, project: 'p' },
+      ],
+      0,
+      paint,
+    ),
+    ...renderCheckpoints([checkpoint], 0, paint),
+    ...renderError(new AutovibeError('internal', HOSTILE, { fix: HOSTILE, errors: [{ path: HOSTILE, message: HOSTILE }] }), paint),
+  ]
+  for (const line of lines.flatMap((each) => each.split('\n'))) assert.doesNotMatch(line, CONTROL)
+})
+
+test('plain text has no control characters and keeps every letter', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), (text) => {
+      assert.doesNotMatch(plain(text), CONTROL)
+      assert.doesNotMatch(plainBlock(text).replaceAll('\n', '').replaceAll('\t', ''), CONTROL)
+    }),
+  )
+  assert.equal(plain('  ünï 文 🙂 a\tb\nc '), 'ünï 文 🙂 a b c')
+  assert.equal(plainBlock('a\tb\r\nc\rd'), 'a\tb\nc\ufffdd')
+})
+
+test('a step shows its tokens with the cached part, its cost, the sum and the limit', () => {
+  const [line] = renderMoment({ type: 'step_finished', step: { ...step, model: 'm' }, spent: '370000000', limit: '2000000000' }, paint)
+  assert.equal(line, 'step 3  m  49,000 in, 48,000 cached, 120 out  $0.0120 ($0.37 of $2.00)')
+})
+
+test('a checkpoint that failed is never shown as safe', () => {
+  for (const state of ['failed', 'corrupt', 'expired'] as const) {
+    const [line = ''] = renderMoment({ type: 'checkpoint', checkpoint: { ...checkpoint, state } }, paint)
+    assert.match(line, /✗/)
+    assert.doesNotMatch(line, /verified/)
+  }
+})
+
+test('the closing words say state, time, steps, money left and that the checkout is untouched', () => {
+  const lines = renderClosing(run, { files: 2, added_lines: 14, removed_lines: 3 }, paint)
+  assert.deepEqual(lines.slice(-2), [
+    'calm-owl: succeeded in 1 min 2 s, 4 steps, $0.37 of $2.00 spent, $1.63 left.',
+    '+14 −3 in 2 files. Your checkout is untouched.',
+  ])
+})
+
+test('a patch for a program is handed on byte for byte', () => {
+  const patch = 'diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\r\n+\u001b[0m\n'
+  const diff = {
+    files: [{ path: 'x', status: 'changed', before: { type: 'file' }, after: { type: 'file' }, patch, added_lines: 1, removed_lines: 1 }],
+  } as CheckpointDiff
+  assert.equal(`${renderDiff(diff, paint, { raw: true }).join('\n')}\n`, patch)
+  assert.deepEqual(diffTotals(diff), { files: 1, added_lines: 1, removed_lines: 1 })
+})
+
+test('empty lists explain themselves', () => {
+  for (const lines of [renderMachines([], 0, paint), renderCheckpoints([], 0, paint), renderBudgets([], paint)]) assert.match(lines.join('\n'), /autovibe /)
+})
+
+test('a budget that nobody limited has no limit to show', () => {
+  const budget = {
+    id: 'bud_x',
+    scope: 'organisation',
+    scope_id: 'organisation',
+    resource: 'money',
+    limit: (2n ** 62n).toString(),
+    settled: '1000000000',
+    reserved: '0',
+    available: '5',
+    closed_at: null,
+  } as unknown as Budget
+  assert.match(renderBudgets([budget], paint)[1] ?? '', /none +\$1\.00 +\$0\.00 +-$/)
+})
+
+test('an operation shows every step with attempts, and its error with the fix', () => {
+  const operation = {
+    id: 'opr_x',
+    kind: 'k',
+    state: 'failed',
+    cancel_requested: false,
+    machine_id: null,
+    run_id: null,
+    created_at: '2026-01-01T00:00:00.000Z',
+    ended_at: '2026-01-01T00:00:00.000Z',
+    steps: [{ name: 'create', kind: 'ensure', state: 'undone', attempts: 3, started_at: null, ended_at: null }],
+    error: { code: 'substrate.failed', message: 'no', fix: 'do this', step: 'create' },
+  } as unknown as Operation
+  const text = renderOperation(operation, 0, paint).join('\n')
+  for (const part of [/create ensure, undone, 3 attempts/, /no \(substrate\.failed\)/, /fix +do this/]) assert.match(text, part)
+})
+
+test('numbers are written for people', () => {
+  assert.deepEqual([duration(12), duration(1234), duration(83_000), duration(7_260_000)], ['12 ms', '1.2 s', '1 min 23 s', '2 h 1 min'])
+  assert.deepEqual([bytes(0), bytes(1023), bytes(1536), bytes(3 * 1024 ** 3)], ['0 B', '1023 B', '1.5 KiB', '3.0 GiB'])
+  const now = Date.parse('2026-01-02T00:00:00.000Z')
+  assert.deepEqual(
+    ['2026-01-01T23:59:58.000Z', '2026-01-01T23:00:00.000Z', '2025-12-30T00:00:00.000Z', '2026-01-03T00:00:00.000Z'].map((at) => age(at, now)),
+    ['2 s', '1 h', '3 d', '0 s'],
+  )
+})
+
+test('columns line up for letters beyond ASCII too', () => {
+  assert.deepEqual(
+    table(
+      ['A', 'B'],
+      [
+        ['ü', 'x'],
+        ['文字', 'y'],
+      ],
+    ),
+    ['A   B', 'ü   x', '文字  y'],
+  )
+})
+
+test('the nearest word is found for what people mistype, and none for what they cannot have meant', () => {
+  const known = ['run', 'ps', 'logs', 'checkpoint', 'claude-code']
+  assert.deepEqual(
+    ['rnu', 'runn', 'chekpoint', 'claude', 'log'].map((word) => nearest(word, known)),
+    ['run', 'run', 'checkpoint', 'claude-code', 'logs'],
+  )
+  assert.equal(nearest('xyzzy', known), undefined)
+})

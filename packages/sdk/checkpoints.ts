@@ -1,0 +1,51 @@
+/** Checkpoints: restorable points, what changed between two, and the files within. */
+import type { Checkpoint, CheckpointDiff, CheckpointQuery, CheckpointState, ForkCheckpoint, ForkedCheckpoint } from '@autovibe/contract'
+import { type List, list } from './pages.ts'
+import type { CallOptions, Transport } from './transport.ts'
+import { type WaitOptions, waitFor } from './waiting.ts'
+
+export type CheckpointWaitState = 'capturing' | 'stored' | 'verified'
+
+const PROGRESS: readonly CheckpointState[] = ['pending', 'capturing', 'stored', 'verified']
+
+export class Checkpoints {
+  readonly #transport: Transport
+  constructor(transport: Transport) {
+    this.#transport = transport
+  }
+
+  list(query: Partial<CheckpointQuery> = {}, options?: CallOptions): List<Checkpoint> {
+    return list(this.#transport, '/checkpoints', query, options)
+  }
+
+  get(id: string, options?: CallOptions): Promise<Checkpoint> {
+    return this.#transport.json('GET', at(id), options)
+  }
+
+  /** A new machine from this checkpoint, with its files and its agent's conversation. */
+  fork(id: string, fork: ForkCheckpoint = {}, options?: CallOptions): Promise<ForkedCheckpoint> {
+    return this.#transport.json('POST', `${at(id)}/fork`, { ...options, body: fork })
+  }
+
+  /** What changed since `against`; without it, since the source was imported. */
+  diff(id: string, against?: string, options?: CallOptions): Promise<CheckpointDiff> {
+    return this.#transport.json('GET', `${at(id)}/diff`, { ...options, query: { against } })
+  }
+
+  /** The bytes of one file; `path` as in the manifest (`project/…`). Nothing is checked here: the reader compares size and hash. */
+  async content(id: string, path: string, options?: CallOptions): Promise<ReadableStream<Uint8Array>> {
+    const response = await this.#transport.send('GET', `${at(id)}/content`, { ...options, query: { path }, headers: { accept: 'application/octet-stream' } })
+    return response.body ?? new Blob([]).stream()
+  }
+
+  /** The checkpoint once it is so far, or has become corrupt, failed or expired: look at its state. */
+  wait(id: string, state: CheckpointWaitState, options?: WaitOptions): Promise<Checkpoint> {
+    const reached = (checkpoint: Checkpoint) => {
+      const progress = PROGRESS.indexOf(checkpoint.state)
+      return progress < 0 || progress >= PROGRESS.indexOf(state)
+    }
+    return waitFor<Checkpoint>(this.#transport, `${at(id)}/wait`, state, reached, options)
+  }
+}
+
+const at = (id: string): string => `/checkpoints/${encodeURIComponent(id)}`

@@ -1,0 +1,61 @@
+/** The Hub itself: health, what the host offers, providers, API keys. */
+import type { ApiKey, CreateApiKey, CreatedApiKey, Health, HubInfo, InstalledAgent, Provider, PutProvider } from '@autovibe/contract'
+import { type List, list } from './pages.ts'
+import type { CallOptions, Transport } from './transport.ts'
+
+export class Hub {
+  readonly #transport: Transport
+  constructor(transport: Transport) {
+    this.#transport = transport
+  }
+
+  /** Asked once, without retries: it is what others use to find out. */
+  health(options?: CallOptions): Promise<Health> {
+    return this.#transport.json('GET', '/health', { ...options, attempts: 1 })
+  }
+
+  info(options?: CallOptions): Promise<HubInfo> {
+    return this.#transport.json('GET', '/hub', options)
+  }
+
+  /** The agent tools, installed or not. */
+  agents(options?: CallOptions): List<InstalledAgent> {
+    return list(this.#transport, '/agents', {}, options)
+  }
+}
+
+export class Providers {
+  readonly #transport: Transport
+  constructor(transport: Transport) {
+    this.#transport = transport
+  }
+
+  list(options?: CallOptions): List<Provider> {
+    return list(this.#transport, '/providers', {}, options)
+  }
+
+  put(name: string, provider: PutProvider, options?: CallOptions): Promise<Provider> {
+    return this.#transport.json('PUT', `/providers/${encodeURIComponent(name)}`, { ...options, body: provider })
+  }
+}
+
+export class Keys {
+  readonly #transport: Transport
+  constructor(transport: Transport) {
+    this.#transport = transport
+  }
+
+  /** The secret is in the answer and nowhere else. */
+  create(key: CreateApiKey, options?: CallOptions): Promise<CreatedApiKey> {
+    return this.#transport.json('POST', '/api-keys', { ...options, body: key })
+  }
+
+  list(options?: CallOptions): List<ApiKey> {
+    return list(this.#transport, '/api-keys', {}, options)
+  }
+
+  /** Answers once nobody can use the key any more. */
+  revoke(id: string, options?: CallOptions): Promise<ApiKey> {
+    return this.#transport.json('DELETE', `/api-keys/${encodeURIComponent(id)}`, options)
+  }
+}

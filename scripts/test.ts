@@ -1,0 +1,49 @@
+/** `npm test`: every *.test.ts of the checkout on node's own runner, around one PostgreSQL server that the test processes share. */
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { glob } from 'node:fs/promises'
+import { availableParallelism } from 'node:os'
+import { dirname, join, relative, resolve } from 'node:path'
+import { startSharedServer } from '../packages/hub/database/testing.ts'
+
+const root = dirname(import.meta.dirname)
+const ROOMS = ['packages', 'scripts', 'test', 'bench']
+/** Files wait for processes and disks more than they compute; beyond four they only starve one another. */
+const CONCURRENCY = Math.min(4, Math.max(2, availableParallelism()))
+/** A test that hangs ends the run with its name instead of the patience of whoever waits. */
+const TEST_TIMEOUT_MS = 600_000
+
+const paths = process.argv.slice(2).filter((arg) => !arg.startsWith('-') && existsSync(resolve(arg)))
+const flags = process.argv.slice(2).filter((arg) => !paths.includes(arg))
+const files = await testFiles(paths.length > 0 ? paths.map((path) => relative(root, resolve(path))) : ROOMS)
+if (files.length === 0) {
+  console.error(`no *.test.ts below ${paths.join(', ')}`)
+  process.exit(2)
+}
+
+const postgres = await startSharedServer()
+try {
+  process.exitCode = await runNode({ ...process.env, ...postgres.env })
+} finally {
+  await postgres.stop()
+}
+
+async function testFiles(places: readonly string[]): Promise<string[]> {
+  const found: string[] = []
+  for (const place of places) {
+    if (place.endsWith('.ts')) found.push(place)
+    else for await (const file of glob(`${place || '.'}/**/*.test.ts`, { cwd: root, exclude: (path) => path.includes('node_modules') })) found.push(file)
+  }
+  return [...new Set(found)].sort()
+}
+
+function runNode(env: NodeJS.ProcessEnv): Promise<number> {
+  const options = [`--test-concurrency=${CONCURRENCY}`, `--test-timeout=${TEST_TIMEOUT_MS}`, '--test-reporter=spec']
+  const child = spawn(process.execPath, ['--test', ...options, ...flags, ...files.map((file) => join(root, file))], { cwd: root, stdio: 'inherit', env })
+  // The runner ends its own tests; the server must outlive them, so this process waits.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
+  return new Promise((done, failed) => {
+    child.on('error', failed)
+    child.on('close', (code) => done(code ?? 1))
+  })
+}
