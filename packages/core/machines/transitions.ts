@@ -18,7 +18,7 @@ export const MACHINE_TRANSITIONS = {
   pause: { from: ['booting', 'ready', 'running', 'checkpointing'], to: 'paused' },
   rest: { from: ['running', 'paused', 'checkpointing'], to: 'ready' },
   freeze: { from: ['ready', 'running', 'paused'], to: 'checkpointing' },
-  halt: { from: ['provisioning', 'booting', 'ready', 'running', 'paused', 'checkpointing', 'failed'], to: 'stopping' },
+  halt: { from: ['requested', 'provisioning', 'booting', 'ready', 'running', 'paused', 'checkpointing', 'stopped', 'failed'], to: 'stopping' },
   stop: { from: ['stopping'], to: 'stopped' },
   fail: { from: ['requested', 'provisioning', 'booting', 'ready', 'running', 'paused', 'checkpointing', 'stopping', 'stopped'], to: 'failed' },
   destroy: { from: LIVING, to: 'destroyed' },

@@ -5,6 +5,7 @@ import type { Tx } from '../database/database.ts'
 import type { StepContext, UntilStep } from './engine/define.ts'
 import { operation, type Ports } from './ports.ts'
 import { closeMachine, machineAbsent, machineGone } from './steps/machine-life.ts'
+import { changeMachine, lockMachine } from './steps/machine-state.ts'
 
 const DestroyMachine = z.object({ machineId: MachineId })
 type DestroyMachine = z.output<typeof DestroyMachine>
@@ -39,7 +40,10 @@ function nothingElse(): UntilStep<Ports, DestroyMachine, unknown, null | Record<
   }
 }
 
+/** From here on there is no way back: a machine that is `stopping` and in nobody's hands is destroyed by the sweep. */
 async function close({ input, ports }: Context, tx: Tx): Promise<null> {
   await closeMachine(ports, tx, input.machineId, null)
+  const machine = await lockMachine(tx, input.machineId)
+  if (machine.state !== 'destroyed') await changeMachine(tx, ports.runtime, machine, 'halt')
   return null
 }

@@ -71,6 +71,7 @@ async function schedule(kind: string, step: string, fault: Fault, cancellable: b
   const machineId = await readyMachine(checkpointId)
   const scenario = SCENARIOS[kind]
   assert.ok(scenario)
+  const earlier = new Set((await operationsOf(kind)).map(({ id }) => id))
   let cancelling: Promise<unknown> = Promise.resolve()
   const faulty = inject(registry, kind, step, fault, {
     crash: () => life.crash(),
@@ -90,12 +91,17 @@ async function schedule(kind: string, step: string, fault: Fault, cancellable: b
   await sweepUntilQuiet()
 
   assert.ok(faulty.fired(), 'the fault happened')
-  const { state, error } = await world.database.db.selectFrom('operations').select(['state', 'error']).where('kind', '=', kind).orderBy('id', 'desc').executeTakeFirstOrThrow()
+  // The first of its kind is the one that was hit; the sweep may have begun others to put things right.
+  const hit = (await operationsOf(kind)).find(({ id }) => !earlier.has(id))
+  assert.ok(hit)
+  const { state, error } = hit
   assert.ok(OUTCOMES[fault].includes(state), `${state} ${JSON.stringify(error)}`)
   assert.ok(cancellable || state !== 'cancelled')
   await assertAtRest(world, readBack)
   await destroyAllBut(machineId)
 }
+
+const operationsOf = (kind: string) => world.database.db.selectFrom('operations').select(['id', 'state', 'error']).where('kind', '=', kind).orderBy('id').execute()
 
 /** The machine that is left from the schedule before, if it is still fit, or a new one. */
 async function readyMachine(from: CheckpointId | null): Promise<MachineId> {

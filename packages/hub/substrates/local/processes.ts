@@ -115,7 +115,7 @@ export function signalProcess(target: Process, signal: NodeJS.Signals): void {
 export async function endAll(find: () => readonly Process[], deadlineMs: number): Promise<void> {
   const until = performance.now() + deadlineMs
   let watched: Process[] = []
-  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 50)) {
+  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 10)) {
     const found = find()
     watched = [...watched.filter((old) => !found.some((now) => now.pid === old.pid)), ...found].filter(sameProcess)
     if (watched.length === 0) return
