@@ -37,7 +37,12 @@ export const CreateBudget = z.object({ scope: z.enum(['organisation', 'project']
 export type CreateBudget = z.input<typeof CreateBudget>
 export const UpdateBudget = z.object({ limit: Amount })
 export type UpdateBudget = z.infer<typeof UpdateBudget>
-export const BudgetQuery = PageQuery.extend({ scope: BudgetScope.optional(), scope_id: z.string().optional(), resource: Resource.optional(), open: z.stringbool().optional() })
+export const BudgetQuery = PageQuery.extend({
+  scope: BudgetScope.optional(),
+  scope_id: z.string().optional(),
+  resource: Resource.optional(),
+  open: z.stringbool().optional(),
+})
 export type BudgetQuery = z.infer<typeof BudgetQuery>
 
 export const RESERVATION_STATES = ['open', 'settled', 'released'] as const

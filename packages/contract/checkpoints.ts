@@ -46,7 +46,10 @@ export type CreateCheckpoint = z.infer<typeof CreateCheckpoint>
 export const CreatedCheckpoint = z.object({ checkpoint: Checkpoint, operation_id: OperationId })
 export type CreatedCheckpoint = z.infer<typeof CreatedCheckpoint>
 
-export const ForkCheckpoint = z.object({ name: Name.optional(), budget: NanoUsd.optional().describe('The most the new machine may spend; without it, what is left of its parent') })
+export const ForkCheckpoint = z.object({
+  name: Name.optional(),
+  budget: NanoUsd.optional().describe('The most the new machine may spend; without it, what is left of its parent'),
+})
 export type ForkCheckpoint = z.infer<typeof ForkCheckpoint>
 export const ForkedCheckpoint = z.object({ machine_id: MachineId, machine_name: Name, operation_id: OperationId })
 export type ForkedCheckpoint = z.infer<typeof ForkedCheckpoint>

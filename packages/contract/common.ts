@@ -12,7 +12,12 @@ export const Sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case 
 
 /** `limit` above the maximum clamps; `cursor` is opaque and grants nothing (AIP-158). */
 export const PageQuery = z.object({
-  limit: z.coerce.number().int().min(1).transform((n) => Math.min(n, 1000)).default(100),
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .transform((n) => Math.min(n, 1000))
+    .default(100),
   cursor: z.string().max(200).optional(),
 })
 export type PageQuery = z.infer<typeof PageQuery>

@@ -1,13 +1,20 @@
 /** The machine door: what a machine may say to its Hub, and all that the Hub says to it. HTTP over the machine's own unix socket. */
 import { z } from 'zod'
-import { Json, Sha256, Time } from './common.ts'
 import { CHECKPOINT_TRIGGERS, CheckpointState } from './checkpoints.ts'
+import { Json, Sha256, Time } from './common.ts'
 import { CheckpointId, MachineId, RunId } from './ids.ts'
-import { AgentName, CheckResult } from './runs.ts'
 import { Amount, NanoUsd } from './money.ts'
+import { AgentName, CheckResult } from './runs.ts'
 
 /** Where a machine finds its Hub and itself. The tree holds `project/` and `home/`. */
-export const MACHINE_PATHS = { tree: '/machine', project: '/machine/project', home: '/machine/home', socketDir: '/run/autovibe', socket: '/run/autovibe/hub.sock', token: '/run/autovibe/token' } as const
+export const MACHINE_PATHS = {
+  tree: '/machine',
+  project: '/machine/project',
+  home: '/machine/home',
+  socketDir: '/run/autovibe',
+  socket: '/run/autovibe/hub.sock',
+  token: '/run/autovibe/token',
+} as const
 
 /** The environment variables that the substrate gives to the agent; on a bare process the paths are host paths. */
 export const AGENT_ENV = { tree: 'AUTOVIBE_TREE', socket: 'AUTOVIBE_SOCKET', token: 'AUTOVIBE_TOKEN_FILE', agents: 'AUTOVIBE_AGENTS_DIR' } as const
@@ -47,7 +54,10 @@ export const Instructions = z.object({
     .nullable(),
 })
 export type Instructions = z.infer<typeof Instructions>
-export const InstructionsQuery = z.object({ after: z.coerce.number().int().min(0).default(0), wait: z.coerce.number().min(0).max(DOOR_LIMITS.longPollSeconds).default(0) })
+export const InstructionsQuery = z.object({
+  after: z.coerce.number().int().min(0).default(0),
+  wait: z.coerce.number().min(0).max(DOOR_LIMITS.longPollSeconds).default(0),
+})
 
 /** The event types that a machine may send; all else is refused. */
 export const MACHINE_EVENT_TYPES = ['run.message', 'run.check_finished', 'step.started', 'step.tool_started', 'step.tool_finished', 'step.finished'] as const
@@ -82,7 +92,12 @@ export const BudgetStatus = z.object({ spent: NanoUsd, limit: NanoUsd, available
 export type BudgetStatus = z.infer<typeof BudgetStatus>
 
 /** Consumption other than model calls. */
-export const MachineUsage = z.object({ resource: z.enum(['wall_seconds', 'cpu_seconds', 'storage_bytes', 'api_calls']), amount: Amount, quality: z.enum(['measured', 'estimated']), service: z.string().max(100) })
+export const MachineUsage = z.object({
+  resource: z.enum(['wall_seconds', 'cpu_seconds', 'storage_bytes', 'api_calls']),
+  amount: Amount,
+  quality: z.enum(['measured', 'estimated']),
+  service: z.string().max(100),
+})
 export const UsageReport = z.object({ run_id: RunId, usage: z.array(MachineUsage).min(1).max(100) })
 export type UsageReport = z.infer<typeof UsageReport>
 

@@ -27,7 +27,7 @@ export const ERRORS = {
   'request.rate_limited': kind(429, 'Too many requests', 'retryable', true),
   'auth.missing': kind(401, 'No valid key', 'auth'),
   'auth.forbidden': kind(403, 'Not allowed', 'auth'),
-  'not_found': kind(404, 'Not found', 'notFound'),
+  not_found: kind(404, 'Not found', 'notFound'),
   'conflict.state': kind(409, 'Not possible in this state', 'conflict'),
   'conflict.busy': kind(409, 'Another operation is under way', 'retryable', true),
   'conflict.name_taken': kind(409, 'The name is taken', 'conflict'),
@@ -62,7 +62,7 @@ export const ERRORS = {
   'hub.data_version': kind(409, 'The data directory is of another version', 'human'),
   'hub.database': kind(503, 'The database does not answer', 'retryable', true),
   'script.invalid': kind(400, 'The model script has a mistake', 'usage'),
-  'internal': kind(500, 'Internal error', 'failed'),
+  internal: kind(500, 'Internal error', 'failed'),
 } as const satisfies Record<string, ErrorKind>
 
 export type ErrorCode = keyof typeof ERRORS

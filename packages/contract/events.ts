@@ -50,7 +50,10 @@ export const Event = z.object({
 export type Event = z.infer<typeof Event>
 
 export const EventQuery = z.object({
-  after: z.string().regex(/^[0-9]+-[0-9]+$/, 'must be a cursor of an event').optional(),
+  after: z
+    .string()
+    .regex(/^[0-9]+-[0-9]+$/, 'must be a cursor of an event')
+    .optional(),
   project: ProjectId.optional(),
   machine: MachineId.optional(),
   run: RunId.optional(),

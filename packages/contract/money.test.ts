@@ -12,10 +12,15 @@ test('what a person types is read exactly, or not at all', () => {
 })
 
 test('an amount is shown to the cent, and a smaller one with the digits it needs', () => {
-  assert.deepEqual(
-    [0n, 1_500_000_000n, 123_450_000n, 4_200_000n, 12_300n, 999_999_999n, -1_500_000_000n].map(formatUsd),
-    ['$0.00', '$1.50', '$0.12', '$0.0042', '$0.000012', '$1.00', '-$1.50'],
-  )
+  assert.deepEqual([0n, 1_500_000_000n, 123_450_000n, 4_200_000n, 12_300n, 999_999_999n, -1_500_000_000n].map(formatUsd), [
+    '$0.00',
+    '$1.50',
+    '$0.12',
+    '$0.0042',
+    '$0.000012',
+    '$1.00',
+    '-$1.50',
+  ])
 })
 
 test('typing what is shown gives the same amount to within what is shown', () => {

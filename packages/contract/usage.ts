@@ -1,8 +1,8 @@
 /** Usage events: one measured consumption each. Model calls are written by the gateway alone; machines report the rest. */
 import { z } from 'zod'
+import { Resource } from './budgets.ts'
 import { Json, PageQuery, Time } from './common.ts'
 import { MachineId, ProjectId, ReservationId, RunId, UsageEventId } from './ids.ts'
-import { Resource } from './budgets.ts'
 import { Amount, NanoUsd } from './money.ts'
 
 /** Tokens of one model call, each kind counted once (cached input is not part of `input`). */
@@ -38,5 +38,10 @@ export const UsageEvent = z.object({
 })
 export type UsageEvent = z.infer<typeof UsageEvent>
 
-export const UsageQuery = PageQuery.extend({ project: ProjectId.optional(), machine: MachineId.optional(), run: RunId.optional(), resource: Resource.optional() })
+export const UsageQuery = PageQuery.extend({
+  project: ProjectId.optional(),
+  machine: MachineId.optional(),
+  run: RunId.optional(),
+  resource: Resource.optional(),
+})
 export type UsageQuery = z.infer<typeof UsageQuery>

@@ -30,7 +30,13 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Hub
   const { values } = parseArgs({
     args: [...args],
     strict: true,
-    options: { 'data-dir': { type: 'string' }, port: { type: 'string' }, 'log-level': { type: 'string' }, isolation: { type: 'string' }, copy: { type: 'string' } },
+    options: {
+      'data-dir': { type: 'string' },
+      port: { type: 'string' },
+      'log-level': { type: 'string' },
+      isolation: { type: 'string' },
+      copy: { type: 'string' },
+    },
   })
   const raw = Raw.safeParse({
     'data-dir': values['data-dir'] ?? env['AUTOVIBE_DATA_DIR'],
@@ -41,7 +47,10 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Hub
   })
   if (!raw.success) {
     const errors = raw.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }))
-    throw new AutovibeError('request.invalid', `The Hub cannot start: ${errors.map(({ path, message }) => `--${path} ${message}`).join('; ')}`, { errors, fix: 'autovibe up --help' })
+    throw new AutovibeError('request.invalid', `The Hub cannot start: ${errors.map(({ path, message }) => `--${path} ${message}`).join('; ')}`, {
+      errors,
+      fix: 'autovibe up --help',
+    })
   }
   const databaseUrl = env['DATABASE_URL'] ?? null
   // A child process has no business with the database.

@@ -74,7 +74,9 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   const secrets = createSecrets(masterKey)
   const handlers: { machine?: Parameters<typeof createDoorListener>[0] } = {}
   // Machines that outlived the last Hub knock before this one is ready; their agents try again.
-  const listener = createDoorListener((machineId, request, response) => (handlers.machine ? handlers.machine(machineId, request, response) : response.writeHead(503, { 'retry-after': '1' }).end()))
+  const listener = createDoorListener((machineId, request, response) =>
+    handlers.machine ? handlers.machine(machineId, request, response) : response.writeHead(503, { 'retry-after': '1' }).end(),
+  )
   ending.push(() => listener.closeAll())
 
   const [address, substrate, store] = await Promise.all([
@@ -130,7 +132,10 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
       () => true,
       () => false,
     )
-    const checks = [{ name: 'database', ok: answered, detail: answered ? 'answers' : 'does not answer' }, { name: 'substrate', ok: true, detail: substrate.capabilities().summary }]
+    const checks = [
+      { name: 'database', ok: answered, detail: answered ? 'answers' : 'does not answer' },
+      { name: 'substrate', ok: true, detail: substrate.capabilities().summary },
+    ]
     return { status: checks.every(({ ok }) => ok) ? 'ok' : 'degraded', version: VERSION, started_at: startedAt.toISOString(), checks }
   }
   const agents = { agents: () => listAgents(paths.agents), installAgent: (name: string) => installAgent(paths.agents, name) }
@@ -168,8 +173,11 @@ async function openPostgres(config: HubConfig, dir: string, ending: (() => Promi
 
 async function prepareDataDir(dataDir: string): Promise<void> {
   await mkdir(dataDir, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOSPC') throw new AutovibeError('substrate.disk_full', `The disk is full: ${dataDir} cannot be made.`, { fix: 'Free some space, or choose another --data-dir.' })
-    throw new AutovibeError('request.invalid', `The data directory ${dataDir} cannot be made: ${error.code}.`, { fix: 'Choose another with --data-dir or AUTOVIBE_DATA_DIR.' })
+    if (error.code === 'ENOSPC')
+      throw new AutovibeError('substrate.disk_full', `The disk is full: ${dataDir} cannot be made.`, { fix: 'Free some space, or choose another --data-dir.' })
+    throw new AutovibeError('request.invalid', `The data directory ${dataDir} cannot be made: ${error.code}.`, {
+      fix: 'Choose another with --data-dir or AUTOVIBE_DATA_DIR.',
+    })
   })
   // The database's own user must get through to its folder; everything in it is closed by its own mode.
   if (process.getuid?.() === 0) await chmod(dataDir, 0o711)
@@ -188,12 +196,25 @@ async function assertPortFree(port: number): Promise<void> {
   })
 }
 
-const portInUse = (port: number) => new AutovibeError('hub.port_in_use', `Port ${port} is in use by another program.`, { fix: 'Choose another: autovibe up --port 7421' })
+const portInUse = (port: number) =>
+  new AutovibeError('hub.port_in_use', `Port ${port} is in use by another program.`, { fix: 'Choose another: autovibe up --port 7421' })
 
 /** The vendor that is there from the start, still without a key. */
 async function seedProvider({ db, runtime }: Ports): Promise<void> {
-  const anthropic = { name: 'anthropic', wire: 'anthropic' as const, base_url: 'https://api.anthropic.com', default_model: 'claude-opus-5-5', simulated: false, key_sealed: null, updated_at: runtime.now() }
-  await db.insertInto('providers').values(anthropic).onConflict((oc) => oc.doNothing()).execute()
+  const anthropic = {
+    name: 'anthropic',
+    wire: 'anthropic' as const,
+    base_url: 'https://api.anthropic.com',
+    default_model: 'claude-opus-5-5',
+    simulated: false,
+    key_sealed: null,
+    updated_at: runtime.now(),
+  }
+  await db
+    .insertInto('providers')
+    .values(anthropic)
+    .onConflict((oc) => oc.doNothing())
+    .execute()
 }
 
 /** The admin key of the embedded default, in a file that only the owner can read; a file whose key the database does not know is replaced. */

@@ -1,7 +1,7 @@
 /** Time, chance and ids as the composition root hands them down, so that a test can own them. */
 import { randomBytes } from 'node:crypto'
-import { encodeId } from '@autovibe/core/ids.ts'
 import type { Id, IdKind } from '@autovibe/contract'
+import { encodeId } from '@autovibe/core/ids.ts'
 
 export interface Runtime {
   now(): Date

@@ -34,7 +34,7 @@ const text = (messages: readonly Message[], tools: readonly Record<string, unkno
 test('the number of assistant turns since the prompt is the index of the reply', () => {
   const messages = [user('Do the first thing.'), says('x'), results(), says('y'), results()]
   assert.deepEqual(
-    [1, 3, 5].map(length => text(messages.slice(0, length))),
+    [1, 3, 5].map((length) => text(messages.slice(0, length))),
     ['a0', 'a1', 'a2'],
   )
 })

@@ -23,7 +23,7 @@ async function url(child: ChildProcessWithoutNullStreams): Promise<string> {
   return line.url
 }
 
-test('it says where it serves in one line of JSON, and ends when its parent closes its stdin', async t => {
+test('it says where it serves in one line of JSON, and ends when its parent closes its stdin', async (t) => {
   const child = run(t, DEMO)
   const answer = await fetch(`${await url(child)}/v1/models`)
   assert.equal(answer.status, 200)
@@ -32,7 +32,7 @@ test('it says where it serves in one line of JSON, and ends when its parent clos
   assert.deepEqual(await ended, [0, null])
 })
 
-test('it ends with SIGTERM as with a success', async t => {
+test('it ends with SIGTERM as with a success', async (t) => {
   const child = run(t, DEMO, '--port', '0')
   await url(child)
   const ended = once(child, 'exit')
@@ -40,7 +40,7 @@ test('it ends with SIGTERM as with a success', async t => {
   assert.deepEqual(await ended, [0, null])
 })
 
-test('a script with mistakes is told line by line on stderr, with nothing on stdout', async t => {
+test('a script with mistakes is told line by line on stderr, with nothing on stdout', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'scripted-model-'))
   t.after(() => rm(folder, { recursive: true }))
   const path = join(folder, 'broken.yaml')
@@ -52,7 +52,7 @@ test('a script with mistakes is told line by line on stderr, with nothing on std
 })
 
 for (const args of [[], [DEMO, '--port', 'many'], [DEMO, '--prt', '1'], [DEMO, '--var', 'project']]) {
-  test(`the arguments [${args.slice(1).join(' ')}] are refused with the usage`, async t => {
+  test(`the arguments [${args.slice(1).join(' ')}] are refused with the usage`, async (t) => {
     const child = run(t, ...args)
     const [errors, [code]] = await Promise.all([text(child.stderr), once(child, 'exit')])
     assert.equal(code, 2)

@@ -104,7 +104,7 @@ async function sendStream({ response, requestId, envelope, delayMs, failure, gon
   } else {
     call.outcome = 'cut'
     // Destroying at once would also drop the events that still wait in this process.
-    if (sent > 0) await new Promise(resolve => response.write('', resolve))
+    if (sent > 0) await new Promise((resolve) => response.write('', resolve))
     response.destroy()
   }
 }

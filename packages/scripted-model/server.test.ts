@@ -31,7 +31,7 @@ const TOOL_SCRIPT = `conversations:
       - text: Done.
 `
 
-test('the official client reads a stream into the same message as a plain answer', async t => {
+test('the official client reads a stream into the same message as a plain answer', async (t) => {
   const { client } = await serve(t, TOOL_SCRIPT)
   const asked = { ...CALL, tools: TOOLS, thinking: { type: 'adaptive' as const } }
   const plain = await client.messages.create(asked)
@@ -51,20 +51,20 @@ test('the official client reads a stream into the same message as a plain answer
   assert.deepEqual(call.input, { command: 'npm test', env: { A: 'é' } })
 })
 
-test('a stream has the events of the wire in their order, tool inputs in pieces, and figures that only grow', async t => {
+test('a stream has the events of the wire in their order, tool inputs in pieces, and figures that only grow', async (t) => {
   const { client } = await serve(t, TOOL_SCRIPT)
   const events: Anthropic.RawMessageStreamEvent[] = []
   for await (const event of await client.messages.create({ ...CALL, tools: TOOLS, stream: true })) events.push(event)
   const types = events.map(({ type }) => type)
   assert.deepEqual([types[0], types.at(-2), types.at(-1)], ['message_start', 'message_delta', 'message_stop'])
-  assert.ok(events.filter(event => event.type === 'content_block_delta' && event.index === 1 && event.delta.type === 'input_json_delta').length > 2)
+  assert.ok(events.filter((event) => event.type === 'content_block_delta' && event.index === 1 && event.delta.type === 'input_json_delta').length > 2)
   const [start, delta] = [events[0], events.at(-2)]
   assert.ok(start?.type === 'message_start' && delta?.type === 'message_delta')
   assert.ok(start.message.usage.cache_creation !== null && start.message.usage.output_tokens <= delta.usage.output_tokens)
   assert.equal(delta.usage.input_tokens, start.message.usage.input_tokens)
 })
 
-test('the raw stream carries a ping, an event name on each event and a request id', async t => {
+test('the raw stream carries a ping, an event name on each event and a request id', async (t) => {
   const { model } = await serve(t, TOOL_SCRIPT)
   const body = JSON.stringify({ ...CALL, tools: TOOLS, stream: true, a_field_of_tomorrow: 1 })
   const answer = await fetch(`${model.url}/v1/messages?beta=true`, { method: 'POST', headers: RAW, body })
@@ -75,10 +75,10 @@ test('the raw stream carries a ping, an event name on each event and a request i
     const [, name, data] = /^event: (\w+)\ndata: (.*)$/.exec(chunk) ?? []
     assert.equal(JSON.parse(data ?? '').type, name)
   }
-  assert.ok(chunks.some(chunk => chunk.startsWith('event: ping\n')))
+  assert.ok(chunks.some((chunk) => chunk.startsWith('event: ping\n')))
 })
 
-test('thinking is sent to those who ask for it, and as a signature alone when it is to be omitted', async t => {
+test('thinking is sent to those who ask for it, and as a signature alone when it is to be omitted', async (t) => {
   const { client } = await serve(t, TOOL_SCRIPT)
   const without = await client.messages.create({ ...CALL, tools: TOOLS })
   assert.deepEqual(
@@ -89,10 +89,10 @@ test('thinking is sent to those who ask for it, and as a signature alone when it
   assert.ok(content[0]?.type === 'thinking' && content[0].thinking === '' && content[0].signature !== '')
 })
 
-test('a conversation goes on by what the client sends back, and the same request gets the same reply again', async t => {
+test('a conversation goes on by what the client sends back, and the same request gets the same reply again', async (t) => {
   const { client, model } = await serve(t, TOOL_SCRIPT)
   const first = await client.messages.create({ ...CALL, tools: TOOLS })
-  const results = first.content.flatMap(block => (block.type === 'tool_use' ? [{ type: 'tool_result' as const, tool_use_id: block.id, content: 'out' }] : []))
+  const results = first.content.flatMap((block) => (block.type === 'tool_use' ? [{ type: 'tool_result' as const, tool_use_id: block.id, content: 'out' }] : []))
   const next = {
     ...CALL,
     tools: TOOLS,
@@ -106,11 +106,11 @@ test('a conversation goes on by what the client sends back, and the same request
   assert.deepEqual(texts, ['Done.', 'Done.', 'Running them, in the order in which they stand in the folder.'])
   assert.deepEqual(
     model.calls().map(({ reply, outcome }) => [reply, outcome]),
-    [0, 1, 1, 0].map(reply => [reply, 'answered']),
+    [0, 1, 1, 0].map((reply) => [reply, 'answered']),
   )
 })
 
-test('errors of the script are what the official client throws, with their headers, as often as they are told to come', async t => {
+test('errors of the script are what the official client throws, with their headers, as often as they are told to come', async (t) => {
   const { client, model } = await serve(
     t,
     `conversations:
@@ -148,7 +148,7 @@ test('errors of the script are what the official client throws, with their heade
   )
 })
 
-test('an error after some events is an event of the stream that began with 200', async t => {
+test('an error after some events is an event of the stream that began with 200', async (t) => {
   const { client } = await serve(t, 'conversations: [{ replies: [{ text: "hello", error: { status: 529, after_events: 3 } , times: 1 }] }]')
   await assert.rejects(
     client.messages.stream(CALL).finalMessage(),
@@ -157,7 +157,7 @@ test('an error after some events is an event of the stream that began with 200',
   assert.equal((await client.messages.stream(CALL).finalMessage()).stop_reason, 'end_turn')
 })
 
-test('a cut destroys the connection after its number of events', async t => {
+test('a cut destroys the connection after its number of events', async (t) => {
   const { model } = await serve(t, 'conversations: [{ replies: [{ text: "hello hello hello hello hello", cut_after_events: 4 }] }]')
   const answer = await fetch(`${model.url}/v1/messages`, { method: 'POST', headers: RAW, body: JSON.stringify({ ...CALL, stream: true }) })
   let text = ''
@@ -168,7 +168,7 @@ test('a cut destroys the connection after its number of events', async t => {
   assert.equal(model.calls()[0]?.outcome, 'cut')
 })
 
-test('only the key of the script opens it, by either header; the provider tells which was wrong', async t => {
+test('only the key of the script opens it, by either header; the provider tells which was wrong', async (t) => {
   const { model, client } = await serve(t, 'api_key: right\nconversations: [{ replies: [{ text: hello }] }]', {}, 'wrong')
   await assert.rejects(
     client.messages.create(CALL),
@@ -180,7 +180,7 @@ test('only the key of the script opens it, by either header; the provider tells 
   assert.doesNotMatch(JSON.stringify(model.calls()), /right|wrong/)
 })
 
-test('only the models of the script exist, when it lists some', async t => {
+test('only the models of the script exist, when it lists some', async (t) => {
   const { client } = await serve(t, 'models: [claude-sonnet-5]\nconversations: [{ replies: [{ text: hello }] }]')
   assert.equal((await client.messages.create(CALL)).model, 'claude-sonnet-5')
   await assert.rejects(client.messages.create({ ...CALL, model: 'claude-opus-9' }), Anthropic.NotFoundError)
@@ -190,7 +190,7 @@ test('only the models of the script exist, when it lists some', async t => {
   )
 })
 
-test('what the script says of a reply is billed, cut at max_tokens', async t => {
+test('what the script says of a reply is billed, cut at max_tokens', async (t) => {
   const { client } = await serve(
     t,
     'conversations: [{ replies: [{ text: "A rather long sentence that needs more tokens.", usage: { input_tokens: 500, cache_creation: { ephemeral_1h_input_tokens: 30 } } }] }]',
@@ -202,20 +202,20 @@ test('what the script says of a reply is billed, cut at max_tokens', async t => 
   }
 })
 
-test('count_tokens tells the input that a call is then billed', async t => {
+test('count_tokens tells the input that a call is then billed', async (t) => {
   const { client } = await serve(t, 'conversations: [{ replies: [{ text: hello }] }]')
   const { max_tokens: _, ...counted } = CALL
   const { input_tokens } = await client.messages.countTokens(counted)
   assert.equal((await client.messages.create(CALL)).usage.input_tokens, input_tokens)
 })
 
-test('the checks of agents before their first call are answered', async t => {
+test('the checks of agents before their first call are answered', async (t) => {
   const { model } = await serve(t, 'api_key: k\nconversations: [{ replies: [{ text: hello }] }]')
   for (const path of ['/', '/api/hello']) assert.equal((await fetch(model.url + path, { method: 'HEAD' })).status, 200)
   assert.deepEqual(model.calls(), [])
 })
 
-test('a call may be held until a promise is fulfilled', async t => {
+test('a call may be held until a promise is fulfilled', async (t) => {
   const held = Promise.withResolvers<void>()
   const seen = Promise.withResolvers<void>()
   const onCall = (): Promise<void> => {
@@ -234,7 +234,7 @@ test('a call may be held until a promise is fulfilled', async t => {
 })
 
 for (const stream of [false, true]) {
-  test(`a client that leaves before the end of ${stream ? 'a stream' : 'a plain answer'} is noticed`, { timeout: 30_000 }, async t => {
+  test(`a client that leaves before the end of ${stream ? 'a stream' : 'a plain answer'} is noticed`, { timeout: 30_000 }, async (t) => {
     const seen = Promise.withResolvers<void>()
     const { client, model } = await serve(t, 'conversations: [{ replies: [{ text: hello, delay_ms: 60000 }] }]', { onCall: () => seen.resolve() })
     const leaving = new AbortController()
@@ -250,7 +250,7 @@ for (const stream of [false, true]) {
   })
 }
 
-test('closing ends answers that are still under way', async t => {
+test('closing ends answers that are still under way', async (t) => {
   const { client, model } = await serve(t, 'conversations: [{ replies: [{ text: hello, delay_ms: 60000 }] }]')
   const stream = client.messages.stream(CALL)
   const failed = assert.rejects(stream.finalMessage(), /terminated|Connection/)
@@ -259,28 +259,28 @@ test('closing ends answers that are still under way', async t => {
   await failed
 })
 
-test('the newest 1,000 calls are kept, a body over 256 KiB by its sizes alone', async t => {
+test('the newest 1,000 calls are kept, a body over 256 KiB by its sizes alone', async (t) => {
   const { model } = await serve(t, 'conversations: [{ replies: [{ text: hello }] }]')
   for (let n = 0; n < 1001; n++)
-    await fetch(`${model.url}/v1/messages`, { method: 'POST', headers: RAW, body: JSON.stringify(CALL) }).then(answer => answer.arrayBuffer())
+    await fetch(`${model.url}/v1/messages`, { method: 'POST', headers: RAW, body: JSON.stringify(CALL) }).then((answer) => answer.arrayBuffer())
   assert.deepEqual([model.calls().length, model.calls()[0]?.number], [1000, 1])
   const large = { ...CALL, messages: [{ role: 'user', content: 'x'.repeat(300_000) }] }
-  await fetch(`${model.url}/v1/messages`, { method: 'POST', headers: RAW, body: JSON.stringify(large) }).then(answer => answer.arrayBuffer())
+  await fetch(`${model.url}/v1/messages`, { method: 'POST', headers: RAW, body: JSON.stringify(large) }).then((answer) => answer.arrayBuffer())
   const newest = model.calls().at(-1)
   assert.deepEqual(newest?.body, { summarised: true, model: CALL.model, max_tokens: 4096, stream: undefined, messages: 1, tools: 0 })
   assert.ok((newest?.body_bytes ?? 0) > 300_000)
 })
 
-test('a taken port is told as such', async t => {
+test('a taken port is told as such', async (t) => {
   const { model } = await serve(t, 'conversations: [{ replies: [{ text: hello }] }]')
   const second = startScriptedModel({ script: { name: 's', text: 'conversations: [{ replies: [{ text: hello }] }]' }, port: model.port })
   await assert.rejects(second, (error: unknown) => error instanceof AutovibeError && error.code === 'hub.port_in_use')
 })
 
-test('a body over 32 MiB is refused without being kept', async t => {
+test('a body over 32 MiB is refused without being kept', async (t) => {
   const { model } = await serve(t, 'conversations: [{ replies: [{ text: hello }] }]')
   const { promise, resolve, reject } = Promise.withResolvers<number | undefined>()
-  const post = httpRequest(`${model.url}/v1/messages`, { method: 'POST', headers: RAW }, response => resolve(response.resume().statusCode))
+  const post = httpRequest(`${model.url}/v1/messages`, { method: 'POST', headers: RAW }, (response) => resolve(response.resume().statusCode))
   post.on('error', reject)
   post.end(Buffer.alloc(33 * 1024 * 1024, 'x'))
   assert.equal(await promise, 413)

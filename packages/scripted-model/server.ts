@@ -157,8 +157,8 @@ function knownModel({ models }: Script, id: string): unknown {
 }
 
 function modelList(script: Script): unknown {
-  const data = (script.models ?? []).map(id => knownModel(script, id))
-  const ids = data.map(model => (isObject(model) ? model['id'] : null))
+  const data = (script.models ?? []).map((id) => knownModel(script, id))
+  const ids = data.map((model) => (isObject(model) ? model['id'] : null))
   return { data, has_more: false, first_id: ids[0] ?? null, last_id: ids.at(-1) ?? null }
 }
 

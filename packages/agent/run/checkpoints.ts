@@ -81,7 +81,8 @@ export class Checkpoints {
         const answer = await this.#door.checkpoint(wish, signal)
         if (answer.state !== 'failed') return true
         log('a checkpoint failed', { trigger, reason: answer.state_reason })
-        return false
+        if (trigger !== 'start') return false
+        await pause(backoffMs(BUSY_BACKOFF, attempt, Math.random()), signal)
       } catch (error) {
         signal.throwIfAborted()
         const mayRetry = error instanceof HubLost || (error instanceof AutovibeError && error.retryable)

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MACHINE_STATES, type MachineState } from '@autovibe/contract'
-import { RUN_TRANSITIONS, nextRunState } from '../runs/transitions.ts'
-import { assertMachineAllows, isAwake, MACHINE_ACTIONS, MACHINE_TRANSITIONS, machineAllows, type MachineTransition, nextMachineState } from './transitions.ts'
+import { nextRunState, RUN_TRANSITIONS } from '../runs/transitions.ts'
+import { assertMachineAllows, isAwake, MACHINE_ACTIONS, MACHINE_TRANSITIONS, type MachineTransition, machineAllows, nextMachineState } from './transitions.ts'
 
 const transitions = Object.keys(MACHINE_TRANSITIONS) as MachineTransition[]
 
@@ -46,7 +46,11 @@ test('a refused action names the states in which it is possible', () => {
     for (const state of MACHINE_STATES) {
       const allowed = (states as readonly MachineState[]).includes(state)
       assert.equal(machineAllows(state, action as keyof typeof MACHINE_ACTIONS), allowed)
-      if (!allowed) assert.throws(() => assertMachineAllows({ name: 'm', state }, action as keyof typeof MACHINE_ACTIONS), (error: Error) => states.every((name) => error.message.includes(name)))
+      if (!allowed)
+        assert.throws(
+          () => assertMachineAllows({ name: 'm', state }, action as keyof typeof MACHINE_ACTIONS),
+          (error: Error) => states.every((name) => error.message.includes(name)),
+        )
     }
   }
 })

@@ -14,7 +14,12 @@ const healthy = (n: number, part: Partial<MachineFact> = {}): MachineFact => ({ 
 /** The actions after the grace has passed with nothing changed. */
 function after(first: Look) {
   const { suspicions } = planReconciliation(first)
-  return planReconciliation({ ...first, suspicions, nowMs: NOW + GRACE_MS, machines: first.machines.map((m) => ({ ...m, lastHeartbeatAtMs: m.lastHeartbeatAtMs === NOW ? NOW + GRACE_MS : m.lastHeartbeatAtMs })) }).actions
+  return planReconciliation({
+    ...first,
+    suspicions,
+    nowMs: NOW + GRACE_MS,
+    machines: first.machines.map((m) => ({ ...m, lastHeartbeatAtMs: m.lastHeartbeatAtMs === NOW ? NOW + GRACE_MS : m.lastHeartbeatAtMs })),
+  }).actions
 }
 
 test('a machine that runs and beats is left alone', () => {
@@ -28,7 +33,9 @@ test('what no row knows is removed after its grace', () => {
 })
 
 test('what is left of a destroyed machine is removed', () => {
-  assert.deepEqual(after(look({ machines: [healthy(1, { state: 'destroyed' })], observed: [{ id: id(1), running: false }] })), [{ kind: 'remove-orphan', machineId: id(1) }])
+  assert.deepEqual(after(look({ machines: [healthy(1, { state: 'destroyed' })], observed: [{ id: id(1), running: false }] })), [
+    { kind: 'remove-orphan', machineId: id(1) },
+  ])
 })
 
 test('a machine that is gone, ended by itself, or silent fails with the reason', () => {
@@ -60,13 +67,20 @@ test('whatever the world looks like, a machine in the hands of an operation is n
     lastHeartbeatAtMs: fc.option(fc.integer({ min: NOW - 200_000, max: NOW })),
   })
   fc.assert(
-    fc.property(fc.uniqueArray(machine, { selector: ({ n }) => n }), fc.uniqueArray(fc.record({ n: fc.integer({ min: 0, max: 7 }), running: fc.boolean() }), { selector: ({ n }) => n }), (machines, observed) => {
-      const facts = look({ machines: machines.map(({ n, ...rest }) => ({ id: id(n), ...rest })), observed: observed.map(({ n, running }) => ({ id: id(n), running })) })
-      const first = planReconciliation(facts)
-      assert.deepEqual(first.actions, [])
-      const held = new Set(facts.machines.filter(({ inHands }) => inHands).map((fact) => fact.id))
-      for (const action of after(facts)) if ('machineId' in action) assert.ok(!held.has(action.machineId))
-      assert.deepEqual(planReconciliation(facts), first)
-    }),
+    fc.property(
+      fc.uniqueArray(machine, { selector: ({ n }) => n }),
+      fc.uniqueArray(fc.record({ n: fc.integer({ min: 0, max: 7 }), running: fc.boolean() }), { selector: ({ n }) => n }),
+      (machines, observed) => {
+        const facts = look({
+          machines: machines.map(({ n, ...rest }) => ({ id: id(n), ...rest })),
+          observed: observed.map(({ n, running }) => ({ id: id(n), running })),
+        })
+        const first = planReconciliation(facts)
+        assert.deepEqual(first.actions, [])
+        const held = new Set(facts.machines.filter(({ inHands }) => inHands).map((fact) => fact.id))
+        for (const action of after(facts)) if ('machineId' in action) assert.ok(!held.has(action.machineId))
+        assert.deepEqual(planReconciliation(facts), first)
+      },
+    ),
   )
 })

@@ -79,6 +79,7 @@ function whatIsWrong({ id: machineId, state, lastHeartbeatAtMs }: MachineFact, r
   if (!isAwake(state)) return null
   if (running === undefined) return { kind: 'fail-machine', machineId, reason: 'The machine is gone from the substrate.' }
   if (!running) return { kind: 'fail-machine', machineId, reason: 'The machine ended by itself.' }
-  if (lastHeartbeatAtMs === null || nowMs - lastHeartbeatAtMs > SILENCE_MS) return { kind: 'fail-machine', machineId, reason: `The agent was not heard from for ${SILENCE_MS / 1000} s.` }
+  if (lastHeartbeatAtMs === null || nowMs - lastHeartbeatAtMs > SILENCE_MS)
+    return { kind: 'fail-machine', machineId, reason: `The agent was not heard from for ${SILENCE_MS / 1000} s.` }
   return null
 }

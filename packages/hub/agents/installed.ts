@@ -42,7 +42,9 @@ export async function installAgent(agentsDir: string, name: string): Promise<Ins
 async function describe(agentsDir: string, name: string): Promise<InstalledAgent> {
   const path = join(agentsDir, name)
   const manifest = await readFile(join(path, 'node_modules', PACKAGES[name] ?? '', 'package.json'), 'utf8').catch(() => null)
-  return manifest ? { name, version: String((JSON.parse(manifest) as { version: unknown }).version), installed: true, path } : { name, version: null, installed: false, path: null }
+  return manifest
+    ? { name, version: String((JSON.parse(manifest) as { version: unknown }).version), installed: true, path }
+    : { name, version: null, installed: false, path: null }
 }
 
 /** npm runs under this Node, and with the certificates that the launcher kept aside. */
@@ -53,8 +55,12 @@ function npmEnvironment(): NodeJS.ProcessEnv {
 }
 
 function installError(name: string, { stderr = '', code }: { stderr?: string; code?: string }): AutovibeError {
-  if (/ENOSPC/.test(stderr)) return new AutovibeError('substrate.disk_full', `The disk is full: ${name} was not installed.`, { fix: 'Free some space, then try again.' })
+  if (/ENOSPC/.test(stderr))
+    return new AutovibeError('substrate.disk_full', `The disk is full: ${name} was not installed.`, { fix: 'Free some space, then try again.' })
   if (code === 'ENOENT') return new AutovibeError('agent.not_installed', 'npm was not found.', { fix: 'Install Node with npm, then try again.' })
   const last = stderr.trim().split('\n').slice(-3).join(' ')
-  return new AutovibeError('agent.not_installed', `npm could not install ${name}: ${last}`, { fix: 'Check the network, then: autovibe agent install claude-code', retryable: true })
+  return new AutovibeError('agent.not_installed', `npm could not install ${name}: ${last}`, {
+    fix: 'Check the network, then: autovibe agent install claude-code',
+    retryable: true,
+  })
 }

@@ -42,7 +42,9 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
   const data = join(options.dir, 'data')
   const socketDir = join(options.dir, 'socket')
   if (Buffer.byteLength(socketDir) > SOCKET_DIR_BYTES_MAX) {
-    throw new AutovibeError('hub.database', `The path of the data directory is too long for a unix socket: ${socketDir}`, { fix: 'Choose a shorter --data-dir.' })
+    throw new AutovibeError('hub.database', `The path of the data directory is too long for a unix socket: ${socketDir}`, {
+      fix: 'Choose a shorter --data-dir.',
+    })
   }
   const owner = process.getuid?.() === 0 ? await serverUser() : null
   for (const dir of [options.dir, socketDir]) {
@@ -62,10 +64,15 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
 async function serverUser(): Promise<Owner> {
   const passwd = await readFile('/etc/passwd', 'utf8')
   for (const name of ['postgres', 'nobody']) {
-    const fields = passwd.split('\n').find((line) => line.startsWith(`${name}:`))?.split(':')
+    const fields = passwd
+      .split('\n')
+      .find((line) => line.startsWith(`${name}:`))
+      ?.split(':')
     if (fields) return { uid: Number(fields[2]), gid: Number(fields[3]) }
   }
-  throw new AutovibeError('hub.database', 'PostgreSQL does not run as root, and this system has neither a user `postgres` nor `nobody`.', { fix: 'Run autovibe as an ordinary user.' })
+  throw new AutovibeError('hub.database', 'PostgreSQL does not run as root, and this system has neither a user `postgres` nor `nobody`.', {
+    fix: 'Run autovibe as an ordinary user.',
+  })
 }
 
 /** The folder with initdb and postgres, copied beside the cluster when the server's user cannot reach the checkout (a checkout below /root). */
@@ -76,7 +83,9 @@ async function usableBinaries(dir: string, owner: Owner | null): Promise<string>
     const binaries = (await import(packageName)) as { postgres: string }
     native = dirname(dirname(binaries.postgres))
   } catch {
-    throw new AutovibeError('hub.database', `There is no embedded PostgreSQL for ${process.platform}-${process.arch}.`, { fix: 'Set DATABASE_URL to a PostgreSQL 15 server.' })
+    throw new AutovibeError('hub.database', `There is no embedded PostgreSQL for ${process.platform}-${process.arch}.`, {
+      fix: 'Set DATABASE_URL to a PostgreSQL 15 server.',
+    })
   }
   const works = async (folder: string) =>
     run(join(folder, 'bin', 'postgres'), ['--version'], { cwd: '/', timeout: 10_000, ...owner }).then(
@@ -123,13 +132,21 @@ async function runningServer(data: string): Promise<number | null> {
     const state = await readPidFile(data)
     if (!state || !(await isPostmaster(state.pid, data))) return null
     if (state.ready) return state.pid
-    if (Date.now() > deadline) throw new AutovibeError('hub.database', `A PostgreSQL server (pid ${state.pid}) holds the data directory but does not become ready.`)
+    if (Date.now() > deadline)
+      throw new AutovibeError('hub.database', `A PostgreSQL server (pid ${state.pid}) holds the data directory but does not become ready.`)
     await delay(20)
   }
 }
 
 async function launch(bin: string, data: string, socketDir: string, owner: Owner | null, options: EmbeddedOptions): Promise<number> {
-  const settings = { listen_addresses: '', unix_socket_directories: socketDir, unix_socket_permissions: '0700', max_connections: '60', logging_collector: 'off', ...options.settings }
+  const settings = {
+    listen_addresses: '',
+    unix_socket_directories: socketDir,
+    unix_socket_permissions: '0700',
+    max_connections: '60',
+    logging_collector: 'off',
+    ...options.settings,
+  }
   const log = await open(join(options.dir, 'server.log'), 'w', 0o600)
   // The server outlives a Hub that is killed: the next Hub takes it over instead of waiting for crash recovery.
   const child = spawn(join(bin, 'postgres'), ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])], {
@@ -193,6 +210,7 @@ async function isPostmaster(pid: number, data: string): Promise<boolean> {
 
 function serverError(what: string, output: string): AutovibeError {
   const tail = output.trim().split('\n').slice(-5).join(' | ')
-  if (/No space left on device/.test(output)) return new AutovibeError('substrate.disk_full', `${what}: the disk is full.`, { fix: 'Free some space, then try again.', internal: tail })
+  if (/No space left on device/.test(output))
+    return new AutovibeError('substrate.disk_full', `${what}: the disk is full.`, { fix: 'Free some space, then try again.', internal: tail })
   return new AutovibeError('hub.database', `${what}: ${tail}`, { fix: 'autovibe doctor' })
 }

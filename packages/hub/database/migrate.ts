@@ -27,7 +27,9 @@ export async function migrate(pool: pg.Pool): Promise<string[]> {
   const client = await pool.connect()
   try {
     await client.query('select pg_advisory_lock($1)', [LOCK])
-    await client.query('create table if not exists schema_migrations (number integer primary key, name text not null, applied_at timestamptz not null default now())')
+    await client.query(
+      'create table if not exists schema_migrations (number integer primary key, name text not null, applied_at timestamptz not null default now())',
+    )
     const { rows } = await client.query<{ number: number }>('select number from schema_migrations order by number')
     const newest = rows.at(-1)?.number ?? 0
     if (newest > migrations.length) {

@@ -1,7 +1,23 @@
 /** The rows as Kysely sees them: one interface per table of migrations/. `bigint` columns are `bigint` in code, `timestamptz` is `Date`. */
 import type {
-  ApiKeyId, BudgetId, CheckpointId, CheckpointState, CheckResult, CopyTier, EventId, IsolationTier, Json, MachineId, MachineState, OperationId, OperationState,
-  ProjectId, ReservationId, RunId, RunState, UsageEventId,
+  ApiKeyId,
+  BudgetId,
+  CheckpointId,
+  CheckpointState,
+  CheckResult,
+  CopyTier,
+  EventId,
+  IsolationTier,
+  Json,
+  MachineId,
+  MachineState,
+  OperationId,
+  OperationState,
+  ProjectId,
+  ReservationId,
+  RunId,
+  RunState,
+  UsageEventId,
 } from '@autovibe/contract'
 import type { Generated, JSONColumnType } from 'kysely'
 

@@ -21,7 +21,11 @@ export function checkpointRoutes(app: DoorApp, { db, requests, wakes }: DoorCont
   })
 
   async function stateOf(checkpointId: CheckpointId): Promise<z.input<typeof CheckpointAnswer>> {
-    const { state, state_reason } = await db.selectFrom('checkpoints').select(['state', 'state_reason']).where('id', '=', checkpointId).executeTakeFirstOrThrow()
+    const { state, state_reason } = await db
+      .selectFrom('checkpoints')
+      .select(['state', 'state_reason'])
+      .where('id', '=', checkpointId)
+      .executeTakeFirstOrThrow()
     return { checkpoint_id: checkpointId, state, state_reason }
   }
 }

@@ -5,8 +5,8 @@ import { AutovibeError, asAutovibeError, DOOR_LIMITS, type MachineId } from '@au
 import fastify, { type FastifyInstance } from 'fastify'
 import { hasZodFastifySchemaValidationErrors, serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { Database } from '../database/database.ts'
-import type { WakeFeed } from '../operations/engine/wake-feed.ts'
 import type { EngineLog } from '../operations/engine/context.ts'
+import type { WakeFeed } from '../operations/engine/wake-feed.ts'
 import type { Ports } from '../operations/ports.ts'
 import type { Requests } from '../operations/requests.ts'
 import { checkpointRoutes } from './checkpoints.ts'
@@ -34,7 +34,9 @@ declare module 'fastify' {
 export type DoorApp = ReturnType<typeof bareApp>
 
 /** Builds the door; `handle` answers a request that came in on this machine's own socket. */
-export async function createDoor(context: DoorContext): Promise<{ handle(machineId: MachineId, request: IncomingMessage, response: ServerResponse): void; close(): Promise<void> }> {
+export async function createDoor(
+  context: DoorContext,
+): Promise<{ handle(machineId: MachineId, request: IncomingMessage, response: ServerResponse): void; close(): Promise<void> }> {
   const app = bareApp()
   const callers = new WeakMap<IncomingMessage, MachineId>()
   app.decorateRequest('machineId')
@@ -47,12 +49,16 @@ export async function createDoor(context: DoorContext): Promise<{ handle(machine
   app.setErrorHandler((thrown, request, reply) => {
     const error = doorError(thrown)
     if (error.status >= 500) context.log.error({ err: thrown, machine: request.machineId }, 'the door failed')
-    void reply.code(error.status).type('application/problem+json').send(JSON.stringify(error.toProblem(request.id)))
+    void reply
+      .code(error.status)
+      .type('application/problem+json')
+      .send(JSON.stringify(error.toProblem(request.id)))
   })
   app.setNotFoundHandler(() => {
     throw new AutovibeError('not_found', 'The door has no such place.')
   })
-  for (const routes of [registerRoutes, instructionRoutes, eventRoutes, heartbeatRoutes, usageRoutes, checkpointRoutes, runRoutes, sourceRoutes]) routes(app, context)
+  for (const routes of [registerRoutes, instructionRoutes, eventRoutes, heartbeatRoutes, usageRoutes, checkpointRoutes, runRoutes, sourceRoutes])
+    routes(app, context)
   await app.ready()
   return {
     handle: (machineId, request, response) => {

@@ -11,17 +11,39 @@ export function eventRoutes(app: DoorApp, { db, runtime }: DoorContext): void {
   app.post('/door/events', { schema: { body: EventBatch, response: { 200: EventBatchAck } } }, async ({ machineId, body }) => {
     const storedSeq = await db.transaction().execute(async (tx) => {
       const stream = { machine_id: machineId, boot_id: body.boot_id }
-      await tx.insertInto('machine_event_streams').values({ ...stream, stored_seq: 0n }).onConflict((oc) => oc.doNothing()).execute()
-      const { stored_seq } = await tx.selectFrom('machine_event_streams').select('stored_seq').where('machine_id', '=', machineId).where('boot_id', '=', body.boot_id).forUpdate().executeTakeFirstOrThrow()
+      await tx
+        .insertInto('machine_event_streams')
+        .values({ ...stream, stored_seq: 0n })
+        .onConflict((oc) => oc.doNothing())
+        .execute()
+      const { stored_seq } = await tx
+        .selectFrom('machine_event_streams')
+        .select('stored_seq')
+        .where('machine_id', '=', machineId)
+        .where('boot_id', '=', body.boot_id)
+        .forUpdate()
+        .executeTakeFirstOrThrow()
       const fresh = body.events.filter((event) => BigInt(event.seq) > stored_seq)
       if (fresh.length === 0) return stored_seq
-      const runs = await tx.selectFrom('runs').select(['id', 'project_id']).where('machine_id', '=', machineId).where('id', 'in', [...new Set(fresh.map((event) => event.run_id))]).execute()
+      const runs = await tx
+        .selectFrom('runs')
+        .select(['id', 'project_id'])
+        .where('machine_id', '=', machineId)
+        .where('id', 'in', [...new Set(fresh.map((event) => event.run_id))])
+        .execute()
       const projectOf = new Map(runs.map((run) => [run.id, run.project_id]))
       for (const event of fresh) await storeStep(tx, event, projectOf.has(event.run_id))
       await recordEvents(
         tx,
         runtime,
-        fresh.map((event) => ({ type: event.type, at: plausible(event.at, runtime.now()), project_id: projectOf.get(event.run_id) ?? null, machine_id: machineId, run_id: event.run_id, data: event.data })),
+        fresh.map((event) => ({
+          type: event.type,
+          at: plausible(event.at, runtime.now()),
+          project_id: projectOf.get(event.run_id) ?? null,
+          machine_id: machineId,
+          run_id: event.run_id,
+          data: event.data,
+        })),
       )
       const last = BigInt(Math.max(...fresh.map((event) => event.seq)))
       await tx.updateTable('machine_event_streams').set({ stored_seq: last }).where('machine_id', '=', machineId).where('boot_id', '=', body.boot_id).execute()
@@ -33,7 +55,8 @@ export function eventRoutes(app: DoorApp, { db, runtime }: DoorContext): void {
 
 async function storeStep(tx: Tx, event: Told, isOwnRun: boolean): Promise<void> {
   if (!isOwnRun) throw new AutovibeError('auth.forbidden', `The run ${event.run_id} is not this machine's.`)
-  if (Buffer.byteLength(JSON.stringify(event.data)) > DOOR_LIMITS.eventBytes) throw new AutovibeError('request.too_large', `An event holds more than ${DOOR_LIMITS.eventBytes} bytes.`)
+  if (Buffer.byteLength(JSON.stringify(event.data)) > DOOR_LIMITS.eventBytes)
+    throw new AutovibeError('request.too_large', `An event holds more than ${DOOR_LIMITS.eventBytes} bytes.`)
   if (event.type !== 'step.finished') return
   const step = StepFinished.safeParse(event.data)
   if (!step.success) throw new AutovibeError('request.invalid', 'step.finished is not of its form.', { internal: step.error.message })

@@ -34,7 +34,9 @@ export async function instructionsFor(db: Database, machineId: MachineId): Promi
     .executeTakeFirst()
   // Once there is a checkpoint, the tree is what counts and not the source it began with.
   const source =
-    machine.source_sha256 && !machine.head_checkpoint_id ? await db.selectFrom('sources').selectAll().where('sha256', '=', machine.source_sha256).executeTakeFirst() : undefined
+    machine.source_sha256 && !machine.head_checkpoint_id
+      ? await db.selectFrom('sources').selectAll().where('sha256', '=', machine.source_sha256).executeTakeFirst()
+      : undefined
   return {
     revision: Number(machine.revision),
     control: machine.control,

@@ -36,7 +36,9 @@ export function createDoorListener(handle: MachineHandler): DoorListener & { clo
       await close(machineId)
       await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 })
       await rm(socketPath, { force: true })
-      const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: 32 * 1024 }, (request, response) => handle(machineId, request, response))
+      const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: 32 * 1024 }, (request, response) =>
+        handle(machineId, request, response),
+      )
       server.maxConnections = CONNECTIONS_MAX
       const folder = Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX ? await open(dirname(socketPath), 'r') : null
       const path = folder ? join(`/proc/self/fd/${folder.fd}`, basename(socketPath)) : socketPath

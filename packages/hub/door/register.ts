@@ -16,7 +16,12 @@ export function registerRoutes(app: DoorApp, { db, runtime }: DoorContext): void
       // An agent that comes back while its machine works (the Hub was away, or it was started again) finds the state as it was.
       if (machine.state === 'booting') await changeMachine(tx, runtime, machine, 'register', null, awake)
       else await tx.updateTable('machines').set(awake).where('id', '=', machineId).execute()
-      await recordEvent(tx, runtime, { type: 'machine.registered', project_id: machine.project_id, machine_id: machineId, data: { boot_id: body.boot_id, agent_version: body.agent_version } })
+      await recordEvent(tx, runtime, {
+        type: 'machine.registered',
+        project_id: machine.project_id,
+        machine_id: machineId,
+        data: { boot_id: body.boot_id, agent_version: body.agent_version },
+      })
     })
     return { machine_id: machineId, heartbeat_ms: HEARTBEAT_MS }
   })

@@ -10,10 +10,14 @@ import { instructionsFor } from './instructions.ts'
 const TRANSITION_OF = { running: 'start', paused: 'pause', succeeded: 'succeed', failed: 'fail', cancelled: 'cancel' } as const
 
 export function runRoutes(app: DoorApp, context: DoorContext): void {
-  app.put('/door/runs/:id/state', { schema: { params: z.object({ id: RunId }), body: RunReport, response: { 200: Instructions } } }, async ({ machineId, params, body }) => {
-    await context.db.transaction().execute((tx) => takeReport(context, tx, machineId, params.id, body))
-    return instructionsFor(context.db, machineId)
-  })
+  app.put(
+    '/door/runs/:id/state',
+    { schema: { params: z.object({ id: RunId }), body: RunReport, response: { 200: Instructions } } },
+    async ({ machineId, params, body }) => {
+      await context.db.transaction().execute((tx) => takeReport(context, tx, machineId, params.id, body))
+      return instructionsFor(context.db, machineId)
+    },
+  )
 }
 
 async function takeReport({ runtime, ledger }: DoorContext, tx: Tx, machineId: MachineId, runId: RunId, report: z.output<typeof RunReport>): Promise<void> {

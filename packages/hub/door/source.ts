@@ -9,6 +9,9 @@ export function sourceRoutes(app: DoorApp, { db, dataDir }: DoorContext): void {
   app.get('/door/source', async ({ machineId }, reply) => {
     const { source } = await instructionsFor(db, machineId)
     if (!source) throw new AutovibeError('conflict.state', 'This machine starts from a checkpoint, not from a source.')
-    return reply.type('application/x-git-bundle').header('content-length', source.bytes).send(createReadStream(join(dataDir, 'sources', `${source.sha256}.bundle`)))
+    return reply
+      .type('application/x-git-bundle')
+      .header('content-length', source.bytes)
+      .send(createReadStream(join(dataDir, 'sources', `${source.sha256}.bundle`)))
   })
 }

@@ -9,7 +9,16 @@ export function usageRoutes(app: DoorApp, context: DoorContext): void {
       const run = await tx.selectFrom('runs').select('project_id').where('id', '=', body.run_id).where('machine_id', '=', machineId).executeTakeFirst()
       if (!run) throw new AutovibeError('auth.forbidden', `The run ${body.run_id} is not this machine's.`)
       for (const { resource, amount, quality, service } of body.usage) {
-        const consumption = { projectId: run.project_id, machineId, runId: body.run_id, resource, amount: BigInt(amount), quality, cost: 0n, detail: { service } }
+        const consumption = {
+          projectId: run.project_id,
+          machineId,
+          runId: body.run_id,
+          resource,
+          amount: BigInt(amount),
+          quality,
+          cost: 0n,
+          detail: { service },
+        }
         await context.ledger.record(tx, consumption, null)
       }
     })

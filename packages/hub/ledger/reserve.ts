@@ -82,7 +82,7 @@ function refuse(chain: Chain, tightest: Link, request: Reserve): HoldOutcome {
       ? `Nothing is left of ${owner} (limit ${show(tightest.limit)}).`
       : `This needs up to ${show(request.amount)}, but only ${show(left)} is left of ${owner} (limit ${show(tightest.limit)}).`
   const error = new AutovibeError(left === 0n ? 'budget.exhausted' : 'budget.insufficient', message, {
-    fix: `Raise it: autovibe budget set ${tightest.id} --limit AMOUNT`,
+    fix: `Raise it: autovibe budget set ${tightest.id} AMOUNT`,
   })
   const link = chain.find((candidate) => candidate.limit - candidate.settled < request.amount) ?? null
   return { kind: 'refused', error, exhausted: link && { chain, link, wanted: request.amount } }

@@ -22,7 +22,9 @@ export const forkCheckpoint = operation('fork-checkpoint', ForkCheckpoint)
 async function reserveFromVerified({ input, ports }: StepContext<Ports, ForkCheckpoint, unknown>, tx: Tx): Promise<{ machineBudgetId: string }> {
   const { state } = await tx.selectFrom('checkpoints').select('state').where('id', '=', input.from).executeTakeFirstOrThrow()
   if (state !== 'verified') {
-    throw new AutovibeError('checkpoint.not_verified', `Checkpoint ${input.from} is ${state}; only a verified one can be forked.`, { fix: 'autovibe checkpoint list' })
+    throw new AutovibeError('checkpoint.not_verified', `Checkpoint ${input.from} is ${state}; only a verified one can be forked.`, {
+      fix: 'autovibe checkpoint list',
+    })
   }
   const { projectId, machineId } = input
   const { machineBudgetId } = await openBudgets(ports, tx, { projectId, machineId, runId: null, limitNanoUsd: BigInt(input.limitNanoUsd) })

@@ -30,7 +30,11 @@ export interface Requests {
   createCheckpoint(tx: Tx, machineId: MachineId, label: string | null): Promise<{ checkpointId: CheckpointId; operationId: OperationId }>
   /** The same for an agent, which waits for it between two tool calls. */
   checkpointByAgent(tx: Tx, machineId: MachineId, checkpoint: NewCheckpoint): Promise<{ checkpointId: CheckpointId; operationId: OperationId }>
-  forkCheckpoint(tx: Tx, checkpointId: CheckpointId, options: { name?: string; budget?: bigint }): Promise<{ machineId: MachineId; machineName: string; operationId: OperationId }>
+  forkCheckpoint(
+    tx: Tx,
+    checkpointId: CheckpointId,
+    options: { name?: string; budget?: bigint },
+  ): Promise<{ machineId: MachineId; machineName: string; operationId: OperationId }>
   rollbackMachine(tx: Tx, machineId: MachineId, to: CheckpointId): Promise<{ operationId: OperationId }>
   stopMachine(tx: Tx, machineId: MachineId): Promise<{ operationId: OperationId }>
   startMachine(tx: Tx, machineId: MachineId): Promise<{ operationId: OperationId }>
@@ -131,8 +135,15 @@ export function createRequests(ports: Ports): Requests {
       const machine = await allowed(tx, machineId, 'rollback')
       const target = await verifiedCheckpoint(tx, to, machine.project_id)
       const run = await openRun(tx, machineId)
-      const saved = await insertCheckpoint(tx, runtime, machine, { trigger: 'rollback', label: `before rollback to ${target.label ?? target.id}`, runId: run?.id ?? machine.run_id, step: null })
-      return { operationId: await enqueue(tx, runtime, rollbackMachine, { machineId, to, saved }, { projectId: machine.project_id, machineId, checkpointId: to }) }
+      const saved = await insertCheckpoint(tx, runtime, machine, {
+        trigger: 'rollback',
+        label: `before rollback to ${target.label ?? target.id}`,
+        runId: run?.id ?? machine.run_id,
+        step: null,
+      })
+      return {
+        operationId: await enqueue(tx, runtime, rollbackMachine, { machineId, to, saved }, { projectId: machine.project_id, machineId, checkpointId: to }),
+      }
     },
 
     async stopMachine(tx, machineId) {
@@ -147,7 +158,13 @@ export function createRequests(ports: Ports): Requests {
 
     async destroyMachine(tx, machineId) {
       const machine = await allowed(tx, machineId, 'destroy')
-      const unfinished = await tx.selectFrom('operations').select(['id', 'kind']).where('machine_id', '=', machineId).where('exclusive', '=', true).where('ended_at', 'is', null).execute()
+      const unfinished = await tx
+        .selectFrom('operations')
+        .select(['id', 'kind'])
+        .where('machine_id', '=', machineId)
+        .where('exclusive', '=', true)
+        .where('ended_at', 'is', null)
+        .execute()
       const underWay = unfinished.find(({ kind }) => kind === destroyMachine.kind)
       if (underWay) return { operationId: underWay.id }
       for (const { id } of unfinished) await requestCancel(tx, runtime, id)
@@ -165,17 +182,27 @@ export function createRequests(ports: Ports): Requests {
   }
 }
 
-const FORKED = 'You continue on a fork: a new machine with the files and the conversation of a checkpoint. Look at the files before you go on; the machine that you came from goes its own way.'
+const FORKED =
+  'You continue on a fork: a new machine with the files and the conversation of a checkpoint. Look at the files before you go on; the machine that you came from goes its own way.'
 
 async function runOnMachine(ports: Ports, tx: Tx, input: RunInput, nameOrId: string, model: string) {
-  const found = await tx.selectFrom('machines').select('id').where('destroyed_at', 'is', null).where((eb) => eb.or([eb('name', '=', nameOrId), eb('id', '=', nameOrId as MachineId)])).executeTakeFirst()
+  const found = await tx
+    .selectFrom('machines')
+    .select('id')
+    .where('destroyed_at', 'is', null)
+    .where((eb) => eb.or([eb('name', '=', nameOrId), eb('id', '=', nameOrId as MachineId)]))
+    .executeTakeFirst()
   if (!found) throw new AutovibeError('not_found', `There is no machine ${nameOrId}.`, { fix: 'autovibe ps' })
   const machine = await lockMachine(tx, found.id)
   assertMachineAllows(machine, 'run')
   const before = await tx.selectFrom('runs').select('id').where('machine_id', '=', machine.id).executeTakeFirst()
   const runId = await insertRun(ports, tx, { ...input, model, machine, resume: before !== undefined || machine.parent_checkpoint_id !== null })
   const subject = { projectId: machine.project_id, machineId: machine.id, runId }
-  return { runId, machineId: machine.id, operationId: await enqueue(tx, ports.runtime, runPrompt, { machineId: machine.id, runId, limitNanoUsd: input.budget }, subject) }
+  return {
+    runId,
+    machineId: machine.id,
+    operationId: await enqueue(tx, ports.runtime, runPrompt, { machineId: machine.id, runId, limitNanoUsd: input.budget }, subject),
+  }
 }
 
 /** The machine first, as everyone locks them: two that lock in another order would wait for each other. */
@@ -188,14 +215,19 @@ async function lockRunAndMachine(tx: Tx, runId: RunId) {
 }
 
 async function projectByName(tx: Tx, nameOrId: string) {
-  const project = await tx.selectFrom('projects').selectAll().where((eb) => eb.or([eb('name', '=', nameOrId), eb('id', '=', nameOrId as ProjectId)])).executeTakeFirst()
+  const project = await tx
+    .selectFrom('projects')
+    .selectAll()
+    .where((eb) => eb.or([eb('name', '=', nameOrId), eb('id', '=', nameOrId as ProjectId)]))
+    .executeTakeFirst()
   if (!project) throw new AutovibeError('not_found', `There is no project ${nameOrId}.`, { fix: 'autovibe run … --project PATH imports one.' })
   return project
 }
 
 async function verifiedCheckpoint(tx: Tx, checkpointId: CheckpointId, projectId?: ProjectId) {
   const checkpoint = await tx.selectFrom('checkpoints').selectAll().where('id', '=', checkpointId).executeTakeFirst()
-  if (!checkpoint || (projectId && checkpoint.project_id !== projectId)) throw new AutovibeError('not_found', `There is no checkpoint ${checkpointId} of this project.`, { fix: 'autovibe checkpoint list' })
+  if (!checkpoint || (projectId && checkpoint.project_id !== projectId))
+    throw new AutovibeError('not_found', `There is no checkpoint ${checkpointId} of this project.`, { fix: 'autovibe checkpoint list' })
   if (checkpoint.state === 'verified') return checkpoint
   throw new AutovibeError('checkpoint.not_verified', `Checkpoint ${checkpointId} is ${checkpoint.state}; only a verified one can be used.`, {
     retryable: checkpoint.state !== 'corrupt' && checkpoint.state !== 'failed',
@@ -219,9 +251,16 @@ async function startOfProject(tx: Tx, project: { id: ProjectId; source_sha256: s
   return start ?? null
 }
 
-const openRun = (tx: Tx, machineId: MachineId) => tx.selectFrom('runs').select('id').where('machine_id', '=', machineId).where('ended_at', 'is', null).executeTakeFirst()
+const openRun = (tx: Tx, machineId: MachineId) =>
+  tx.selectFrom('runs').select('id').where('machine_id', '=', machineId).where('ended_at', 'is', null).executeTakeFirst()
 
 async function leftOf({ ledger }: Ports, tx: Tx, machineId: MachineId): Promise<bigint> {
-  const budget = await tx.selectFrom('budgets').select('id').where('scope', '=', 'machine').where('scope_id', '=', machineId).orderBy('created_at', 'desc').executeTakeFirst()
+  const budget = await tx
+    .selectFrom('budgets')
+    .select('id')
+    .where('scope', '=', 'machine')
+    .where('scope_id', '=', machineId)
+    .orderBy('created_at', 'desc')
+    .executeTakeFirst()
   return budget ? ledger.available(budget.id) : 0n
 }

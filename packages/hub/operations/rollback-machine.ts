@@ -72,7 +72,8 @@ function treeRolledBack(): EnsureStep<Ports, RollbackMachine, { save: Saved }, n
 
 async function moveHead({ input, ports }: Context, tx: Tx): Promise<{ before: string | null }> {
   const machine = await lockMachine(tx, input.machineId)
-  const notice = 'Your files and this conversation were rolled back to an earlier checkpoint. Look at the files before you go on: what you did after that point is gone.'
+  const notice =
+    'Your files and this conversation were rolled back to an earlier checkpoint. Look at the files before you go on: what you did after that point is gone.'
   await changeMachine(tx, ports.runtime, machine, 'stop', null, { head_checkpoint_id: input.to, notice })
   return { before: machine.head_checkpoint_id }
 }

@@ -23,7 +23,10 @@ async function reserveBudget({ input, ports }: Context, tx: Tx): Promise<{ grant
   return { grantedNanoUsd: input.limitNanoUsd }
 }
 
-async function giveBack({ input, ports, outputs, reason }: StepContext<Ports, z.output<typeof RunPrompt>, { reserve?: { grantedNanoUsd: string } }>, tx: Tx): Promise<void> {
+async function giveBack(
+  { input, ports, outputs, reason }: StepContext<Ports, z.output<typeof RunPrompt>, { reserve?: { grantedNanoUsd: string } }>,
+  tx: Tx,
+): Promise<void> {
   const run = await lockRun(tx, input.runId)
   if (run) await changeRun(tx, ports.runtime, ports.ledger, run, 'fail', reason?.message ?? 'The run could not be started.')
   if (!outputs.reserve) return

@@ -32,10 +32,15 @@ function parentStored(): UntilStep<Ports, StoreCheckpoint, unknown, Base> {
     ready: async ({ input }, tx) => {
       let { parent_id } = await tx.selectFrom('checkpoints').select('parent_id').where('id', '=', input.checkpointId).executeTakeFirstOrThrow()
       while (parent_id !== null) {
-        const parent = await tx.selectFrom('checkpoints').select(['parent_id', 'state', 'snapshot', 'manifest_sha256']).where('id', '=', parent_id).executeTakeFirstOrThrow()
+        const parent = await tx
+          .selectFrom('checkpoints')
+          .select(['parent_id', 'state', 'snapshot', 'manifest_sha256'])
+          .where('id', '=', parent_id)
+          .executeTakeFirstOrThrow()
         if (parent.state === 'pending' || parent.state === 'capturing') return null
         const stored = parent.state === 'stored' || parent.state === 'verified'
-        if (stored && parent.snapshot && parent.manifest_sha256) return { handle: parent.snapshot, manifest: parent.manifest_sha256, verified: parent.state === 'verified' }
+        if (stored && parent.snapshot && parent.manifest_sha256)
+          return { handle: parent.snapshot, manifest: parent.manifest_sha256, verified: parent.state === 'verified' }
         parent_id = parent.parent_id
       }
       return { handle: null, manifest: null, verified: false }

@@ -34,7 +34,11 @@ export async function sweep(ports: Ports, log: EngineLog, suspicions: Suspicions
 async function look({ db, runtime, substrate }: Ports, suspicions: Suspicions): Promise<Look> {
   // The world first: what an operation makes after this look has a row, and is found at the next.
   const observed = await substrate.list(AbortSignal.timeout(LIST_TIMEOUT_MS))
-  const unfinished = await db.selectFrom('operations').select(['machine_id', 'checkpoint_id', 'kind', 'exclusive', 'input']).where('ended_at', 'is', null).execute()
+  const unfinished = await db
+    .selectFrom('operations')
+    .select(['machine_id', 'checkpoint_id', 'kind', 'exclusive', 'input'])
+    .where('ended_at', 'is', null)
+    .execute()
   const ids = observed.map(({ machineId }) => machineId)
   const rows = await db
     .selectFrom('machines')

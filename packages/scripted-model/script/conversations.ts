@@ -24,7 +24,7 @@ function readConversation(field: Field): Conversation | undefined {
   const match = keys.get('match')
   return {
     match: match === undefined ? undefined : (match.name() ?? ''),
-    replies: replies?.list('replies')?.flatMap(item => readReply(item) ?? []) ?? [],
+    replies: replies?.list('replies')?.flatMap((item) => readReply(item) ?? []) ?? [],
   }
 }
 

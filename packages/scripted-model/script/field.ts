@@ -132,7 +132,7 @@ export class Field {
 
   #filled(value: unknown): unknown {
     if (typeof value === 'string') return this.#fill(value)
-    if (Array.isArray(value)) return value.map(item => this.#filled(item))
+    if (Array.isArray(value)) return value.map((item) => this.#filled(item))
     if (value === null || typeof value !== 'object') return value
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, this.#filled(item)]))
   }

@@ -48,7 +48,7 @@ const BROKEN: Readonly<Record<string, string>> = {
   'an alias that names nothing': 'conversations: *other\n',
 }
 
-test('every kind of mistake is told with its place, what is expected and what was found', t => {
+test('every kind of mistake is told with its place, what is expected and what was found', (t) => {
   const told = Object.entries(BROKEN).map(([kind, text]) => `${kind}\n${mistakes(text)}\n`)
   t.assert.fileSnapshot(told.join('\n'), join(import.meta.dirname, 'mistakes.golden.txt'), { serializers: [String] })
 })

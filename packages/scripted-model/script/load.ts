@@ -61,7 +61,7 @@ function readScript(name: string, document: Document, lines: LineCounter, mistak
     models: top
       .get('models')
       ?.list('model names')
-      ?.flatMap(item => item.name() ?? []),
+      ?.flatMap((item) => item.name() ?? []),
     conversations: (conversations === undefined ? undefined : readConversations(conversations)) ?? [],
     otherwise: readOtherwise(top.get('otherwise')),
   }

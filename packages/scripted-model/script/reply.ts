@@ -22,7 +22,7 @@ export function readReply(field: Field): Reply | undefined {
       keys
         .get('tools')
         ?.list('tools')
-        ?.flatMap(item => readTool(item) ?? []) ?? [],
+        ?.flatMap((item) => readTool(item) ?? []) ?? [],
     stopReason: keys.get('stop_reason')?.oneOf(STOP_REASONS),
     usage: readUsage(keys.get('usage')),
     delayMs: keys.get('delay_ms')?.integer(0, DELAY_MS_MAX, ' milliseconds') ?? 0,

@@ -53,14 +53,14 @@ test('tool calls of one request have ids of their own, and the same request gets
       { name: 'T', input: {} },
     ],
   })
-  const ids = (seed: string) => buildAnswer(scripted, asked(100), seed).blocks.map(block => (block.type === 'tool_use' ? block.id : ''))
+  const ids = (seed: string) => buildAnswer(scripted, asked(100), seed).blocks.map((block) => (block.type === 'tool_use' ? block.id : ''))
   assert.equal(new Set([...ids('a'), ...ids('b')]).size, 4)
   assert.deepEqual(ids('a'), ids('a'))
 })
 
 test('the deltas of a stream add up to the blocks, and their number is bounded', () => {
   fc.assert(
-    fc.property(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 2000 }), text => {
+    fc.property(fc.string({ unit: 'grapheme', minLength: 1, maxLength: 2000 }), (text) => {
       const answer = buildAnswer(reply({ text, thinking: text, tools: [{ name: 'T', input: { text } }] }), asked(100_000), 's')
       const usage = new PromptCache().account(asked(1), NO_OVERRIDE, answer.outputTokens)
       const envelope: Envelope = { id: 'msg_1', model: 'm', answer, usage }

@@ -21,7 +21,7 @@ const PIECES_MAX = 200
 
 /** The whole message as one value. */
 export function toMessage({ id, model, answer, usage }: Envelope): Record<string, unknown> {
-  const content = answer.blocks.map(block => {
+  const content = answer.blocks.map((block) => {
     if (block.type !== 'tool_use') return { ...emptyBlock(block), ...block }
     return { ...emptyBlock(block), input: block.input }
   })

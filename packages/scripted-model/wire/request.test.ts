@@ -5,8 +5,8 @@ import { parseRequest } from './request.ts'
 
 const USER = { role: 'user', content: 'go' }
 const BASE = { model: 'm', max_tokens: 100, messages: [USER] }
-const call = (...ids: string[]) => ({ role: 'assistant', content: ids.map(id => ({ type: 'tool_use', id, name: 'T', input: {} })) })
-const result = (...ids: string[]) => ({ role: 'user', content: ids.map(id => ({ type: 'tool_result', tool_use_id: id, content: 'out' })) })
+const call = (...ids: string[]) => ({ role: 'assistant', content: ids.map((id) => ({ type: 'tool_use', id, name: 'T', input: {} })) })
+const result = (...ids: string[]) => ({ role: 'user', content: ids.map((id) => ({ type: 'tool_result', tool_use_id: id, content: 'out' })) })
 const marked = { type: 'text', text: 'a', cache_control: { type: 'ephemeral' } }
 
 const REFUSED: readonly [string, unknown, RegExp][] = [

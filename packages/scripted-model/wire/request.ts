@@ -114,6 +114,6 @@ function wholeNumber(value: unknown, at: string): number {
 
 function checkBreakpoints({ tools, system, messages, cacheControl }: MessagesRequest): void {
   const all = [...tools, ...system, ...messages.flatMap(({ content }) => blocks(content))]
-  const count = all.filter(block => isObject(block['cache_control'])).length + (isObject(cacheControl) ? 1 : 0)
+  const count = all.filter((block) => isObject(block['cache_control'])).length + (isObject(cacheControl) ? 1 : 0)
   if (count > BREAKPOINTS_MAX) throw invalid(`A maximum of ${BREAKPOINTS_MAX} blocks with cache_control may be provided. Found ${count}.`)
 }

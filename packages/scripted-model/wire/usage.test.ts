@@ -82,7 +82,7 @@ test('however the blocks and breakpoints lie, the parts add up to the whole, and
     maxLength: 4,
   })
   fc.assert(
-    fc.property(fc.array(blocks, { minLength: 1, maxLength: 6 }), calls => {
+    fc.property(fc.array(blocks, { minLength: 1, maxLength: 6 }), (calls) => {
       const cache = new PromptCache()
       for (const call of calls) {
         const asked = request(call.map(({ size, marked }) => block('y'.repeat(size), marked === undefined ? {} : mark(marked === '1h' ? '1h' : undefined))))

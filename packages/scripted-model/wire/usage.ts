@@ -91,9 +91,9 @@ export class PromptCache {
 /** The request's blocks in the order in which the provider caches them: tools, system, messages. */
 function positions(request: MessagesRequest): Position[] {
   const listed: { readonly role: string; readonly block: Json }[] = [
-    ...request.tools.map(block => ({ role: 'tools', block })),
-    ...request.system.map(block => ({ role: 'system', block })),
-    ...request.messages.flatMap(({ role, content }) => blocks(content).map(block => ({ role, block }))),
+    ...request.tools.map((block) => ({ role: 'tools', block })),
+    ...request.system.map((block) => ({ role: 'system', block })),
+    ...request.messages.flatMap(({ role, content }) => blocks(content).map((block) => ({ role, block }))),
   ]
   const hash = createHash('sha256').update(request.model)
   let bytes = 0

@@ -2,7 +2,21 @@
 import { AutovibeError } from '@autovibe/contract'
 import type { Tx } from '../../database/database.ts'
 import { holding } from './claim.ts'
-import { type Claim, contextFor, definitionOf, type EngineContext, LostClaim, leaseFrom, markStep, type OperationRow, orAborted, recordOperationEvent, recordUnder, stepError, stepOf } from './context.ts'
+import {
+  type Claim,
+  contextFor,
+  definitionOf,
+  type EngineContext,
+  LostClaim,
+  leaseFrom,
+  markStep,
+  type OperationRow,
+  orAborted,
+  recordOperationEvent,
+  recordUnder,
+  stepError,
+  stepOf,
+} from './context.ts'
 import type { AnyStep, Output } from './define.ts'
 import { backOffMs, DO_ATTEMPTS_MAX, PARKED_RECHECK_MS, STEP_TIMEOUT_MS } from './limits.ts'
 import { beginUnwind, unwind } from './unwind.ts'

@@ -53,7 +53,8 @@ export function leaseFrom(engine: EngineContext): Date {
 
 export function definitionOf(engine: EngineContext, row: OperationRow): AnyOperation {
   const definition = engine.registry.get(row.kind)
-  if (!definition) throw new AutovibeError('internal', `This Hub does not know the operation ${row.kind}.`, { fix: 'Run the version of autovibe that began it.' })
+  if (!definition)
+    throw new AutovibeError('internal', `This Hub does not know the operation ${row.kind}.`, { fix: 'Run the version of autovibe that began it.' })
   return definition
 }
 
@@ -65,7 +66,12 @@ export function stepOf(definition: AnyOperation, row: OperationRow, index: numbe
   return step
 }
 
-export function contextFor(engine: EngineContext, definition: AnyOperation, row: OperationRow, signal: AbortSignal): StepContext<unknown, unknown, Record<string, Json>> {
+export function contextFor(
+  engine: EngineContext,
+  definition: AnyOperation,
+  row: OperationRow,
+  signal: AbortSignal,
+): StepContext<unknown, unknown, Record<string, Json>> {
   return {
     operationId: row.id,
     input: definition.inputSchema.parse(row.input),
@@ -77,7 +83,13 @@ export function contextFor(engine: EngineContext, definition: AnyOperation, row:
   }
 }
 
-export async function markStep(tx: Tx, engine: EngineContext, row: OperationRow, index: number, state: 'running' | 'done' | 'failed' | 'undoing' | 'undone'): Promise<void> {
+export async function markStep(
+  tx: Tx,
+  engine: EngineContext,
+  row: OperationRow,
+  index: number,
+  state: 'running' | 'done' | 'failed' | 'undoing' | 'undone',
+): Promise<void> {
   const now = engine.runtime.now()
   const begins = state === 'running' || state === 'undoing'
   await tx

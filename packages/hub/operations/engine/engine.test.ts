@@ -52,7 +52,10 @@ test('steps run in order, hand their outputs on, and leave events and progress',
   assert.deepEqual(row.outputs, { first: { word: 'hello' }, second: { sentence: 'hello world' }, third: null })
   assert.equal((await eventTypes()).at(-1), 'operation.finished')
   const steps = await database.db.selectFrom('operation_steps').select(['name', 'state', 'attempts']).where('operation_id', '=', id).orderBy('index').execute()
-  assert.deepEqual(steps.map(({ state }) => state), ['done', 'done', 'done'])
+  assert.deepEqual(
+    steps.map(({ state }) => state),
+    ['done', 'done', 'done'],
+  )
 })
 
 test('a retryable failure is tried again and then succeeds', async () => {
@@ -149,7 +152,13 @@ test('a wait ends when its row is there, and at its deadline it undoes or goes o
   assert.equal((await late.engine.operation(late.id)).error?.code, 'operation.deadline')
   assert.ok((await late.eventTypes()).some((type) => type.startsWith('operation.deadline')))
 
-  const patient = await begin(operation('patient', Empty).until('row', { deadlineMs: 60_000, ready: async (): Promise<{ waited: boolean } | null> => null, atDeadline: async () => ({ waited: false }) }))
+  const patient = await begin(
+    operation('patient', Empty).until('row', {
+      deadlineMs: 60_000,
+      ready: async (): Promise<{ waited: boolean } | null> => null,
+      atDeadline: async () => ({ waited: false }),
+    }),
+  )
   await patient.engine.settle()
   assert.deepEqual((await patient.engine.operation(patient.id)).outputs, { row: { waited: false } })
 })
@@ -230,8 +239,16 @@ test('two exclusive operations never share a machine', async () => {
   const runtime = clock
   const projectId = runtime.newId('project')
   const machineId = runtime.newId('machine')
-  await database.db.insertInto('projects').values({ id: projectId, name: `p${Date.now()}`, source_sha256: null, created_at: runtime.now() }).execute()
-  await database.pool.query('insert into machines (id, name, project_id, state, created_at) values ($1, $2, $3, $4, now())', [machineId, 'm-exclusive', projectId, 'ready'])
+  await database.db
+    .insertInto('projects')
+    .values({ id: projectId, name: `p${Date.now()}`, source_sha256: null, created_at: runtime.now() })
+    .execute()
+  await database.pool.query('insert into machines (id, name, project_id, state, created_at) values ($1, $2, $3, $4, now())', [
+    machineId,
+    'm-exclusive',
+    projectId,
+    'ready',
+  ])
   const definition = operation('y', Empty).tx('a', { do: async () => null })
   const attempts = await Promise.allSettled(
     Array.from({ length: 8 }, () => database.db.transaction().execute((tx) => enqueue(tx, clock, definition, {}, { projectId, machineId }))),
@@ -244,5 +261,7 @@ test('a start is refused while an unfinished operation names a step that is not 
   const { engine } = await begin(operation('old', Empty).until('gone-step', { deadlineMs: 60_000, ready: async () => null }))
   await engine.workOnce()
   await assertKnownSteps(database.db, engine.context.registry)
-  await assert.rejects(assertKnownSteps(database.db, registryOf([operation('old', Empty).tx('new-step', { do: async () => null })])), { code: 'hub.data_version' })
+  await assert.rejects(assertKnownSteps(database.db, registryOf([operation('old', Empty).tx('new-step', { do: async () => null })])), {
+    code: 'hub.data_version',
+  })
 })

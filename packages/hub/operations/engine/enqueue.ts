@@ -16,7 +16,13 @@ export interface Subject {
 }
 
 /** Inserts the operation with its step list; it begins when the transaction commits. `conflict.busy` when another exclusive one has the machine. */
-export async function enqueue<O extends AnyOperation>(tx: Tx, runtime: Runtime, operation: O, input: z.input<O['inputSchema']>, subject: Subject): Promise<OperationId> {
+export async function enqueue<O extends AnyOperation>(
+  tx: Tx,
+  runtime: Runtime,
+  operation: O,
+  input: z.input<O['inputSchema']>,
+  subject: Subject,
+): Promise<OperationId> {
   const id = runtime.newId('operation')
   const now = runtime.now()
   const { projectId: project_id, machineId: machine_id, runId: run_id = null, checkpointId: checkpoint_id = null } = subject
@@ -51,16 +57,21 @@ export async function enqueue<O extends AnyOperation>(tx: Tx, runtime: Runtime, 
     })
   await tx
     .insertInto('operation_steps')
-    .values(operation.steps.map((step, index) => ({ operation_id: id, index, name: step.name, kind: step.kind, state: 'waiting' as const, started_at: null, ended_at: null })))
+    .values(
+      operation.steps.map((step, index) => ({
+        operation_id: id,
+        index,
+        name: step.name,
+        kind: step.kind,
+        state: 'waiting' as const,
+        started_at: null,
+        ended_at: null,
+      })),
+    )
     .execute()
   await recordEvent(tx, runtime, { type: 'operation.created', operation_id: id, project_id, machine_id, run_id, checkpoint_id, data: { kind: operation.kind } })
   await wake(tx, machine_id ?? id)
   return id
-}
-
-/** Takes the machine out of the hands of its exclusive operation, so that another can begin while this one goes on behind. */
-export async function letGo(tx: Tx, operationId: OperationId): Promise<void> {
-  await tx.updateTable('operations').set({ exclusive: false }).where('id', '=', operationId).execute()
 }
 
 /** Asks for an end; the engine reads it between steps. */

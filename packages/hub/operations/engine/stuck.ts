@@ -13,7 +13,8 @@ export async function retryStuck(tx: Tx, runtime: Runtime, operationId: Operatio
     .where('id', '=', operationId)
     .where('state', '=', 'stuck')
     .executeTakeFirst()
-  if (numUpdatedRows === 0n) throw new AutovibeError('conflict.state', 'Only an operation that is stuck can be tried again.', { fix: `autovibe operation show ${operationId}` })
+  if (numUpdatedRows === 0n)
+    throw new AutovibeError('conflict.state', 'Only an operation that is stuck can be tried again.', { fix: `autovibe operation show ${operationId}` })
   await wake(tx, operationId)
 }
 

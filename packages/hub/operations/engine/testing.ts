@@ -1,7 +1,8 @@
 /** An engine whose clock the test owns: it advances what is due, and moves the clock to the next due time instead of waiting. */
+
+import { randomBytes } from 'node:crypto'
 import type { OperationId } from '@autovibe/contract'
 import { encodeId } from '@autovibe/core/ids.ts'
-import { randomBytes } from 'node:crypto'
 import type { Database } from '../../database/database.ts'
 import type { Runtime } from '../../runtime.ts'
 import { advance } from './advance.ts'

@@ -2,7 +2,21 @@
 import type { AutovibeError } from '@autovibe/contract'
 import type { Tx } from '../../database/database.ts'
 import { holding } from './claim.ts'
-import { type Claim, contextFor, definitionOf, type EngineContext, LostClaim, leaseFrom, markStep, type OperationRow, orAborted, recordOperationEvent, recordUnder, stepError, stepOf } from './context.ts'
+import {
+  type Claim,
+  contextFor,
+  definitionOf,
+  type EngineContext,
+  LostClaim,
+  leaseFrom,
+  markStep,
+  type OperationRow,
+  orAborted,
+  recordOperationEvent,
+  recordUnder,
+  stepError,
+  stepOf,
+} from './context.ts'
 import { backOffMs, STEP_TIMEOUT_MS, UNDO_ATTEMPTS_MAX } from './limits.ts'
 
 /** Turns an operation round at the step in flight, which may or may not have acted. */
@@ -80,7 +94,13 @@ function undoFailed(engine: EngineContext, claim: Claim, counted: boolean, error
       .where('id', '=', row.id)
       .execute()
     if (stuck) {
-      await recordOperationEvent(tx, engine, row, 'operation.stuck', { kind: row.kind, step, code: error.code, message: error.message, fix: `autovibe operation show ${row.id}` })
+      await recordOperationEvent(tx, engine, row, 'operation.stuck', {
+        kind: row.kind,
+        step,
+        code: error.code,
+        message: error.message,
+        fix: `autovibe operation show ${row.id}`,
+      })
     }
     return 'parked'
   })
@@ -94,7 +114,12 @@ function finish(engine: EngineContext, claim: Claim): Promise<'ended'> {
       .set({ state, ended_at: engine.runtime.now(), lease_owner: null, lease_expires_at: null, exclusive: false, step_index: 0 })
       .where('id', '=', row.id)
       .execute()
-    await recordOperationEvent(tx, engine, row, 'operation.finished', { kind: row.kind, state, code: row.error?.code ?? null, message: row.error?.message ?? null })
+    await recordOperationEvent(tx, engine, row, 'operation.finished', {
+      kind: row.kind,
+      state,
+      code: row.error?.code ?? null,
+      message: row.error?.message ?? null,
+    })
     return 'ended'
   })
 }

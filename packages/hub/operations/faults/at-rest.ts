@@ -5,7 +5,11 @@ import type { World } from './world.ts'
 
 /** Throws with the first promise that is broken. `verified` holds the checkpoints that an earlier look has read back. */
 export async function assertAtRest({ database: { db }, ports }: World, verified: Set<string>): Promise<void> {
-  const unfinished = await db.selectFrom('operations').select(['kind', 'state', 'error']).where((eb) => eb.or([eb('ended_at', 'is', null), eb('exclusive', '=', true)])).execute()
+  const unfinished = await db
+    .selectFrom('operations')
+    .select(['kind', 'state', 'error'])
+    .where((eb) => eb.or([eb('ended_at', 'is', null), eb('exclusive', '=', true)]))
+    .execute()
   assert.deepEqual(unfinished, [], 'every operation has ended and holds no machine')
 
   const machines = await db.selectFrom('machines').selectAll().execute()

@@ -1,5 +1,5 @@
 /** An engine that can die: it works through a pool of its own, and a crash takes every connection with it, as the kernel would. */
-import { openDatabase, type OpenDatabase } from '../../database/database.ts'
+import { type OpenDatabase, openDatabase } from '../../database/database.ts'
 import { advance } from '../engine/advance.ts'
 import { claimNext, nextDue } from '../engine/claim.ts'
 import type { EngineContext } from '../engine/context.ts'
@@ -39,10 +39,19 @@ export function engineLife(world: World, initial: Registry): EngineLife {
     return { ...openDatabase({ ...world.database.address, application_name: name }, { max: 4, onError: () => undefined }), name }
   }
 
-  const context = (): EngineContext => ({ db: database.db, runtime: world.clock, registry, ports: world.portsOver(database), owner: database.name, log: silentLog })
+  const context = (): EngineContext => ({
+    db: database.db,
+    runtime: world.clock,
+    registry,
+    ports: world.portsOver(database),
+    owner: database.name,
+    log: silentLog,
+  })
 
   async function crash(): Promise<never> {
-    await world.database.pool.query('select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and pid <> pg_backend_pid()', [database.name])
+    await world.database.pool.query('select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1 and pid <> pg_backend_pid()', [
+      database.name,
+    ])
     died.resolve('died')
     return new Promise<never>(() => undefined)
   }
@@ -58,7 +67,9 @@ export function engineLife(world: World, initial: Registry): EngineLife {
 
   async function shift(ms: number): Promise<void> {
     world.clock.shift(ms)
-    await world.database.pool.query(`update machines set last_heartbeat_at = last_heartbeat_at + $1 * interval '1 millisecond' where destroyed_at is null`, [ms])
+    await world.database.pool.query(`update machines set last_heartbeat_at = last_heartbeat_at + $1 * interval '1 millisecond' where destroyed_at is null`, [
+      ms,
+    ])
   }
 
   const anyOpenRun = async () => (await world.database.db.selectFrom('runs').select('id').where('ended_at', 'is', null).executeTakeFirst()) !== undefined

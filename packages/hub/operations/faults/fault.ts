@@ -55,7 +55,11 @@ export function inject(registry: Registry, kind: string, stepName: string, fault
   let fired = false
   let undoFired = false
   let stalled: (() => Promise<unknown>) | null = null
-  const once = (): boolean => !fired && (fired = true)
+  const once = (): boolean => {
+    const first = !fired
+    fired = true
+    return first
+  }
 
   const forward = (act: Act): Act => {
     const wrapped: Record<Fault, Act> = {

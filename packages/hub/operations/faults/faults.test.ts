@@ -101,7 +101,8 @@ async function schedule(kind: string, step: string, fault: Fault, cancellable: b
   await destroyAllBut(machineId)
 }
 
-const operationsOf = (kind: string) => world.database.db.selectFrom('operations').select(['id', 'state', 'error']).where('kind', '=', kind).orderBy('id').execute()
+const operationsOf = (kind: string) =>
+  world.database.db.selectFrom('operations').select(['id', 'state', 'error']).where('kind', '=', kind).orderBy('id').execute()
 
 /** The machine that is left from the schedule before, if it is still fit, or a new one. */
 async function readyMachine(from: CheckpointId | null): Promise<MachineId> {

@@ -28,7 +28,13 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     return world.database.db
       .transaction()
       .execute((tx) =>
-        enqueue(tx, world.clock, spawnMachine, { machineId: machine.id, projectId: world.projectId, runId: null, from: checkpointId, limitNanoUsd: BUDGET_NANO_USD }, { projectId: world.projectId, machineId: machine.id }),
+        enqueue(
+          tx,
+          world.clock,
+          spawnMachine,
+          { machineId: machine.id, projectId: world.projectId, runId: null, from: checkpointId, limitNanoUsd: BUDGET_NANO_USD },
+          { projectId: world.projectId, machineId: machine.id },
+        ),
       )
   },
   'run-prompt': async ({ world, machineId }) => {
@@ -36,7 +42,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     const input = CreateRun.parse({ project: world.projectId, machine: name, prompt: 'Say hello', provider: 'nobody', budget: '1000000' })
     return (await world.database.db.transaction().execute((tx) => world.requests.createRun(tx, input))).operationId
   },
-  'create-checkpoint': async ({ world, machineId }) => (await world.database.db.transaction().execute((tx) => world.requests.createCheckpoint(tx, machineId, 'by hand'))).operationId,
+  'create-checkpoint': async ({ world, machineId }) =>
+    (await world.database.db.transaction().execute((tx) => world.requests.createCheckpoint(tx, machineId, 'by hand'))).operationId,
   'store-checkpoint': async ({ world, machineId }) => {
     await world.database.db.transaction().execute((tx) => world.requests.createCheckpoint(tx, machineId, 'to be stored'))
     // The operation of interest is the one that this one begins; the harness finds it by its kind.
@@ -44,16 +51,21 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
   'fork-checkpoint': async ({ world, checkpointId }) =>
     (await world.database.db.transaction().execute((tx) => world.requests.forkCheckpoint(tx, checkpointId, { budget: BigInt(BUDGET_NANO_USD) }))).operationId,
-  'rollback-machine': async ({ world, machineId, checkpointId }) => (await world.database.db.transaction().execute((tx) => world.requests.rollbackMachine(tx, machineId, checkpointId))).operationId,
-  'stop-machine': async ({ world, machineId }) => (await world.database.db.transaction().execute((tx) => world.requests.stopMachine(tx, machineId))).operationId,
+  'rollback-machine': async ({ world, machineId, checkpointId }) =>
+    (await world.database.db.transaction().execute((tx) => world.requests.rollbackMachine(tx, machineId, checkpointId))).operationId,
+  'stop-machine': async ({ world, machineId }) =>
+    (await world.database.db.transaction().execute((tx) => world.requests.stopMachine(tx, machineId))).operationId,
   'start-machine': async ({ world, machineId, settle }) => {
     await world.database.db.transaction().execute((tx) => world.requests.stopMachine(tx, machineId))
     await settle()
     return (await world.database.db.transaction().execute((tx) => world.requests.startMachine(tx, machineId))).operationId
   },
-  'destroy-machine': async ({ world, machineId }) => (await world.database.db.transaction().execute((tx) => world.requests.destroyMachine(tx, machineId))).operationId,
+  'destroy-machine': async ({ world, machineId }) =>
+    (await world.database.db.transaction().execute((tx) => world.requests.destroyMachine(tx, machineId))).operationId,
   'fail-machine': async ({ world, machineId }) =>
-    world.database.db.transaction().execute((tx) => enqueue(tx, world.clock, failMachine, { machineId, reason: 'It was silent.' }, { projectId: world.projectId, machineId })),
+    world.database.db
+      .transaction()
+      .execute((tx) => enqueue(tx, world.clock, failMachine, { machineId, reason: 'It was silent.' }, { projectId: world.projectId, machineId })),
   'remove-orphan': async ({ world }) => {
     const machineId = world.clock.newId('machine')
     await world.ports.substrate.create({ machineId, name: 'orphan', from: null, token: 'avm_orphan' }, AbortSignal.timeout(10_000))

@@ -20,8 +20,8 @@ import { createLocalSubstrate } from '../../substrates/local/create-local-substr
 import { silentLog } from '../engine/testing.ts'
 import { openWakeFeed, type WakeFeed } from '../engine/wake-feed.ts'
 import type { Ports } from '../ports.ts'
-import { createRequests, type Requests } from '../requests.ts'
 import { insertMachine } from '../requests/rows.ts'
+import { createRequests, type Requests } from '../requests.ts'
 import type { MachineRow } from '../steps/machine-state.ts'
 
 const run = promisify(execFile)
@@ -66,7 +66,14 @@ export async function openWorld(): Promise<World> {
   const database = await freshDatabase()
   const handlers: { machine?: Parameters<typeof createDoorListener>[0] } = {}
   const listener = createDoorListener((machineId, request, response) => handlers.machine?.(machineId, request, response))
-  const substrate = await createLocalSubstrate({ dataDir, agentCode: { root: CHECKOUT }, agentsDir: join(dataDir, 'agents'), nodePath: process.execPath, door: listener, logger: silentLog })
+  const substrate = await createLocalSubstrate({
+    dataDir,
+    agentCode: { root: CHECKOUT },
+    agentsDir: join(dataDir, 'agents'),
+    nodePath: process.execPath,
+    door: listener,
+    logger: silentLog,
+  })
   const store = await createCheckpointStore({ dataDir, runtime: clock })
   const tokenFor = machineTokens(randomBytes(32))
   const portsOver = ({ db }: OpenDatabase): Ports => ({ db, runtime: clock, ledger: createLedger({ db, runtime: clock }), store, substrate, tokenFor })
@@ -117,12 +124,24 @@ async function importProject({ db }: FreshDatabase, clock: Runtime, dataDir: str
   const commit = (await git('rev-parse', 'HEAD')).stdout.trim()
   const id = clock.newId('project')
   const now = clock.now()
-  await db.insertInto('sources').values({ sha256, bytes: BigInt(bundle.length), commit, base_commit: commit, branch: 'main', dirty: false, imported_at: now }).execute()
+  await db
+    .insertInto('sources')
+    .values({ sha256, bytes: BigInt(bundle.length), commit, base_commit: commit, branch: 'main', dirty: false, imported_at: now })
+    .execute()
   await db.insertInto('projects').values({ id, name: 'greeting-card', source_sha256: sha256, created_at: now }).execute()
-  const provider = { name: 'nobody', wire: 'anthropic' as const, base_url: 'http://127.0.0.1:9', default_model: 'claude-sonnet-5', simulated: true, key_sealed: Buffer.from('sealed'), updated_at: now }
+  const provider = {
+    name: 'nobody',
+    wire: 'anthropic' as const,
+    base_url: 'http://127.0.0.1:9',
+    default_model: 'claude-sonnet-5',
+    simulated: true,
+    key_sealed: Buffer.from('sealed'),
+    updated_at: now,
+  }
   await db.insertInto('providers').values(provider).execute()
   return id
 }
 
 /** The machine's row as it is now. */
-export const machineRow = ({ database }: World, id: MachineId): Promise<MachineRow> => database.db.selectFrom('machines').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
+export const machineRow = ({ database }: World, id: MachineId): Promise<MachineRow> =>
+  database.db.selectFrom('machines').selectAll().where('id', '=', id).executeTakeFirstOrThrow()

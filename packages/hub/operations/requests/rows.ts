@@ -49,10 +49,16 @@ export async function insertMachine({ runtime, tokenFor }: Ports, tx: Tx, machin
     .returningAll()
     .executeTakeFirstOrThrow()
     .catch((error: { code?: string; constraint?: string }) => {
-      if (error.code === '23505' && error.constraint === 'machines_name_living') throw new AutovibeError('conflict.name_taken', `There is a machine named ${name} already.`, { fix: 'Choose another --name.' })
+      if (error.code === '23505' && error.constraint === 'machines_name_living')
+        throw new AutovibeError('conflict.name_taken', `There is a machine named ${name} already.`, { fix: 'Choose another --name.' })
       throw error
     })
-  await recordEvent(tx, runtime, { type: 'machine.state_changed', project_id: machine.projectId, machine_id: id, data: { name, from: null, to: 'requested', reason: null } })
+  await recordEvent(tx, runtime, {
+    type: 'machine.state_changed',
+    project_id: machine.projectId,
+    machine_id: id,
+    data: { name, from: null, to: 'requested', reason: null },
+  })
   return row
 }
 
@@ -101,25 +107,41 @@ export async function insertRun({ runtime }: Ports, tx: Tx, { prompt, agent, pro
     })
     .execute()
     .catch((error: { code?: string; constraint?: string }) => {
-      if (error.code === '23505' && error.constraint === 'runs_one_open_per_machine') throw new AutovibeError('conflict.busy', `Machine ${machine.name} has a run that has not ended.`, { fix: `autovibe attach ${machine.name}` })
+      if (error.code === '23505' && error.constraint === 'runs_one_open_per_machine')
+        throw new AutovibeError('conflict.busy', `Machine ${machine.name} has a run that has not ended.`, { fix: `autovibe attach ${machine.name}` })
       throw error
     })
   await tx.updateTable('machines').set({ run_id: id }).where('id', '=', machine.id).execute()
-  await recordEvent(tx, runtime, { type: 'run.created', project_id: machine.project_id, machine_id: machine.id, run_id: id, data: { prompt, agent, provider, model, check: check ?? null } })
+  await recordEvent(tx, runtime, {
+    type: 'run.created',
+    project_id: machine.project_id,
+    machine_id: machine.id,
+    run_id: id,
+    data: { prompt, agent, provider, model, check: check ?? null },
+  })
   return id
 }
 
 /** Checks what a run needs before anything is made: a known provider with a key, and isolation fit for a real agent. */
-export async function resolveModel({ substrate }: Ports, tx: Tx, input: { provider: string; model?: string | undefined; allow_unisolated: boolean; budget: string }): Promise<{ model: string; simulated: boolean }> {
-  if (BigInt(input.budget) === 0n) throw new AutovibeError('request.invalid', 'The budget must be above zero.', { fix: 'Give what the run may spend, for example --budget 2.00' })
+export async function resolveModel(
+  { substrate }: Ports,
+  tx: Tx,
+  input: { provider: string; model?: string | undefined; allow_unisolated: boolean; budget: string },
+): Promise<{ model: string; simulated: boolean }> {
+  if (BigInt(input.budget) === 0n)
+    throw new AutovibeError('request.invalid', 'The budget must be above zero.', { fix: 'Give what the run may spend, for example --budget 2.00' })
   const provider = await tx.selectFrom('providers').selectAll().where('name', '=', input.provider).executeTakeFirst()
   if (!provider) throw new AutovibeError('provider.unknown', `There is no provider ${input.provider}.`, { fix: 'autovibe provider list' })
   if (!provider.key_sealed) {
-    throw new AutovibeError('provider.key_missing', `The Hub has no key for ${input.provider}.`, { fix: `Set ANTHROPIC_API_KEY before autovibe run, or: autovibe provider set ${input.provider} --key-stdin` })
+    throw new AutovibeError('provider.key_missing', `The Hub has no key for ${input.provider}.`, {
+      fix: `Set ANTHROPIC_API_KEY before autovibe run, or: autovibe provider set ${input.provider} --key-stdin`,
+    })
   }
   const { isolated, summary } = substrate.capabilities()
   if (!isolated && !provider.simulated && !input.allow_unisolated) {
-    throw new AutovibeError('isolation.too_weak', `A real agent would run here with: ${summary}.`, { fix: 'autovibe doctor names what is missing; --allow-unisolated accepts the risk.' })
+    throw new AutovibeError('isolation.too_weak', `A real agent would run here with: ${summary}.`, {
+      fix: 'autovibe doctor names what is missing; --allow-unisolated accepts the risk.',
+    })
   }
   return { model: input.model ?? provider.default_model, simulated: provider.simulated }
 }

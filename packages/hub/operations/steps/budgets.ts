@@ -36,6 +36,6 @@ export async function assertLeft({ ledger }: Pick<Ports, 'ledger'>, budgetId: Bu
   const left = await ledger.available(budgetId)
   if (left >= amountNanoUsd) return
   throw new AutovibeError('budget.insufficient', `The project has ${formatUsd(left)} left; ${formatUsd(amountNanoUsd)} was asked for.`, {
-    fix: 'Ask for less with --budget, or raise the project budget: autovibe budget set --project NAME AMOUNT',
+    fix: 'Ask for less with --budget, or raise the project budget: autovibe budget set PROJECT AMOUNT',
   })
 }

@@ -59,8 +59,19 @@ export async function insertCheckpoint(tx: Tx, runtime: Runtime, machine: Machin
   return id
 }
 
-export async function changeCheckpoint(tx: Tx, runtime: Runtime, checkpointId: CheckpointId, state: CheckpointState, more: Partial<CheckpointRow> = {}): Promise<CheckpointRow> {
-  const row = await tx.updateTable('checkpoints').set({ state, ...more }).where('id', '=', checkpointId).returningAll().executeTakeFirstOrThrow()
+export async function changeCheckpoint(
+  tx: Tx,
+  runtime: Runtime,
+  checkpointId: CheckpointId,
+  state: CheckpointState,
+  more: Partial<CheckpointRow> = {},
+): Promise<CheckpointRow> {
+  const row = await tx
+    .updateTable('checkpoints')
+    .set({ state, ...more })
+    .where('id', '=', checkpointId)
+    .returningAll()
+    .executeTakeFirstOrThrow()
   await recordEvent(tx, runtime, {
     type: 'checkpoint.state_changed',
     project_id: row.project_id,

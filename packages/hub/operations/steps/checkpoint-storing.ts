@@ -7,6 +7,10 @@ import { storeCheckpoint } from '../store-checkpoint.ts'
 
 /** It shares the machine with whatever comes next. */
 export async function enqueueStore(tx: Tx, runtime: Runtime, checkpointId: CheckpointId): Promise<void> {
-  const { project_id, machine_id, run_id } = await tx.selectFrom('checkpoints').select(['project_id', 'machine_id', 'run_id']).where('id', '=', checkpointId).executeTakeFirstOrThrow()
+  const { project_id, machine_id, run_id } = await tx
+    .selectFrom('checkpoints')
+    .select(['project_id', 'machine_id', 'run_id'])
+    .where('id', '=', checkpointId)
+    .executeTakeFirstOrThrow()
   await enqueue(tx, runtime, storeCheckpoint, { checkpointId }, { projectId: project_id, machineId: machine_id, runId: run_id, checkpointId })
 }

@@ -19,7 +19,9 @@ export async function placeMachine({ input, ports }: Context, tx: Tx): Promise<n
   const machine = await lockMachine(tx, input.machineId)
   const { tier, isolated, summary } = ports.substrate.capabilities()
   if (!isolated && !machine.allow_unisolated) {
-    throw new AutovibeError('isolation.too_weak', `This host can only offer: ${summary}.`, { fix: 'autovibe doctor names what is missing; --allow-unisolated accepts it.' })
+    throw new AutovibeError('isolation.too_weak', `This host can only offer: ${summary}.`, {
+      fix: 'autovibe doctor names what is missing; --allow-unisolated accepts it.',
+    })
   }
   await changeMachine(tx, ports.runtime, machine, 'provision', null, { substrate: tier.substrate, isolation: tier.isolation, copy_tier: tier.copy })
   return null
@@ -28,7 +30,10 @@ export async function placeMachine({ input, ports }: Context, tx: Tx): Promise<n
 export const machineExists: EnsureStep<Ports, OnMachine & { readonly from: CheckpointId | null }, unknown, null> = {
   do: async ({ input, ports, signal }) => {
     const { name } = await ports.db.selectFrom('machines').select('name').where('id', '=', input.machineId).executeTakeFirstOrThrow()
-    await ports.substrate.create({ machineId: input.machineId, name, from: await snapshotOf(ports, input.from), token: ports.tokenFor(input.machineId) }, signal)
+    await ports.substrate.create(
+      { machineId: input.machineId, name, from: await snapshotOf(ports, input.from), token: ports.tokenFor(input.machineId) },
+      signal,
+    )
     return { done: null }
   },
   undo: machineAbsent,
@@ -39,7 +44,9 @@ async function snapshotOf(ports: Ports, checkpointId: CheckpointId | null): Prom
   if (checkpointId === null) return null
   const checkpoint = await ports.db.selectFrom('checkpoints').select('snapshot').where('id', '=', checkpointId).executeTakeFirst()
   if (checkpoint?.snapshot) return checkpoint.snapshot
-  throw new AutovibeError('substrate.snapshot_gone', `The snapshot of checkpoint ${checkpointId} no longer exists on this substrate.`, { fix: 'autovibe checkpoint list shows others.' })
+  throw new AutovibeError('substrate.snapshot_gone', `The snapshot of checkpoint ${checkpointId} no longer exists on this substrate.`, {
+    fix: 'autovibe checkpoint list shows others.',
+  })
 }
 
 export async function machineBoots({ input, ports }: Context, tx: Tx): Promise<null> {
@@ -97,7 +104,13 @@ export async function machineGone({ input, ports, now, reason }: Context, tx: Tx
 export async function closeMachine(ports: Ports, tx: Tx, machineId: MachineId, reason: { readonly message: string } | null): Promise<void> {
   await endOpenRun(tx, ports.runtime, ports.ledger, machineId, reason ? 'fail' : 'cancel', reason?.message ?? 'The machine was destroyed.')
   await tx.updateTable('machines').set({ token_hash: null }).where('id', '=', machineId).execute()
-  const budgets = await tx.selectFrom('budgets').select('id').where('scope', '=', 'machine').where('scope_id', '=', machineId).where('closed_at', 'is', null).execute()
+  const budgets = await tx
+    .selectFrom('budgets')
+    .select('id')
+    .where('scope', '=', 'machine')
+    .where('scope_id', '=', machineId)
+    .where('closed_at', 'is', null)
+    .execute()
   for (const { id } of budgets) await ports.ledger.closeBudget(tx, id)
 }
 

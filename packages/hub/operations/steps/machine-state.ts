@@ -42,7 +42,12 @@ export async function changeMachine(
 }
 
 /** What the Hub wants of the agent; each change raises the revision, so that a waiting agent hears of it. */
-export async function setControl(tx: Tx, machine: MachineRow, control: MachineRow['control'], more: Partial<Pick<MachineRow, 'run_id' | 'notice'>> = {}): Promise<bigint> {
+export async function setControl(
+  tx: Tx,
+  machine: MachineRow,
+  control: MachineRow['control'],
+  more: Partial<Pick<MachineRow, 'run_id' | 'notice'>> = {},
+): Promise<bigint> {
   const { revision } = await tx
     .updateTable('machines')
     .set((eb) => ({ control, ...more, revision: eb('revision', '+', 1n) }))

@@ -17,7 +17,15 @@ export async function lockRun(tx: Tx, runId: RunId): Promise<RunRow | null> {
 }
 
 /** Moves the run on; returns the row as it then is. A change that is not possible from here (late, repeated) changes nothing. */
-export async function changeRun(tx: Tx, runtime: Runtime, ledger: Ledger, run: RunRow, transition: RunTransition, reason: string | null, ending: RunEnding = {}): Promise<RunRow> {
+export async function changeRun(
+  tx: Tx,
+  runtime: Runtime,
+  ledger: Ledger,
+  run: RunRow,
+  transition: RunTransition,
+  reason: string | null,
+  ending: RunEnding = {},
+): Promise<RunRow> {
   const state = nextRunState(run.state, transition)
   if (state === null) return run
   const now = runtime.now()
@@ -41,7 +49,14 @@ export async function changeRun(tx: Tx, runtime: Runtime, ledger: Ledger, run: R
 }
 
 /** Ends the machine's open run, if it has one. */
-export async function endOpenRun(tx: Tx, runtime: Runtime, ledger: Ledger, machineId: RunRow['machine_id'], transition: 'fail' | 'cancel', reason: string): Promise<void> {
+export async function endOpenRun(
+  tx: Tx,
+  runtime: Runtime,
+  ledger: Ledger,
+  machineId: RunRow['machine_id'],
+  transition: 'fail' | 'cancel',
+  reason: string,
+): Promise<void> {
   const run = await tx.selectFrom('runs').selectAll().where('machine_id', '=', machineId).where('ended_at', 'is', null).forUpdate().executeTakeFirst()
   if (run) await changeRun(tx, runtime, ledger, run, transition, reason)
 }

@@ -1,0 +1,86 @@
+/** What every bench answers: figures with their baselines beside them, and targets judged by what this run measured. */
+import type { MachineFacts } from './machine.ts'
+
+export type Unit = 'ms' | 's' | '1/s' | 'bytes'
+
+export interface Figure {
+  readonly name: string
+  readonly unit: Unit
+  readonly n: number
+  readonly p50: number
+  readonly p90: number
+  readonly min: number
+  readonly max: number
+  /** The figure of the same run that this one stands beside. */
+  readonly baseline: string | null
+  /** Median over the baseline's median. */
+  readonly ratio: number | null
+}
+
+export interface Target {
+  readonly name: string
+  readonly goal: string
+  readonly measured: string
+  readonly held: boolean
+}
+
+export interface Measured {
+  readonly figures: readonly Figure[]
+  readonly targets: readonly Target[]
+  /** How it was taken, where the names of the figures do not say it; one sentence each. */
+  readonly notes?: readonly string[]
+}
+
+export interface Report extends Measured {
+  readonly bench: string
+  readonly quick: boolean
+  readonly machine: MachineFacts
+}
+
+/** One folder's measurement; whatever it starts, it ends, also when it fails. */
+export interface Bench {
+  measure(options: BenchOptions): Promise<Measured>
+}
+
+export interface BenchOptions {
+  readonly quick: boolean
+  /** Says on standard error what is being measured. */
+  readonly progress: (text: string) => void
+}
+
+/** A figure from its samples; throws when there are none. */
+export function figure(name: string, samples: readonly number[], options: { readonly unit?: Unit; readonly beside?: Figure } = {}): Figure {
+  if (samples.length === 0) throw new RangeError(`nothing was measured for ${name}`)
+  const sorted = [...samples].sort((a, b) => a - b)
+  const p50 = quantile(sorted, 0.5)
+  const { unit = 'ms', beside } = options
+  return {
+    name,
+    unit,
+    n: sorted.length,
+    p50: round(p50),
+    p90: round(quantile(sorted, 0.9)),
+    min: round(sorted[0] ?? Number.NaN),
+    max: round(sorted.at(-1) ?? Number.NaN),
+    baseline: beside?.name ?? null,
+    ratio: beside ? round(p50 / beside.p50) : null,
+  }
+}
+
+/** Held when the figure's median is below `below`, in the figure's own unit. */
+export function targetBelow(name: string, of: Figure, below: number): Target {
+  return { name, goal: `p50 < ${below} ${of.unit}`, measured: `${of.p50} ${of.unit}`, held: of.p50 < below }
+}
+
+/** The value below which this share of the sorted samples lies, interpolated between neighbours. */
+export function quantile(sorted: readonly number[], share: number): number {
+  const position = (sorted.length - 1) * share
+  const low = sorted[Math.floor(position)] ?? Number.NaN
+  const high = sorted[Math.ceil(position)] ?? Number.NaN
+  return low + (high - low) * (position - Math.floor(position))
+}
+
+/** Three significant digits are more than a shared machine repeats. */
+function round(value: number): number {
+  return Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3))
+}
