@@ -1,0 +1,10 @@
+/** The main job on a real repository: a prompt in, a checked change out, and everything that one does with it then. */
+import assert from 'node:assert/strict'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
+import { AppliedFile, Restored, RunRecord } from './support/documents.ts'
+import { Budget, Checkpoint, CheckpointDiff, Event, Finding, Machine, Operation, OperationId, Project, Provider, Run, Sha256 } from '@autovibe/contract'
+import { type ScriptedModel, startScriptedModel } from '@autovibe/scripted-model'
+import { z } from 'zod'
