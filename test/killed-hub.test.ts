@@ -1,17 +1,23 @@
 /** The Hub's process dies again and again in the middle of its work; what it had begun is finished or unwound by the next. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { AutovibeError, type Checkpoint } from '@autovibe/contract'
+import type { Checkpoint } from '@autovibe/contract'
 import { type ScriptedModel, startScriptedModel } from '@autovibe/scripted-model'
 import { demoRepository, importProject, type Repository } from './support/demo-project.ts'
 import { type HubProcess, startHubProcess } from './support/hub-process.ts'
+import { until } from './support/until.ts'
 
 const KILLS = 30
 /** Machines that live at the same time; older ones are destroyed, which is killed in the middle too. */
 const LIVING_MAX = 4
 const REST_TIMEOUT_MS = 180_000
+/** How deep into the work of a round the kill may come; a spawn with its run makes about a hundred and fifty events. */
+const EVENTS_MAX = 80
+/** A round with too little going on is killed all the same. */
+const PATIENCE_MS = 3_000
+/** Longer than the sweep's pause and its grace together: what it suspects by then, it has acted on. */
+const QUIET_MS = 25_000
 const SCRIPT = fileURLToPath(new URL('../packages/scripted-model/scripts/demo.yaml', import.meta.url))
 
 let hub: HubProcess
@@ -39,19 +45,23 @@ test(`after ${KILLS} kills in the middle of spawns, checkpoints, forks and rollb
   const chance = generator(seed)
   for (let kill = 0; kill < KILLS; kill++) {
     await Promise.allSettled([askForRun(), askForCheckpoint(chance), askForForkOrRollback(chance), destroyOldest()])
-    await delay(chance() * 600)
+    await afterEvents(1 + Math.floor(chance() * EVENTS_MAX))
     await hub.kill()
     await hub.start()
   }
   await untilAtRest()
 
-  const operations = await hub.query<{ kind: string; state: string; count: string }>('select kind, state, count(*) from operations group by 1, 2 order by 1, 2')
-  t.diagnostic(operations.map(({ kind, state, count }) => `${kind} ${state} ${count}`).join(', '))
+  const operations = await hub.query<{ kind: string; state: string; why: string | null; count: string }>(
+    `select kind, state, error->>'message' as why, count(*) from operations group by 1, 2, 3 order by 1, 2, 3`,
+  )
+  for (const { kind, state, why, count } of operations) t.diagnostic(`${count} × ${kind} ${state}${why ? `: ${why}` : ''}`)
   assert.deepEqual(await hub.query(`select id, kind, state from operations where ended_at is null or state = 'stuck' or exclusive`), [])
   assert.deepEqual(await hub.query(`select id from reservations where state = 'open'`), [])
   assert.deepEqual(await hub.query(`select id from budgets where reserved <> 0 or settled > "limit"`), [])
   assert.deepEqual(
-    await hub.query(`select b.id from budgets b join machines m on m.id = b.scope_id where b.scope = 'machine' and (b.closed_at is null) <> (m.state <> 'destroyed')`),
+    await hub.query(
+      `select b.id from budgets b join machines m on m.id = b.scope_id where b.scope = 'machine' and (b.closed_at is null) <> (m.state <> 'destroyed')`,
+    ),
     [],
   )
   assert.deepEqual(await hub.query(`select id, state from checkpoints where state not in ('verified', 'failed')`), [])
@@ -85,22 +95,29 @@ async function destroyOldest(): Promise<void> {
   for (const machine of machines.slice(LIVING_MAX)) await hub.client.machines.destroy(machine.id)
 }
 
-/** Nothing is unfinished, no run is open, and the sweep has nothing more to put right. */
+/** Follows the Hub's own events and returns at this one, in the middle of whatever is going on. */
+async function afterEvents(count: number): Promise<void> {
+  const patience = AbortSignal.timeout(PATIENCE_MS)
+  let seen = 0
+  try {
+    for await (const _ of hub.client.events({ signal: patience })) if (++seen >= count) return
+  } catch (error) {
+    if (!patience.aborted) throw error
+  }
+}
+
+/** Nothing is unfinished, no run is open, and the sweep has had its time to put things right. */
 async function untilAtRest(): Promise<void> {
-  const deadline = Date.now() + REST_TIMEOUT_MS
   let quietSince = Date.now()
-  for (;;) {
+  await until('the Hub comes to rest', REST_TIMEOUT_MS, async () => {
     const [row] = await hub.query<{ busy: string }>(
       `select (select count(*) from operations where ended_at is null and state <> 'stuck') + (select count(*) from runs where ended_at is null)
         + (select count(*) from checkpoints where state in ('pending', 'capturing', 'stored'))
         + (select count(*) from machines where state in ('requested', 'provisioning', 'booting', 'stopping', 'checkpointing')) as busy`,
     )
     if (row?.busy !== '0') quietSince = Date.now()
-    // Longer than the sweep's pause and its grace together: what it suspects, it has acted on.
-    if (Date.now() - quietSince > 25_000) return
-    if (Date.now() > deadline) throw new AutovibeError('internal', 'The Hub did not come to rest.', { internal: JSON.stringify(await hub.query(`select kind, state, step_index, error from operations where ended_at is null`)) })
-    await delay(200)
-  }
+    return Date.now() - quietSince > QUIET_MS || undefined
+  })
 }
 
 /** A small deterministic source of chance (mulberry32), from 0 to 1. */

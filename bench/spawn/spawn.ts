@@ -7,7 +7,7 @@ import { repeated, timed } from '../support/command.ts'
 import { type BenchOptions, type Figure, figure, type Measured, targetBelow } from '../support/report.ts'
 import { openStage, type Stage } from '../support/stage.ts'
 import { type Birth, destroy, forkOnce, spawnOnce } from './births.ts'
-import { checkpointOnce, rollbackOnce } from './checkpoints.ts'
+import { checkpointOnce, rollbackOnce, type Taken } from './checkpoints.ts'
 
 const AT_ONCE = 8
 /** The first spawns of a Hub fill caches that every later one finds; they are reported apart. */
@@ -87,7 +87,7 @@ async function restorableFigures(stage: Stage, bare: BareFigures, quick: boolean
   const count = quick ? 6 : 20
   const { machineId } = await spawnOnce(stage, false)
   progress('checkpoints')
-  const taken = []
+  const taken: Taken[] = []
   for (let time = 0; time < count; time++) taken.push(await checkpointOnce(stage, machineId))
   const copied = figure('bare cp -a of the same project', await copies(stage.projectPath, count))
   const checkpointId = taken.at(-1)?.checkpointId
@@ -106,7 +106,11 @@ async function restorableFigures(stage: Stage, bare: BareFigures, quick: boolean
     figure('checkpoint: request to the machine going on', pick('resumedMs'), { beside: copied }),
     figure('checkpoint: request to verified', pick('verifiedMs'), { beside: copied }),
     figure('fork: request to registered', times(forks, 'registeredMs'), { beside: bare.sandbox }),
-    figure('fork: request to ready', forks.map(({ endedMs }) => endedMs), { beside: bare.sandbox }),
+    figure(
+      'fork: request to ready',
+      forks.map(({ endedMs }) => endedMs),
+      { beside: bare.sandbox },
+    ),
     figure('rollback: request to ready', rollbacks, { beside: bare.sandbox }),
   ]
 }

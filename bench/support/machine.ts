@@ -1,5 +1,5 @@
 /** The machine that measured, and how busy it was with other work: a figure without these says little. */
-import { availableParallelism, cpus, loadavg, release, totalmem, type as systemName } from 'node:os'
+import { availableParallelism, cpus, loadavg, release, type as systemName, totalmem } from 'node:os'
 
 export interface MachineFacts {
   readonly cpu: string

@@ -4,7 +4,14 @@ import type { Figure, Report } from './report.ts'
 export function renderReport(report: Report): string {
   const { machine } = report
   const head = ['figure', 'n', 'p50', 'p90', 'beside', 'ratio']
-  const rows = report.figures.map((each) => [each.name, String(each.n), amount(each.p50, each), amount(each.p90, each), each.baseline ?? '', each.ratio === null ? '' : `${each.ratio} x`])
+  const rows = report.figures.map((each) => [
+    each.name,
+    String(each.n),
+    amount(each.p50, each),
+    amount(each.p90, each),
+    each.baseline ?? '',
+    each.ratio === null ? '' : `${each.ratio} x`,
+  ])
   const lines = [
     `${report.bench}${report.quick ? ' (quick)' : ''}: ${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, ${machine.system}, Node ${machine.node}`,
     `load average ${machine.load_before} before, ${machine.load_after} after`,
@@ -12,7 +19,8 @@ export function renderReport(report: Report): string {
     ...columns([head, ...rows]),
   ]
   if (report.notes?.length) lines.push('', ...report.notes)
-  if (report.targets.length > 0) lines.push('', ...columns(report.targets.map(({ held, name, goal, measured }) => [held ? 'held' : 'MISSED', name, goal, `measured ${measured}`])))
+  if (report.targets.length > 0)
+    lines.push('', ...columns(report.targets.map(({ held, name, goal, measured }) => [held ? 'held' : 'MISSED', name, goal, `measured ${measured}`])))
   return lines.join('\n')
 }
 
@@ -20,5 +28,10 @@ const amount = (value: number, { unit }: Figure): string => `${value} ${unit}`
 
 function columns(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
-  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd())
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  )
 }

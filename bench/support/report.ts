@@ -67,6 +67,12 @@ export function figure(name: string, samples: readonly number[], options: { read
   }
 }
 
+/** What one figure has beyond another: the difference of their medians and of their other quantiles. */
+export function difference(name: string, more: Figure, less: Figure): Figure {
+  const by = (what: 'p50' | 'p90' | 'min' | 'max') => round(more[what] - less[what])
+  return { name, unit: more.unit, n: more.n, p50: by('p50'), p90: by('p90'), min: by('min'), max: by('max'), baseline: null, ratio: null }
+}
+
 /** Held when the figure's median is below `below`, in the figure's own unit. */
 export function targetBelow(name: string, of: Figure, below: number): Target {
   return { name, goal: `p50 < ${below} ${of.unit}`, measured: `${of.p50} ${of.unit}`, held: of.p50 < below }

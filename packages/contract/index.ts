@@ -1,3 +1,4 @@
+/** Everything that crosses a wire, behind one import: shapes, ids, words and errors, shared by the Hub, the agents, the command and the SDK. */
 export * from './budgets.ts'
 export * from './checkpoints.ts'
 export * from './common.ts'

@@ -62,7 +62,10 @@ export async function startHubProcess(): Promise<HubProcess> {
 }
 
 async function launch(dataDir: string): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [HUB_MAIN, '--data-dir', dataDir, '--port', '0', '--log-level', 'error'], { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, NODE_TEST_CONTEXT: undefined } })
+  const child = spawn(process.execPath, [HUB_MAIN, '--data-dir', dataDir, '--port', '0', '--log-level', 'error'], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, NODE_TEST_CONTEXT: undefined },
+  })
   let errors = ''
   child.stderr?.on('data', (chunk: Buffer) => {
     errors = `${errors}${chunk.toString()}`.slice(-8192)

@@ -1,34 +1,12 @@
+/** What arrives in a checkout, what of it stays, and when it is a conflict. */
 import assert from 'node:assert/strict'
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, readlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'node:test'
-import { AutovibeError } from '@autovibe/contract'
 import { applyToCheckout } from './apply.ts'
 import { openRepository } from './repository.ts'
-import { entryOf, type Files, makeDiff, makeRepository, stream, type TestRepository } from './testing.ts'
-import { writeAll } from './write.ts'
-
-/** Applies what a machine made of `before` to the checkout as it is now. */
-async function apply(repository: TestRepository, before: Files, after: Files, options = {}) {
-  const { diff, read } = makeDiff(repository.git('rev-parse', 'HEAD'), before, after)
-  return applyToCheckout(await openRepository(repository.path), diff, read, options)
-}
-
-/** The refusal, after proof that nothing at all was touched. */
-async function refusal(repository: TestRepository, work: () => Promise<unknown>): Promise<AutovibeError> {
-  const state = repository.workTreeState()
-  const git = repository.gitFolderState()
-  try {
-    await work()
-  } catch (thrown) {
-    assert.ok(thrown instanceof AutovibeError, String(thrown))
-    assert.equal(repository.workTreeState(), state)
-    assert.equal(repository.gitFolderState(), git)
-    return thrown
-  }
-  throw new assert.AssertionError({ message: 'it was not refused' })
-}
+import { apply, refusal } from './test-apply.ts'
+import { type Files, makeDiff, makeRepository, stream } from './testing.ts'
 
 const TEXT = 'one\ntwo\nthree\nfour\nfive\nsix\nseven\n'
 
@@ -107,16 +85,6 @@ test('executable bits are set and taken, on changed and unchanged contents', asy
   assert.deepEqual(['a.sh', 'b.sh', 'c.sh', 'd.sh'].map(executable), [true, false, true, true])
 })
 
-test('the mode in a manifest gives no more than an executable bit', async () => {
-  using repository = makeRepository()
-  const { diff, read } = makeDiff(repository.git('rev-parse', 'HEAD'), {}, { x: { text: 'x', executable: true } })
-  const entry = diff.files[0]?.after
-  assert.ok(entry)
-  entry.mode = 0o6777
-  await applyToCheckout(await openRepository(repository.path), diff, read)
-  assert.equal(lstatSync(join(repository.path, 'x')).mode & 0o7777, 0o777 & ~process.umask())
-})
-
 test('links are made, moved and removed as links, and never followed', async () => {
   const before: Files = { 'target.txt': 't', move: { link: 'target.txt' }, gone: { link: 'target.txt' }, file: 'x', link: { link: 'target.txt' } }
   using repository = makeRepository(before)
@@ -152,83 +120,6 @@ test('a folder that holds other files is not replaced by a file', async () => {
   assert.equal(error.code, 'apply.conflict')
 })
 
-test('a link of the checkout in the middle of a path is not written through', async () => {
-  const outside = mkdtempSync(join(tmpdir(), 'autovibe-test-outside-'))
-  try {
-    using repository = makeRepository({ 'a.txt': 'a' })
-    symlinkSync(outside, join(repository.path, 'dir'))
-    const error = await refusal(repository, () => apply(repository, {}, { 'dir/evil.txt': 'evil' }))
-    assert.equal(error.code, 'apply.conflict')
-    assert.deepEqual(readdirSync(outside), [])
-  } finally {
-    rmSync(outside, { recursive: true, force: true })
-  }
-})
-
-test('a link that the machine puts in place of a folder cannot lead its other files outside', async () => {
-  using repository = makeRepository({ 'dir/a': 'a' })
-  const error = await refusal(repository, () => apply(repository, { 'dir/a': 'a' }, { dir: { link: '/tmp' }, 'dir/evil': 'x' }, { allowOutsideLinks: true }))
-  assert.match(error.message, /below another file/)
-})
-
-for (const [what, path] of [
-  ['upwards', '../evil'],
-  ['absolute', '/tmp/evil'],
-  ['into .git', '.git/hooks/post-checkout'],
-  ['into .GIT', '.GIT/hooks/post-checkout'],
-  ['into .git in HFS disguise', '.g\u200dit/config'],
-  ['into .git in NTFS disguise', 'GIT~1/config'],
-  ['into an inner .git in disguise', 'sub/.Git/config'],
-  ['with an escaped slash', '..\\x2f..\\x2fevil'],
-  ['with a NUL', 'a\0b'],
-  ['badly escaped', 'a\\q'],
-] as const) {
-  test(`a hostile path (${what}) refuses the whole change`, async () => {
-    using repository = makeRepository({ 'a.txt': 'a' })
-    const error = await refusal(repository, () => apply(repository, { 'a.txt': 'a' }, { 'a.txt': 'b', [path]: 'evil' }))
-    assert.equal(error.code, 'apply.conflict')
-    assert.match(error.message, /refused/)
-  })
-}
-
-test('a link out of the project refuses the whole change unless it is allowed', async () => {
-  using repository = makeRepository({ 'a.txt': 'a' })
-  for (const link of ['/etc/passwd', '../../x', 'a/../../x']) {
-    const error = await refusal(repository, () => apply(repository, {}, { 'a.txt': 'b', l: { link } }))
-    assert.match(error.fix ?? '', /--allow-outside-links/)
-  }
-  await apply(repository, {}, { l: { link: '/etc/passwd' } }, { allowOutsideLinks: true })
-  assert.equal(readlinkSync(join(repository.path, 'l')), '/etc/passwd')
-})
-
-test('a content that is not what its manifest says is not written', async () => {
-  using repository = makeRepository({ 'a.txt': 'a' })
-  const head = repository.git('rev-parse', 'HEAD')
-  for (const lie of ['x', 'longer than promised', '']) {
-    const { diff } = makeDiff(head, { 'a.txt': 'a' }, { 'a.txt': 'b', 'c.txt': 'c' })
-    const error = await refusal(repository, async () => applyToCheckout(await openRepository(repository.path), diff, async () => stream(Buffer.from(lie))))
-    assert.equal(error.code, 'checkpoint.corrupt')
-  }
-})
-
-test('an entry of another path than its change is refused', async () => {
-  using repository = makeRepository({ 'a.txt': 'a' })
-  const { diff, read } = makeDiff(repository.git('rev-parse', 'HEAD'), {}, { 'a.txt': 'b' })
-  const [file] = diff.files
-  assert.ok(file)
-  file.after = entryOf('other.txt', 'b')
-  const error = await refusal(repository, async () => applyToCheckout(await openRepository(repository.path), diff, read))
-  assert.match(error.message, /another path/)
-})
-
-test('the same path twice is refused', async () => {
-  using repository = makeRepository({ 'a.txt': 'a' })
-  const { diff, read } = makeDiff(repository.git('rev-parse', 'HEAD'), {}, { 'b.txt': 'b' })
-  diff.files.push(...structuredClone(diff.files))
-  const error = await refusal(repository, async () => applyToCheckout(await openRepository(repository.path), diff, read))
-  assert.match(error.message, /twice/)
-})
-
 test('new files that the checkout ignores, and inner repositories, are left out and named', async () => {
   using repository = makeRepository({ '.gitignore': 'node_modules/\n*.log\n', 'kept.log': 'k' })
   repository.git('add', '--force', 'kept.log')
@@ -262,36 +153,6 @@ test('a checkout that does not hold the imported commit is refused as the wrong 
   const { diff, read } = makeDiff('0123456789012345678901234567890123456789', {}, { x: 'x' })
   const error = await refusal(repository, async () => applyToCheckout(await openRepository(repository.path), diff, read))
   assert.match(error.fix ?? '', /--project/)
-})
-
-test('a file that changes between check and write stops everything, and what was written is taken back', async () => {
-  using repository = makeRepository({ 'a.txt': 'a', 'b/c.txt': 'b' })
-  const from = join(repository.path, '..', 'new')
-  writeFileSync(from, 'new')
-  const expected = (text: string) => ({ kind: 'file', sha256: entryOf('x', text)?.sha256 ?? '', size: 1, executable: false }) as const
-  const put = { kind: 'file', from, executable: false } as const
-  const error = await refusal(repository, () =>
-    writeAll(repository.path, [
-      { name: 'a.txt', path: Buffer.from('a.txt'), expected: expected('a'), put },
-      { name: 'n/e/w', path: Buffer.from('n/e/w'), expected: { kind: 'absent' }, put },
-      { name: 'b/c.txt', path: Buffer.from('b/c.txt'), expected: expected('what was seen'), put: { kind: 'absent' } },
-    ]),
-  )
-  assert.equal(error.code, 'apply.conflict')
-})
-
-test('a path that appears between check and write is not overwritten, and everything is taken back', async () => {
-  using repository = makeRepository({ 'a.txt': 'a', 'z.txt': 'mine' })
-  const from = join(repository.path, '..', 'new')
-  writeFileSync(from, 'new')
-  const put = { kind: 'file', from, executable: false } as const
-  await refusal(repository, () =>
-    writeAll(repository.path, [
-      { name: 'n/e/w', path: Buffer.from('n/e/w'), expected: { kind: 'absent' }, put },
-      { name: 'z.txt', path: Buffer.from('z.txt'), expected: { kind: 'absent' }, put },
-    ]),
-  )
-  assert.equal(repository.read('z.txt'), 'mine')
 })
 
 test('a checkout that cannot be written is reported and stays as it is', { skip: process.getuid?.() === 0 && 'root may write everywhere' }, async () => {

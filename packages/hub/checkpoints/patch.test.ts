@@ -140,7 +140,7 @@ test('texts without a newline at their end, with carriage returns and with patch
   assert.deepEqual(await gitView(before), await gitView(after))
 })
 
-test('any texts apply', async (t) => {
+test('the patch between any two texts applies', async (t) => {
   const line = fc.constantFrom('a\n', 'b\n', 'c\n', '\n', 'a \r\n', '\té\n')
   const text = fc.tuple(fc.array(line, { maxLength: 60 }), fc.constantFrom('', 'end')).map(([lines, rest]) => lines.join('') + rest)
   const pairs = fc.sample(fc.tuple(text, text), { numRuns: 150, seed: 7 })

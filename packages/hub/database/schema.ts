@@ -6,13 +6,10 @@ import type {
   CheckpointState,
   CheckResult,
   CopyTier,
-  EventId,
   IsolationTier,
   Json,
   MachineId,
   MachineState,
-  OperationId,
-  OperationState,
   ProjectId,
   ReservationId,
   RunId,
@@ -20,6 +17,9 @@ import type {
   UsageEventId,
 } from '@autovibe/contract'
 import type { Generated, JSONColumnType } from 'kysely'
+import type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable } from './operation-tables.ts'
+
+export type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable }
 
 type JsonColumn<T> = JSONColumnType<T & object, string, string>
 
@@ -181,64 +181,6 @@ export interface UsageEventsTable {
   total_ms: number | null
   detail: JsonColumn<Record<string, Json>>
   at: Date
-}
-
-export interface OperationsTable {
-  id: OperationId
-  kind: string
-  version: number
-  steps: string[]
-  input: JsonColumn<Record<string, Json>>
-  outputs: JSONColumnType<Record<string, Json>, string | undefined, string>
-  project_id: ProjectId | null
-  machine_id: MachineId | null
-  run_id: RunId | null
-  checkpoint_id: CheckpointId | null
-  exclusive: boolean
-  state: OperationState
-  step_index: Generated<number>
-  step_attempts: Generated<number>
-  step_started_at: Date | null
-  handle: JSONColumnType<Record<string, Json>, string | null, string | null> | null
-  error: JSONColumnType<{ code: string; message: string; fix: string | null; step: string | null }, string | null, string | null> | null
-  cancel_requested_at: Date | null
-  wake_at: Date
-  lease_owner: string | null
-  lease_expires_at: Date | null
-  fence: Generated<bigint>
-  created_at: Date
-  ended_at: Date | null
-}
-
-export interface OperationStepsTable {
-  operation_id: OperationId
-  index: number
-  name: string
-  kind: 'tx' | 'ensure' | 'until'
-  state: 'waiting' | 'running' | 'done' | 'failed' | 'undoing' | 'undone'
-  attempts: Generated<number>
-  started_at: Date | null
-  ended_at: Date | null
-}
-
-export interface EventsTable {
-  seq: Generated<bigint>
-  xid: Generated<string>
-  id: EventId
-  type: string
-  at: Date
-  project_id: ProjectId | null
-  machine_id: MachineId | null
-  run_id: RunId | null
-  operation_id: OperationId | null
-  checkpoint_id: CheckpointId | null
-  data: JsonColumn<Record<string, Json>>
-}
-
-export interface MachineEventStreamsTable {
-  machine_id: MachineId
-  boot_id: string
-  stored_seq: bigint
 }
 
 export interface ProvidersTable {

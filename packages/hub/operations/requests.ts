@@ -160,14 +160,13 @@ export function createRequests(ports: Ports): Requests {
       const machine = await allowed(tx, machineId, 'destroy')
       const unfinished = await tx
         .selectFrom('operations')
-        .select(['id', 'kind'])
+        .select(['id', 'kind', 'exclusive'])
         .where('machine_id', '=', machineId)
-        .where('exclusive', '=', true)
         .where('ended_at', 'is', null)
         .execute()
       const underWay = unfinished.find(({ kind }) => kind === destroyMachine.kind)
       if (underWay) return { operationId: underWay.id }
-      for (const { id } of unfinished) await requestCancel(tx, runtime, id)
+      for (const { id, exclusive } of unfinished) if (exclusive) await requestCancel(tx, runtime, id)
       return { operationId: await enqueue(tx, runtime, destroyMachine, { machineId }, { projectId: machine.project_id, machineId }) }
     },
 

@@ -39,10 +39,11 @@ export async function advance(engine: EngineContext, claim: Claim, claimed: Oper
 
 async function forward(engine: EngineContext, claim: Claim, row: OperationRow): Promise<Turn> {
   const definition = definitionOf(engine, row)
+  // What is all done is not undone by a cancel that came late.
+  if (row.step_index >= row.steps.length) return finish(engine, claim)
   if (row.cancel_requested_at && definition.cancellable) {
     return recordUnder(engine, claim, (tx, current) => beginUnwind(tx, engine, current, new AutovibeError('operation.cancelled', 'Cancelled on request.')))
   }
-  if (row.step_index >= row.steps.length) return finish(engine, claim)
   const step = stepOf(definition, row, row.step_index)
   try {
     return await turnOf[step.kind](engine, claim, row, step as never)

@@ -119,7 +119,8 @@ const RETRYABLE_SYSTEM = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMED
 /** What a step threw, as our error; database hiccups count as retryable. */
 export function stepError(thrown: unknown): AutovibeError {
   if (thrown instanceof AutovibeError) return thrown
-  const code = (thrown as { code?: unknown } | null)?.code
+  const { code, constraint } = (thrown ?? {}) as { code?: unknown; constraint?: unknown }
+  if (constraint === 'operations_one_exclusive_per_machine') return new AutovibeError('conflict.busy', 'Another operation has the machine.', { cause: thrown })
   if (typeof code === 'string' && (RETRYABLE_SQLSTATE.test(code) || RETRYABLE_SYSTEM.has(code))) {
     return new AutovibeError('hub.database', 'The database did not answer.', { cause: thrown, internal: String(thrown), retryable: true })
   }

@@ -176,6 +176,21 @@ test('a cancel is read between steps and undoes what was done', async () => {
   assert.deepEqual(diary.lines, ['unbook'])
 })
 
+test('a cancel that comes during the last step undoes nothing', async () => {
+  const { engine, id, diary } = await begin(
+    operation('almost', Empty).tx('book', {
+      do: async ({ operationId }, tx) => {
+        await tx.updateTable('operations').set({ cancel_requested_at: new Date() }).where('id', '=', operationId).execute()
+        return null
+      },
+      undo: async ({ ports }) => void ports.lines.push('unbook'),
+    }),
+  )
+  await engine.settle()
+  assert.equal((await engine.operation(id)).state, 'done')
+  assert.deepEqual(diary.lines, [])
+})
+
 test('an undo that keeps failing becomes stuck, and goes on when a person says so', async () => {
   let broken = true
   const { engine, id, clock, eventTypes } = await begin(
