@@ -26,7 +26,7 @@ async function main(args: readonly string[]): Promise<number> {
     console.log(usage())
     return 0
   }
-  const bench = await BENCHES[asked.name]?.load()
+  const bench = Object.hasOwn(BENCHES, asked.name) ? await BENCHES[asked.name]?.load() : undefined
   if (!bench) {
     console.error(`There is no bench ${JSON.stringify(asked.name)}.\n\n${usage()}`)
     return 2

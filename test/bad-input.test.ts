@@ -1,12 +1,13 @@
 /** What people get wrong, while a Hub runs: one clear error with a way out, and nothing is made of it. */
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { Run } from '@autovibe/contract'
+import { EXIT, Run } from '@autovibe/contract'
 import { type ScriptedModel, startScriptedModel } from '@autovibe/scripted-model'
+import { z } from 'zod'
 import { type CallOptions, makePlace, type Place, recordsOf } from './support/command.ts'
 import { demoRepository, type Repository } from './support/demo-project.ts'
 import { setProvider } from './support/scripted.ts'
@@ -51,8 +52,8 @@ interface Case {
 
 const CASES: readonly Case[] = [
   { what: 'a PATH that is not there', args: ['--budget', '1', '--project', 'missing'], code: 'project.source_invalid', exit: 2, says: /missing/ },
-  { what: 'a PATH that is no git repository', args: ['--budget', '1', '--project', 'folder'], code: 'project.source_invalid', exit: 2, says: /git init/ },
-  { what: 'an empty repository', args: ['--budget', '1', '--project', 'empty'], code: 'project.source_invalid', exit: 2, says: /git commit/ },
+  { what: 'a PATH that is no git repository', args: ['--budget', '1', '--project', 'folder'], code: 'project.source_invalid', exit: 2, says: /git -C \S+ init/ },
+  { what: 'an empty repository', args: ['--budget', '1', '--project', 'empty'], code: 'project.source_invalid', exit: 2, says: /git -C \S+ commit/ },
   { what: 'no budget at all', args: [], code: 'request.invalid', exit: 2, says: /--budget/ },
   { what: 'a budget of 0', args: ['--budget', '0'], code: 'request.invalid', exit: 2, says: /--budget/ },
   { what: 'a budget of "abc"', args: ['--budget', 'abc'], code: 'request.invalid', exit: 2, says: /abc/ },
@@ -82,14 +83,10 @@ test('an empty prompt and an impossible name are refused, and nothing is made', 
   assert.equal((await refusal(['run', 'do it', ...good, '--name', 'No Name'])).code, 'request.invalid')
 })
 
-test('a model without a known price is refused before anything is spent, and no machine is left of it', async () => {
-  const args = ['run', 'do it', '--project', repository.path, '--budget', '1', '--provider', 'scripted', '--model', 'gpt-17', '--json']
-  const { code, stdout, stderr } = await place.run(args)
-  const client = await place.client()
-  for (const machine of await client.machines.list().take(10)) await place.run(['machine', 'destroy', machine.name])
-  assert.notEqual(code, 0)
-  assert.match(`${stdout}${stderr}`, /price/i)
-  assert.deepEqual(await client.usage.list().take(10), [])
+test('a model without a known price is refused with model.unpriced, and nothing is made', async () => {
+  const args = ['run', 'do it', '--project', repository.path, '--budget', '1', '--provider', 'scripted', '--model', 'gpt-17']
+  const refused = await refusal(args)
+  assert.deepEqual([refused.code, refused.exit], ['model.unpriced', 2], refused.detail)
 })
 
 test('a key that the provider refuses ends the run with that reason, nothing spent and the repository untouched', async () => {
@@ -101,21 +98,25 @@ test('a key that the provider refuses ends the run with that reason, nothing spe
   const run = Run.parse(last?.['run'])
   assert.deepEqual([run.state, run.spent, run.steps], ['failed', '0', 0])
   assert.match(run.state_reason ?? '', /key/i)
-  assert.notEqual(code, 0)
+  const Refusal = z.object({ code: z.literal('provider.key_refused'), message: z.string(), fix: z.string() })
+  const { fix } = Refusal.parse(last?.['refusal'])
+  assert.match(fix, /autovibe provider set strict/)
+  assert.equal(code, EXIT.auth)
   assert.ok(strict.calls().length <= 4, `${strict.calls().length} calls: a refused key is not asked again and again`)
   assert.deepEqual(await fingerprint(repository.path), before)
   const forPeople = await place.run(['attach', run.machine_name])
-  assert.match(`${forPeople.stdout}${forPeople.stderr}`, /key/i)
-  assert.match(forPeople.stderr, /autovibe provider set strict/)
+  assert.equal(forPeople.code, EXIT.auth)
+  assert.match(forPeople.stdout, /run failed: .*key/i)
+  assert.ok(forPeople.stderr.includes(fix), forPeople.stderr)
   assert.equal((await place.run(['machine', 'destroy', run.machine_name])).code, 0)
 })
 
 test('a script file with a mistake is told by file, line and what is expected', async () => {
   const path = join(place.folder, 'broken.yaml')
   await writeFile(path, 'conversations:\n  - match: hello\n    replies:\n      - txt: hi\n')
-  const child = await place.run([], { through: [process.execPath, MODEL_MAIN, path, '--port', '0', '--'] })
-  assert.equal(child.code, 2)
-  assert.ok(child.stderr.startsWith(`${path}:4:9: conversations[0].replies[0]: expected one of `), child.stderr)
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MODEL_MAIN, path], { encoding: 'utf8' })
+  assert.deepEqual([status, stdout], [2, ''])
+  assert.ok(stderr.startsWith(`${path}:4:9: conversations[0].replies[0]: expected one of `), stderr)
 })
 
 /** The one error of a command that leaves everything in the Hub as it was. */

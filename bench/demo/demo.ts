@@ -6,7 +6,7 @@ import { basename, delimiter, dirname, join } from 'node:path'
 import { timed } from '../support/command.ts'
 import { currentNode, olderNode } from '../support/node.ts'
 import { CHECKOUT, LAUNCHER, temporaryFolder } from '../support/place.ts'
-import { type BenchOptions, type Figure, figure, type Measured, type Target } from '../support/report.ts'
+import { type BenchOptions, brief, type Figure, figure, type Measured, type Target } from '../support/report.ts'
 
 const FRESH_TIMEOUT_MS = 300_000
 
@@ -68,7 +68,7 @@ const slower = (one: Figure, other: Figure | undefined): Figure => (other && oth
 const targetS = (name: string, { p50, n }: Figure, belowS: number): Target => ({
   name,
   goal: `< ${belowS} s`,
-  measured: `${p50} s${n === 1 ? '' : ` (median of ${n})`}`,
+  measured: `${brief(p50)} s${n === 1 ? '' : ` (median of ${n})`}`,
   held: p50 < belowS,
 })
 

@@ -1,5 +1,5 @@
 /** A report as a person reads it. */
-import type { Figure, Report } from './report.ts'
+import { brief, type Figure, type Report } from './report.ts'
 
 export function renderReport(report: Report): string {
   const { machine } = report
@@ -10,7 +10,7 @@ export function renderReport(report: Report): string {
     amount(each.p50, each),
     amount(each.p90, each),
     each.baseline ?? '',
-    each.ratio === null ? '' : `${each.ratio} x`,
+    each.ratio === null ? '' : `${brief(each.ratio)} x`,
   ])
   const lines = [
     `${report.bench}${report.quick ? ' (quick)' : ''}: ${machine.cpu}, ${machine.cores} cores, ${machine.memory_gib} GiB, ${machine.system}, Node ${machine.node}`,
@@ -24,7 +24,7 @@ export function renderReport(report: Report): string {
   return lines.join('\n')
 }
 
-const amount = (value: number, { unit }: Figure): string => `${value} ${unit}`
+const amount = (value: number, { unit }: Figure): string => `${brief(value)} ${unit}`
 
 function columns(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))

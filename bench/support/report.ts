@@ -75,7 +75,7 @@ export function difference(name: string, more: Figure, less: Figure): Figure {
 
 /** Held when the figure's median is below `below`, in the figure's own unit. */
 export function targetBelow(name: string, of: Figure, below: number): Target {
-  return { name, goal: `p50 < ${below} ${of.unit}`, measured: `${of.p50} ${of.unit}`, held: of.p50 < below }
+  return { name, goal: `p50 < ${below} ${of.unit}`, measured: `${brief(of.p50)} ${of.unit}`, held: of.p50 < below }
 }
 
 /** The value below which this share of the sorted samples lies, interpolated between neighbours. */
@@ -86,7 +86,8 @@ export function quantile(sorted: readonly number[], share: number): number {
   return low + (high - low) * (position - Math.floor(position))
 }
 
-/** Three significant digits are more than a shared machine repeats. */
-function round(value: number): number {
-  return Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3))
-}
+/** To the microsecond and its like: enough to judge by, short enough to read in a document. */
+const round = (value: number): number => Math.round(value * 1000) / 1000
+
+/** For people: three significant digits are more than a shared machine repeats. */
+export const brief = (value: number): string => String(Math.abs(value) >= 100 ? Math.round(value) : Number(value.toPrecision(3)))

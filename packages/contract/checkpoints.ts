@@ -80,6 +80,8 @@ export type ManifestEntry = z.infer<typeof ManifestEntry>
 export const FileChange = z.object({
   path: z.string().describe('Relative to the project folder'),
   status: z.enum(['added', 'changed', 'removed']),
+  /** A new file that the project's own .gitignore (as it was before) names: listed, without a patch, and not applied. */
+  ignored: z.boolean().default(false),
   before: ManifestEntry.nullable(),
   after: ManifestEntry.nullable(),
   /** Unified text; null for binary files and files over the size limit. */

@@ -4,9 +4,11 @@ import type { Autovibe } from '@autovibe/sdk'
 import type { Context } from '../context.ts'
 import { followRun } from '../follow/follow.ts'
 import { hasEnded, type Moment, type Seen } from '../follow/moments.ts'
+import { lastRefusal } from '../follow/refusal.ts'
 import { renderClosing } from '../render/closing.ts'
 import { diffTotals } from '../render/diff.ts'
 import { renderMoment } from '../render/moment.ts'
+import { plain } from '../render/text.ts'
 import { operationFailure } from './operation.ts'
 
 export interface Following {
@@ -66,11 +68,17 @@ async function close(context: Context, client: Autovibe, seen: Seen): Promise<nu
   const diff: CheckpointDiff | null = newest ? await client.checkpoints.diff(newest.id, undefined, { signal }) : null
   const totals = diff ? diffTotals(diff) : null
   const next = nextCommands(run, totals?.files ?? 0, newest?.id)
-  out.record({ type: 'result', run, steps: seen.steps, checkpoints: seen.checkpoints, diff: totals, next })
+  const refused = run.state === 'failed' || run.state === 'paused' ? await lastRefusal(client, run, { signal }) : null
+  const refusal = refused === null ? null : { code: refused.code, message: refused.message, fix: refused.fix ?? null }
+  out.record({ type: 'result', run, steps: seen.steps, checkpoints: seen.checkpoints, diff: totals, refusal, next })
   out.lines(renderClosing(run, totals, out.paint))
   if (operation?.error && run.state === 'failed') out.note(`  ${out.paint.bold('Fix:')} ${operation.error.fix ?? `autovibe operation show ${operation.id}`}`)
+  else if (refused !== null) {
+    out.note(`  ${plain(refused.message)} (${refused.code})`)
+    if (refused.fix !== undefined) out.note(`  ${out.paint.bold('Fix:')} ${refused.fix}`)
+  }
   if (next.length > 0) out.note(`Next: ${next.map(({ command }) => command).join('  |  ')}`)
-  return exitOf(run, seen)
+  return exitOf(run, seen, refused)
 }
 
 function nextCommands(run: Run, changedFiles: number, checkpoint: string | undefined): { command: string; when: string }[] {
@@ -92,10 +100,14 @@ function nextCommands(run: Run, changedFiles: number, checkpoint: string | undef
 
 const isOutOfMoney = (run: Run): boolean => run.state === 'paused' && /budget/i.test(run.state_reason ?? '')
 
-function exitOf(run: Run, seen: Seen): number {
+function exitOf(run: Run, seen: Seen, refused: AutovibeError | null): number {
   if (run.state === 'paused') return isOutOfMoney(run) ? EXIT.budget : EXIT.human
   if (run.state === 'cancelled') return EXIT.failed
-  if (run.state === 'failed') return seen.operation?.error ? operationFailure(seen.operation).exitCode : EXIT.failed
+  if (run.state === 'failed') {
+    if (seen.operation?.error) return operationFailure(seen.operation).exitCode
+    // A budget that runs out pauses; what the provider refuses ends the run.
+    return refused?.code.startsWith('provider.') ? refused.exitCode : EXIT.failed
+  }
   if (run.check_result !== null && run.check_result.exit_code !== 0) return EXIT.failed
   if (run.state === 'succeeded') return EXIT.ok
   throw new AutovibeError('operation.deadline', `The run ${run.id} stands at ${run.state} and nothing more is heard of it.`, { fix: 'autovibe operation list' })

@@ -37,6 +37,8 @@ export function readChanges(diff: CheckpointDiff, options: ReadOptions = {}): Re
   const leftOut: string[] = []
   let bytes = 0
   for (const file of diff.files) {
+    // Packages and build results: not part of the change, and possibly very many.
+    if (file.ignored) continue
     const path = decodeManifestPath(file.path)
     if (!path) throw refused(file.path, 'it is not written as a manifest writes paths')
     const danger = pathDanger(path)

@@ -98,6 +98,7 @@ export function makeDiff(
     const [old, young] = [entryOf(path, before[path]), entryOf(path, after[path])]
     if (JSON.stringify(old) === JSON.stringify(young)) continue
     files.push({
+      ignored: false,
       path,
       status: old === null ? 'added' : young === null ? 'removed' : 'changed',
       before: old,

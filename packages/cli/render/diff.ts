@@ -30,9 +30,11 @@ export interface DiffForm {
 
 /** The patches one after the other, which together are one patch for `git apply`; what has no patch is named in a line that git passes over. */
 export function renderDiff(diff: CheckpointDiff, paint: Paint, form: DiffForm): string[] {
-  return shown(diff).flatMap((file) =>
+  const lines = shown(diff).flatMap((file) =>
     file.patch === null || file.patch === '' ? [paint.dim(`# ${file.status} ${plain(file.path)}: ${withoutPatch(file)}`)] : patchLines(file.patch, paint, form),
   )
+  const ignored = diff.files.filter((file) => file.ignored).length
+  return ignored === 0 ? lines : [...lines, paint.dim(`# ${plural(ignored, 'new file')} that .gitignore names left out`)]
 }
 
 export function renderStat(diff: CheckpointDiff, paint: Paint): string[] {
@@ -45,8 +47,8 @@ export function renderStat(diff: CheckpointDiff, paint: Paint): string[] {
   return files.length === 0 ? [] : [...lines, renderTotals(diffTotals(diff), paint)]
 }
 
-/** Folders come and go with their files, as in git. */
-const shown = (diff: CheckpointDiff): FileChange[] => diff.files.filter((file) => isContent(file.before) || isContent(file.after))
+/** Folders come and go with their files, as in git; what .gitignore names is not part of the change. */
+const shown = (diff: CheckpointDiff): FileChange[] => diff.files.filter((file) => !file.ignored && (isContent(file.before) || isContent(file.after)))
 const isContent = (entry: FileChange['before']): boolean => entry !== null && entry.type !== 'directory'
 
 function withoutPatch({ before, after }: FileChange): string {

@@ -4,6 +4,7 @@ import type { FileChange, ManifestEntry } from '@autovibe/contract'
 import { diffManifests, type EntryDifference } from '@autovibe/core/checkpoints/diff.ts'
 import { decodePath } from '@autovibe/core/checkpoints/paths.ts'
 import { blobId, gitFileLine, gitMode, gitName, isRefusedByGit, NO_BLOB } from './git-text.ts'
+import { ignoredBy } from './ignored.ts'
 import type { CheckpointStore } from './store.ts'
 import { corrupt } from './store-errors.ts'
 import { type Effort, newEffort, unifiedText } from './unified-text.ts'
@@ -23,14 +24,19 @@ const PROJECT = { within: 'project/', leaveOut: ['.git'] }
 export async function diffCheckpoints(store: CheckpointStore, beforeManifestSha256: string, afterManifestSha256: string): Promise<FileChange[]> {
   const [before, after] = await Promise.all([store.readManifest(beforeManifestSha256), store.readManifest(afterManifestSha256)])
   const left = { patchBytes: PATCH_BYTES_MAX, readBytes: READ_BYTES_MAX, effort: newEffort() }
+  const isIgnored = await ignoredBy(store, before, PROJECT.within)
   const changes: FileChange[] = []
   for (const difference of diffManifests(before, after, PROJECT)) {
     const change = filesOnly(difference)
     if (change === null) continue
+    if (change.status === 'added' && isIgnored(change.path)) {
+      changes.push({ ...change, ignored: true, patch: null, added_lines: 0, removed_lines: 0 })
+      continue
+    }
     const text = await describe(store, change, left)
     const fits = text !== null && Buffer.byteLength(text.patch) <= left.patchBytes
     if (fits) left.patchBytes -= Buffer.byteLength(text.patch)
-    changes.push({ ...change, patch: fits ? text.patch : null, added_lines: text?.addedLines ?? 0, removed_lines: text?.removedLines ?? 0 })
+    changes.push({ ...change, ignored: false, patch: fits ? text.patch : null, added_lines: text?.addedLines ?? 0, removed_lines: text?.removedLines ?? 0 })
   }
   return changes
 }

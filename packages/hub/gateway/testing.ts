@@ -88,7 +88,11 @@ export async function openTestGateway() {
     })
     await sql`insert into runs (id, project_id, machine_id, prompt, agent, provider, model, state, budget_id, created_at)
       values (${runId}, ${projectId}, ${machineId}, 'p', 'builtin', 'anthropic', 'claude-opus-5-5', 'running', ${budgetId}, ${at})`.execute(database.db)
-    const front = await listen((req, res) => void gateway.handle(machineId, req, res))
+    let answered: Promise<void> = Promise.resolve()
+    const front = await listen((req, res) => {
+      answered = new Promise((resolve) => res.once('close', () => resolve()))
+      void gateway.handle(machineId, req, res)
+    })
     fronts.push(front)
     return {
       projectId,
@@ -104,6 +108,8 @@ export async function openTestGateway() {
           body: typeof body === 'string' ? body : JSON.stringify(body),
           ...(options.signal ? { signal: options.signal } : {}),
         }),
+      /** Resolves when the answer to the latest call is at its end, or its client has left. */
+      answered: () => answered,
       budget: () => database.db.selectFrom('budgets').select(['limit', 'settled', 'reserved']).where('id', '=', budgetId).executeTakeFirstOrThrow(),
       usage: () => database.db.selectFrom('usage_events').selectAll().where('run_id', '=', runId).orderBy('id').execute(),
       events: async (type: string) =>

@@ -1,0 +1,45 @@
+import { deepEqual, equal, ok, throws } from 'node:assert/strict'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { renderReport } from './render.ts'
+import { difference, figure, quantile, type Report, targetBelow } from './report.ts'
+
+test('a figure names the median, the ninth tenth and its ratio to the baseline beside it', () => {
+  const bare = figure('bare', [2, 4, 6])
+  const ours = figure('ours', [30, 10, 20, 40, 50], { beside: bare })
+  deepEqual([ours.n, ours.p50, ours.p90, ours.min, ours.max], [5, 30, 46, 10, 50])
+  deepEqual([ours.baseline, ours.ratio], ['bare', 7.5])
+  equal(difference('added', ours, bare).p50, 26)
+})
+
+test('a figure without samples is refused instead of being shown as a number', () => {
+  throws(() => figure('nothing', []), RangeError)
+})
+
+test('a quantile lies between the least and the greatest sample and grows with its share', () => {
+  fc.assert(
+    fc.property(fc.array(fc.double({ min: 0, max: 1e6, noNaN: true }), { minLength: 1 }), (samples) => {
+      const sorted = samples.sort((a, b) => a - b)
+      const [low, high] = [quantile(sorted, 0.5), quantile(sorted, 0.9)]
+      ok((sorted[0] ?? 0) <= low && low <= high * (1 + 1e-12) && high <= (sorted.at(-1) ?? 0) * (1 + 1e-12))
+    }),
+  )
+})
+
+test('a target is held by what was measured and missed when the goal is only just reached', () => {
+  equal(targetBelow('t', figure('f', [149]), 150).held, true)
+  equal(targetBelow('t', figure('f', [150]), 150).held, false)
+})
+
+test('a target is judged by what was measured, not by how the figure is rounded for show', () => {
+  equal(targetBelow('t', figure('f', [149.6]), 150).held, true)
+})
+
+test('the table names each figure, its baseline and each verdict', () => {
+  const bare = figure('bare', [1])
+  const slow = figure('slow', [9], { beside: bare })
+  const machine = { cpu: 'a CPU', cores: 2, memory_gib: 4, system: 'Linux', node: 'v24', taken_at: '2026-01-01T00:00:00Z', load_before: 1, load_after: 2 }
+  const report: Report = { bench: 'x', quick: true, machine, figures: [bare, slow], targets: [targetBelow('fast enough', slow, 5)], notes: ['a note'] }
+  const text = renderReport(report)
+  for (const part of ['x (quick)', 'a CPU', 'slow', '9 x', 'MISSED', 'fast enough', 'p50 < 5 ms', 'measured 9 ms', 'a note']) ok(text.includes(part), part)
+})
