@@ -1,5 +1,6 @@
 /** `npm run bench -- NAME [--quick] [--json]`: one measurement, as a table or as one JSON document. */
 import { parseArgs } from 'node:util'
+import { openLeftovers } from './support/leftovers.ts'
 import { describeMachine } from './support/machine.ts'
 import { renderReport } from './support/render.ts'
 import type { Bench, Report } from './support/report.ts'
@@ -31,6 +32,7 @@ async function main(args: readonly string[]): Promise<number> {
     console.error(`There is no bench ${JSON.stringify(asked.name)}.\n\n${usage()}`)
     return 2
   }
+  using _folder = await openLeftovers()
   const machine = describeMachine()
   const measured = await bench.measure({ quick: asked.quick, progress: (text) => console.error(`… ${text}`) })
   const report: Report = { bench: asked.name, quick: asked.quick, machine: machine(), ...measured }

@@ -21,7 +21,7 @@ describe('many calls at once', () => {
     hub.answerWith(async (seen, res) => {
       const output = Math.min(Number(seen.body['max_tokens']), 60)
       billed += 20n * INPUT + BigInt(output) * OUTPUT
-      // The look takes as long as it takes, so that calls overlap.
+      // Looked at while other calls are under way.
       const { settled, reserved } = await first.budget()
       if (settled + reserved > most) most = settled + reserved
       sendJson(res, messageOf(usageOf(20, output)))
@@ -89,7 +89,8 @@ function holdAnswers(): () => Promise<() => void> {
   const calls = on(arrivals, 'call')
   hub.answerWith((_, res) => void arrivals.emit('call', () => sendJson(res, messageOf(usageOf(10, 10)))))
   return async () => {
-    const { value } = await calls.next()
-    return value[0]
+    const arrived = await calls.next()
+    assert.ok(!arrived.done)
+    return arrived.value[0]
   }
 }

@@ -1,0 +1,83 @@
+/** What the cases of the conformance suite play on: a substrate at its door, all machines and snapshots made so far, and short ways to use them. */
+import assert from 'node:assert/strict'
+import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
+import { systemRuntime } from '../runtime.ts'
+import type { ConformanceGround } from './conformance.ts'
+import { ConformanceDoor, type ScriptResult } from './conformance-door.ts'
+import { accountAfter, accountFromInside, type TreeAccount } from './conformance-tree.ts'
+import type { SnapshotHandle, Substrate } from './substrate.ts'
+
+export const signal = new AbortController().signal
+export const EMPTY: TreeAccount = new Map()
+export const TOKEN = 'a-token-of-the-machine'
+
+/** Cases are registered before it is open; what they take from it they may use only while they run. */
+export class ConformanceStage {
+  /** Destroyed when the stage closes, as are the snapshots. */
+  readonly machines = new Set<MachineId>()
+  readonly #checkpoints = new Set<CheckpointId>()
+  #open: { readonly ground: ConformanceGround; door: ConformanceDoor; substrate: Substrate } | undefined
+
+  async open(ground: ConformanceGround): Promise<void> {
+    const door = new ConformanceDoor()
+    this.#open = { ground, door, substrate: await ground.open(door) }
+  }
+
+  /** The Hub goes without a word to its machines; the next one opens the same ground. */
+  async reopen(): Promise<void> {
+    await this.door.closeAll()
+    await this.open(this.ground)
+  }
+
+  async close(): Promise<void> {
+    for (const machineId of this.machines) await this.substrate.destroy(machineId, signal)
+    for (const checkpointId of this.#checkpoints) await this.substrate.dropSnapshot(checkpointId, signal)
+    await this.door.closeAll()
+    await this.ground.dispose()
+  }
+
+  get ground(): ConformanceGround {
+    return this.#now.ground
+  }
+  get door(): ConformanceDoor {
+    return this.#now.door
+  }
+  get substrate(): Substrate {
+    return this.#now.substrate
+  }
+  get #now() {
+    assert.ok(this.#open, 'the stage is not open')
+    return this.#open
+  }
+
+  readonly create = async (from: SnapshotHandle | null = null): Promise<MachineId> => {
+    const machineId = systemRuntime.newId('machine')
+    this.machines.add(machineId)
+    await this.substrate.create({ machineId, name: 'conform', from, token: TOKEN }, signal)
+    return machineId
+  }
+
+  readonly running = async (from: SnapshotHandle | null = null): Promise<MachineId> => {
+    const machineId = await this.create(from)
+    await this.substrate.start(machineId, signal)
+    return machineId
+  }
+
+  readonly script = async (machineId: MachineId, text: string): Promise<ScriptResult> => {
+    const result = await this.door.run(machineId, `set -e\n${text}`)
+    assert.equal(result.code, 0, result.output.toString('latin1'))
+    return result
+  }
+
+  readonly newCheckpoint = (): CheckpointId => {
+    const checkpointId = systemRuntime.newId('checkpoint')
+    this.#checkpoints.add(checkpointId)
+    return checkpointId
+  }
+
+  readonly look = (machineId: MachineId) => accountFromInside(this.door, machineId)
+  readonly power = async (machineId: MachineId) => (await this.substrate.list(signal)).find((machine) => machine.machineId === machineId)?.power
+  readonly treeOf = async (handle: SnapshotHandle) => (await accountAfter(EMPTY, this.substrate.changes(handle, null, signal))).account
+}
+
+export const endsWith = (code: string) => (error: unknown) => error instanceof AutovibeError && error.code === code
