@@ -186,16 +186,14 @@ test('a full disk is said to be full, and once there is room everything works', 
   try {
     await t.test('a Hub on a full disk does not start', async () => {
       fill()
-      const refused = await small.refusal(['up'], { through })
+      const refused = await small.refusal(['up'], { through }).finally(free)
       assert.deepEqual([refused.code, refused.exit], ['substrate.disk_full', EXIT.failed])
       assert.deepEqual([...(await small.processes())], [])
-      free()
     })
     await t.test('a disk that fills up beneath a Hub is named by the next command', async () => {
       assert.equal((await small.run(['up'], { through })).code, 0)
       fill()
-      const refused = await small.refusal(['demo'], { through })
-      free()
+      const refused = await small.refusal(['demo'], { through }).finally(free)
       assert.deepEqual([refused.code, refused.exit], ['substrate.disk_full', EXIT.failed], refused.detail)
     })
     await t.test('with room again the whole demo works', async () => {

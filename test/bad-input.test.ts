@@ -52,7 +52,13 @@ interface Case {
 
 const CASES: readonly Case[] = [
   { what: 'a PATH that is not there', args: ['--budget', '1', '--project', 'missing'], code: 'project.source_invalid', exit: 2, says: /missing/ },
-  { what: 'a PATH that is no git repository', args: ['--budget', '1', '--project', 'folder'], code: 'project.source_invalid', exit: 2, says: /git -C \S+ init/ },
+  {
+    what: 'a PATH that is no git repository',
+    args: ['--budget', '1', '--project', 'folder'],
+    code: 'project.source_invalid',
+    exit: 2,
+    says: /git -C \S+ init/,
+  },
   { what: 'an empty repository', args: ['--budget', '1', '--project', 'empty'], code: 'project.source_invalid', exit: 2, says: /git -C \S+ commit/ },
   { what: 'no budget at all', args: [], code: 'request.invalid', exit: 2, says: /--budget/ },
   { what: 'a budget of 0', args: ['--budget', '0'], code: 'request.invalid', exit: 2, says: /--budget/ },
@@ -60,7 +66,13 @@ const CASES: readonly Case[] = [
   { what: 'a budget below zero', args: ['--budget=-1'], code: 'request.invalid', exit: 2, says: /-1/ },
   { what: 'a budget finer than a nano-dollar', args: ['--budget', '0.0000000001'], code: 'request.invalid', exit: 2, says: /budget/ },
   { what: 'an unknown agent', args: ['--budget', '1', '--agent', 'claude'], code: 'agent.unknown', exit: 2, says: /claude-code/ },
-  { what: 'an agent that is not installed', args: ['--budget', '1', '--agent', 'claude-code'], code: 'agent.not_installed', exit: 2, says: /autovibe agent install claude-code/ },
+  {
+    what: 'an agent that is not installed',
+    args: ['--budget', '1', '--agent', 'claude-code'],
+    code: 'agent.not_installed',
+    exit: 2,
+    says: /autovibe agent install claude-code/,
+  },
   { what: 'an unknown provider', args: ['--budget', '1', '--provider', 'openia'], code: 'provider.unknown', exit: 2, says: /autovibe provider/ },
   { what: 'a provider without a key', args: ['--budget', '1', '--provider', 'anthropic'], code: 'provider.key_missing', exit: 2, says: /ANTHROPIC_API_KEY/ },
   { what: 'a machine that does not exist', args: ['--budget', '1', '--machine', 'nobody'], code: 'not_found', exit: 5, says: /autovibe ps/ },

@@ -98,7 +98,7 @@ test('the demo for people tells each of its parts, names the isolation, and says
   const order = [
     /The model is scripted: no key is needed/,
     /costs are simulated/,
-    new RegExp(`Hub http://127\\.0\\.0\\.1:\\d+ runs already`),
+    /Hub http:\/\/127\.0\.0\.1:\d+ runs already/,
     new RegExp(`Isolation +${tier.substrate} ${tier.isolation}: `),
     new RegExp(`${tier.copy}: `),
     /✓ A git repository with a failing test, imported at [0-9a-f]{12}/,

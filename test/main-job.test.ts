@@ -4,7 +4,21 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { Budget, Checkpoint, CheckpointDiff, Event, Finding, LedgerEntry, Machine, Operation, OperationStep, Project, Provider, Run, Step } from '@autovibe/contract'
+import {
+  Budget,
+  Checkpoint,
+  CheckpointDiff,
+  Event,
+  Finding,
+  LedgerEntry,
+  Machine,
+  Operation,
+  OperationStep,
+  Project,
+  Provider,
+  Run,
+  Step,
+} from '@autovibe/contract'
 import { type ScriptedModel, startScriptedModel } from '@autovibe/scripted-model'
 import { z } from 'zod'
 import { makePlace, type Place, recordsOf } from './support/command.ts'
@@ -143,7 +157,13 @@ test('apply --branch makes a commit on the imported commit and leaves work tree,
   const head = await repository.git('rev-parse', 'HEAD')
   const before = await withoutGit()
   const index = await readFile(join(repository.path, '.git', 'index'))
-  const Applied = z.object({ branch: z.literal('by-machine'), commit: z.string(), base: z.literal(head), files: AppliedFiles, checkpoint_id: Checkpoint.shape.id })
+  const Applied = z.object({
+    branch: z.literal('by-machine'),
+    commit: z.string(),
+    base: z.literal(head),
+    files: AppliedFiles,
+    checkpoint_id: Checkpoint.shape.id,
+  })
   const { commit, files } = await place.json(Applied, ['apply', '--project', repository.path, '--branch', 'by-machine', '--message', 'Count years right'])
   assert.deepEqual(
     files.map(({ path }) => path),
@@ -259,7 +279,7 @@ test('doctor finds all well and names the isolation', async () => {
   assert.ok(findings.some(({ area, name, detail }) => area === 'hub' && name === 'isolation' && detail.includes(tier.isolation)))
 })
 
-test('--include-dirty brings uncommitted work along and still touches nothing, and apply leaves that work the user\'s', async () => {
+test("--include-dirty brings uncommitted work along and still touches nothing, and apply leaves that work the user's", async () => {
   await repository.git('checkout', '-q', '--', 'src', 'test')
   const before = await fingerprint(repository.path)
   const args = ['run', PROMPT, '--project', repository.path, '--provider', 'scripted', '--budget', '2', '--include-dirty', '--name', 'dirty', '--json']

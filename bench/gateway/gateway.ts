@@ -7,7 +7,7 @@ import { openCallers } from './callers.ts'
 import { agentCall, type CallShape, smallCall } from './shapes.ts'
 
 const CONNECTIONS = [1, 16, 64]
-const PER_ROUND_MAX = 2000
+const PER_ROUND_MAX = 800
 
 export async function measure({ quick, progress }: BenchOptions): Promise<Measured> {
   progress('a Hub with machines whose runs wait for their model')
@@ -19,7 +19,7 @@ export async function measure({ quick, progress }: BenchOptions): Promise<Measur
     await callers.useUpstream(upstream.url)
     for (const connections of CONNECTIONS) {
       progress(`${shape.name}, ${connections} connections`)
-      const requests = Math.min(PER_ROUND_MAX, (quick ? 150 : 1000) + connections * (quick ? 5 : 30))
+      const requests = Math.min(PER_ROUND_MAX, (quick ? 150 : 500) + connections * 5)
       const direct = { to: () => straight(upstream), body: shape.body, connections }
       const through = { to: callers.to, body: shape.body, connections }
       for (const warmUp of [direct, through]) await load({ ...warmUp, requests: 30 + connections })

@@ -122,7 +122,9 @@ export async function until<T>(what: string, look: () => Promise<T | undefined |
 
 /** Nothing of the caller's own settings, keys or test runner reaches a command. */
 function cleanEnvironment(own: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const inherited = Object.entries(process.env).filter(([name]) => !/^(AUTOVIBE_(?!EXTRA_CA_CERTS)|ANTHROPIC_|CLAUDE|GIT_|NODE_TEST_|DATABASE_URL$|(NO|FORCE)_COLOR$)/.test(name))
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !/^(AUTOVIBE_(?!EXTRA_CA_CERTS)|ANTHROPIC_|CLAUDE|GIT_|NODE_TEST_|DATABASE_URL$|(NO|FORCE)_COLOR$)/.test(name),
+  )
   return {
     ...Object.fromEntries(inherited),
     PATH: `${dirname(process.execPath)}${delimiter}${process.env['PATH'] ?? ''}`,

@@ -12,7 +12,9 @@ export interface MountNamespace {
 
 /** Why this process may not make one; false when it may. */
 export function namespaceRefused(): string | false {
-  const { status, stderr, error } = spawnSync('unshare', ['-m', '--propagation', 'private', 'sh', '-c', 'mount --bind /dev/null /dev/null'], { encoding: 'utf8' })
+  const { status, stderr, error } = spawnSync('unshare', ['-m', '--propagation', 'private', 'sh', '-c', 'mount --bind /dev/null /dev/null'], {
+    encoding: 'utf8',
+  })
   return status === 0 ? false : `this process may not mount: ${error?.message ?? stderr.trim()}`
 }
 

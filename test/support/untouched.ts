@@ -12,6 +12,12 @@ export async function fingerprint(root: string): Promise<string[]> {
 async function line(root: string, path: string): Promise<string> {
   const full = join(root, path)
   const stats = await lstat(full)
-  const content = stats.isFile() ? createHash('sha256').update(await readFile(full)).digest('hex') : stats.isSymbolicLink() ? await readlink(full) : ''
+  const content = stats.isFile()
+    ? createHash('sha256')
+        .update(await readFile(full))
+        .digest('hex')
+    : stats.isSymbolicLink()
+      ? await readlink(full)
+      : ''
   return `${path} ${stats.mode.toString(8)} ${stats.mtimeMs} ${content}`
 }

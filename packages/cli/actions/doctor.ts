@@ -4,7 +4,7 @@ import type { Action } from '../commands/define.ts'
 import type { Context } from '../context.ts'
 import { localChecks } from '../local/checks.ts'
 import { renderFindings } from '../render/resources.ts'
-import { tierMeaning } from '../render/tiers.ts'
+import { isTooWeak, tierMeaning } from '../render/tiers.ts'
 
 export const doctor: Action<unknown> = async (context) => {
   const { out } = context
@@ -31,7 +31,7 @@ async function hubFindings(context: Context): Promise<Finding[]> {
       {
         area: 'hub',
         name: 'isolation',
-        status: info.tier.isolation === 'I3' || info.tier.isolation === 'I2' ? 'ok' : 'warning',
+        status: isTooWeak(info.tier) ? 'warning' : 'ok',
         detail: tierMeaning(info.tier),
         fix: null,
       },

@@ -1,7 +1,7 @@
 /** A prompt in, a change out: checks everything first, imports the checkout, starts the run and follows it. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { type AgentName, AutovibeError, type CreateRun } from '@autovibe/contract'
+import { type AgentName, AutovibeError, type CreateRun, type Provider } from '@autovibe/contract'
 import type { Autovibe } from '@autovibe/sdk'
 import { readBudget } from '../amounts.ts'
 import type { Action } from '../commands/define.ts'
@@ -13,7 +13,7 @@ import { agentName, findAgent } from '../local/agents.ts'
 import { findHub, remoteHub } from '../local/hub-process.ts'
 import { readStdin } from '../local/stdin.ts'
 import { bytes, duration, plural, usd } from '../render/text.ts'
-import { tierMeaning } from '../render/tiers.ts'
+import { isTooWeak, tierMeaning } from '../render/tiers.ts'
 import { resolveMachine } from '../resolve.ts'
 import { checkpointId } from './checkpoint.ts'
 import { followToEnd } from './following.ts'
@@ -38,7 +38,13 @@ export const run: Action<RunOptions> = async (context, [words = ''], options) =>
   const { client, startedMs } = await context.ensureHub()
   const { out, signal } = context
   if (startedMs !== null) out.note(`${out.paint.green('✓')} Hub started in ${duration(startedMs)}.`)
-  await provideKey(context, client, wish.provider)
+  const provider = await provideKey(context, client, wish.provider)
+  const { tier } = await client.hub.info({ signal })
+  // The Hub refuses it too, but only once the checkout has been copied.
+  if (isTooWeak(tier) && !provider.simulated && options.allowUnisolated !== true)
+    throw new AutovibeError('isolation.too_weak', `A real agent would run here with: ${tierMeaning(tier)}.`, {
+      fix: 'autovibe doctor names what is missing; --allow-unisolated accepts the risk.',
+    })
   const place = await prepare(context, client, wish, options)
   const { run, operation_id } = await client.runs.create(
     {
@@ -54,7 +60,6 @@ export const run: Action<RunOptions> = async (context, [words = ''], options) =>
     },
     { signal },
   )
-  const { tier } = await client.hub.info({ signal })
   out.note(
     `${out.paint.bold(run.machine_name)}  ${run.agent}, ${run.model}, at most ${usd(run.limit)}${wish.budgetOrigin.startsWith('--') ? '' : ` (from ${wish.budgetOrigin})`}`,
   )
@@ -126,21 +131,22 @@ async function requireKeySomewhere(context: Context, provider: string): Promise<
 }
 
 /** Hands the environment's key to the Hub, which seals it; it goes no further. */
-async function provideKey(context: Context, client: Autovibe, name: string): Promise<void> {
+async function provideKey(context: Context, client: Autovibe, name: string): Promise<Provider> {
   const { out, signal } = context
   const provider = (await client.providers.list({ signal }).take(1000)).find((candidate) => candidate.name === name)
   const variable = KEY_VARIABLE[name]
   const key = variable === undefined ? undefined : context.env[variable]?.trim()
   if (key) {
-    await client.providers.put(name, { wire: provider?.wire ?? 'anthropic', simulated: provider?.simulated ?? false, key }, { signal })
+    const updated = await client.providers.put(name, { wire: provider?.wire ?? 'anthropic', simulated: provider?.simulated ?? false, key }, { signal })
     out.note(`Key found in ${variable}; it is kept in the Hub, not in the machine.`)
-    return
+    return updated
   }
   if (!provider && name !== 'anthropic')
     throw new AutovibeError('provider.unknown', `There is no provider ${name}.`, {
       fix: `autovibe provider list; or autovibe provider set ${name} --base-url URL --default-model MODEL`,
     })
   if (!provider?.has_key) throw keyMissing(name)
+  return provider
 }
 
 /** The project, with the checkout as its source; or the machine to go on in. */

@@ -1,7 +1,7 @@
 /** The Hub as a process of this host: finding, starting and stopping it by its data directory. */
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { chmod, mkdir, open, readFile, stat } from 'node:fs/promises'
+import { chmod, mkdir, open, readFile, stat, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -20,6 +20,8 @@ export const DEFAULT_PORT = '7420'
 const READY_MS = 60_000
 const STOP_MS = 60_000
 const POLL_MS = 20
+/** With less than this free, a log line may not have found room. */
+const FULL_BYTES = 1024 ** 2
 
 export const HUB_MAIN = fileURLToPath(new URL('../../hub/main.ts', import.meta.url))
 export const logFile = (dataDir: string): string => join(dataDir, 'hub.log')
@@ -142,11 +144,7 @@ export async function makeDataDir(dataDir: string): Promise<void> {
     if (!(await stat(dataDir)).isDirectory()) throw Object.assign(new Error('not a directory'), { code: 'ENOTDIR' })
   } catch (thrown) {
     const { code } = thrown as NodeJS.ErrnoException
-    if (code === 'ENOSPC')
-      throw new AutovibeError('substrate.disk_full', `The disk of ${dataDir} is full.`, {
-        cause: thrown,
-        fix: 'Free some space, or choose another place: --data-dir DIR',
-      })
+    if (code === 'ENOSPC') throw diskFull(dataDir, thrown)
     throw new AutovibeError('request.invalid', `The data directory ${dataDir} cannot be made (${code}).`, {
       cause: thrown,
       fix: 'Choose a folder that you may write: --data-dir DIR',
@@ -166,11 +164,17 @@ export async function reasonOfDeath(dataDir: string, logStart: number, exitCode:
       // A line that was cut off in the middle is no document; an earlier one may be.
     }
   }
+  // A full disk takes no last words either.
+  const { bavail, bsize } = await statfs(dataDir)
+  if (bavail * bsize < FULL_BYTES) return diskFull(dataDir)
   const name = Object.entries(EXIT).find(([, code]) => code === exitCode)?.[0] ?? 'unknown'
   return new AutovibeError('hub.unreachable', `The Hub ended while it was starting (exit code ${exitCode ?? 'none'}: ${name}).`, {
     fix: `Look into ${logFile(dataDir)}`,
   })
 }
+
+const diskFull = (dataDir: string, cause?: unknown): AutovibeError =>
+  new AutovibeError('substrate.disk_full', `The disk of ${dataDir} is full.`, { cause, fix: 'Free some space, or choose another place: --data-dir DIR' })
 
 function readHubFile(dataDir: string): HubFile | undefined {
   try {

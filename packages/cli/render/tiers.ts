@@ -17,3 +17,6 @@ const COPY: Record<SubstrateTier['copy'], string> = {
 
 export const tierMeaning = (tier: SubstrateTier): string => `${tier.substrate} ${tier.isolation}: ${ISOLATION[tier.isolation] ?? 'unknown to this version'}`
 export const copyMeaning = (tier: SubstrateTier): string => `${tier.copy}: ${COPY[tier.copy] ?? 'unknown to this version'}`
+
+/** Not for code that may be hostile, which every real agent's is. */
+export const isTooWeak = ({ isolation }: SubstrateTier): boolean => isolation !== 'I3' && isolation !== 'I2'

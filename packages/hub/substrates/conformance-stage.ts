@@ -16,16 +16,19 @@ export class ConformanceStage {
   /** Destroyed when the stage closes, as are the snapshots. */
   readonly machines = new Set<MachineId>()
   readonly #checkpoints = new Set<CheckpointId>()
-  #open: { readonly ground: ConformanceGround; door: ConformanceDoor; substrate: Substrate } | undefined
+  #door = new ConformanceDoor()
+  #ground: ConformanceGround | undefined
+  #substrate: Substrate | undefined
 
   async open(ground: ConformanceGround): Promise<void> {
-    const door = new ConformanceDoor()
-    this.#open = { ground, door, substrate: await ground.open(door) }
+    this.#ground = ground
+    this.#substrate = await ground.open(this.#door)
   }
 
   /** The Hub goes without a word to its machines; the next one opens the same ground. */
   async reopen(): Promise<void> {
-    await this.door.closeAll()
+    await this.#door.closeAll()
+    this.#door = new ConformanceDoor()
     await this.open(this.ground)
   }
 
@@ -36,18 +39,16 @@ export class ConformanceStage {
     await this.ground.dispose()
   }
 
-  get ground(): ConformanceGround {
-    return this.#now.ground
-  }
   get door(): ConformanceDoor {
-    return this.#now.door
+    return this.#door
+  }
+  get ground(): ConformanceGround {
+    assert.ok(this.#ground, 'the stage is not open')
+    return this.#ground
   }
   get substrate(): Substrate {
-    return this.#now.substrate
-  }
-  get #now() {
-    assert.ok(this.#open, 'the stage is not open')
-    return this.#open
+    assert.ok(this.#substrate, 'the stage is not open')
+    return this.#substrate
   }
 
   readonly create = async (from: SnapshotHandle | null = null): Promise<MachineId> => {

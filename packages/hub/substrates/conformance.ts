@@ -3,6 +3,7 @@ import { after, before, describe } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { MachineId } from '@autovibe/contract'
 import { changesCases } from './conformance-changes.ts'
+import { crashCases } from './conformance-crashes.ts'
 import type { ConformanceDoor } from './conformance-door.ts'
 import { forkCases } from './conformance-forks.ts'
 import { lifeCases } from './conformance-life.ts'
@@ -23,7 +24,7 @@ export interface ConformanceGround {
 }
 
 /** Each registers the cases of one theme with node:test. */
-const THEMES: readonly ((stage: ConformanceStage) => void)[] = [lifeCases, changesCases, snapshotCases, forkCases]
+const THEMES: readonly ((stage: ConformanceStage) => void)[] = [lifeCases, changesCases, snapshotCases, forkCases, crashCases]
 
 /** Registers the cases with node:test. */
 export function substrateConformance(name: string, prepare: () => Promise<ConformanceGround>): void {
