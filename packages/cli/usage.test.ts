@@ -70,7 +70,6 @@ const WRONG: readonly (readonly [string, readonly string[], string, number])[] =
   ['a negative budget', ['run', 'x', '--project', repository, '--budget=-1'], 'request.invalid', 2],
   ['an empty prompt', ['run', '  ', '--project', repository, '--budget', '1'], 'request.invalid', 2],
   ['an unknown agent', [...run, '--agent', 'claude'], 'agent.unknown', 2],
-  ['an agent that is not installed', [...run, '--agent', 'claude-code'], 'agent.not_installed', 2],
   ['a provider without a key', run, 'provider.key_missing', 2],
   ['an impossible name of a provider', [...run, '--provider', 'A B'], 'request.invalid', 2],
   ['an impossible name of a project', [...run, '--name', '-x'], 'request.invalid', 2],

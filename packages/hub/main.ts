@@ -6,7 +6,7 @@ import { createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { AutovibeError, asAutovibeError, type Finding, type Health, type HubInfo } from '@autovibe/contract'
 import type { Suspicions } from '@autovibe/core/reconcile/plan.ts'
-import { installAgent, listAgents } from './agents/installed.ts'
+import { installAgent, isAgentInstalled, listAgents } from './agents/installed.ts'
 import { createApi } from './api/create-api.ts'
 import { createCheckpointStore } from './checkpoints/directory-store.ts'
 import { dataPaths, type HubConfig, readConfig } from './config.ts'
@@ -100,7 +100,15 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   await assertKnownSteps(db, registry)
 
   const ledger = createLedger({ db, runtime })
-  const ports: Ports = { db, runtime, ledger, store, substrate, tokenFor: machineTokens(masterKey) }
+  const ports: Ports = {
+    db,
+    runtime,
+    ledger,
+    store,
+    substrate,
+    tokenFor: machineTokens(masterKey),
+    isAgentInstalled: (name) => isAgentInstalled(paths.agents, name),
+  }
   // An external database may serve other Hubs that live: there, dead ones are told by their leases alone.
   if (!config.databaseUrl) await takeOver(ports, logger)
   const requests = createRequests(ports)

@@ -22,6 +22,11 @@ export class Hub {
   agents(options?: CallOptions): List<InstalledAgent> {
     return list(this.#transport, '/agents', {}, options)
   }
+
+  /** Has the Hub install an agent tool, which may take as long as a download of some hundred megabytes; one that is there is no error. */
+  installAgent(name: string, options?: CallOptions): Promise<InstalledAgent> {
+    return this.#transport.json('POST', `/agents/${encodeURIComponent(name)}/install`, { ...options, body: {} })
+  }
 }
 
 export class Providers {

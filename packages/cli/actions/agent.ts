@@ -1,19 +1,23 @@
-/** Installs and lists agents. */
-import { AGENTS } from '@autovibe/contract'
+/** Has the Hub install agents, and lists them. */
+import { agentName } from '../agent-names.ts'
 import type { Action } from '../commands/define.ts'
-import { agentName, findAgent, installAgent } from '../local/agents.ts'
-import { makeDataDir } from '../local/hub-process.ts'
-import { duration, plain, table } from '../render/text.ts'
+import { duration, table } from '../render/text.ts'
+
+const TICK_MS = 1000
 
 export const agentInstall: Action<unknown> = async (context, [ref = '']) => {
   const name = agentName(ref)
-  const { out, dataDir, signal } = context
-  await makeDataDir(dataDir)
+  const { out, signal } = context
+  const { client } = await context.ensureHub()
   const startedAt = performance.now()
-  if (!out.interactive) out.note(`Installing ${name} into ${dataDir}/agents …`)
-  out.live(`installing ${name}`)
-  const agent = await installAgent(dataDir, name, { signal, onLine: (line) => out.live(`installing ${name}: ${plain(line)}`) })
-  out.endLive()
+  if (!out.interactive) out.note(`Installing ${name} …`)
+  const tell = () => out.live(`installing ${name} (${duration(performance.now() - startedAt)})`)
+  tell()
+  const ticking = setInterval(tell, TICK_MS)
+  const agent = await client.hub.installAgent(name, { signal }).finally(() => {
+    clearInterval(ticking)
+    out.endLive()
+  })
   out.answer({ agent }, [
     agent.path === null
       ? `${name} comes with autovibe; there is nothing to install.`
@@ -24,7 +28,8 @@ export const agentInstall: Action<unknown> = async (context, [ref = '']) => {
 }
 
 export const agentList: Action<unknown> = async (context) => {
-  const agents = await Promise.all(AGENTS.map((name) => findAgent(context.dataDir, name)))
+  const client = await context.connect()
+  const agents = await client.hub.agents({ signal: context.signal }).take(100)
   const [head = '', ...lines] = table(
     ['AGENT', 'INSTALLED', 'VERSION', 'PATH'],
     agents.map((agent) => [agent.name, agent.installed ? 'yes' : `no (autovibe agent install ${agent.name})`, agent.version ?? '-', agent.path ?? '-']),

@@ -3,13 +3,13 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { type AgentName, AutovibeError, type CreateRun, type Provider } from '@autovibe/contract'
 import type { Autovibe } from '@autovibe/sdk'
+import { agentName } from '../agent-names.ts'
 import { readBudget } from '../amounts.ts'
 import type { Action } from '../commands/define.ts'
 import type { RunOptions } from '../commands/run.ts'
 import type { Context } from '../context.ts'
 import { openRepository, quote, type Repository } from '../git/repository.ts'
 import { checkName, type Imported, importCheckout, projectName } from '../importing.ts'
-import { agentName, findAgent } from '../local/agents.ts'
 import { findHub, remoteHub } from '../local/hub-process.ts'
 import { readStdin } from '../local/stdin.ts'
 import { bytes, duration, plural, usd } from '../render/text.ts'
@@ -38,6 +38,7 @@ export const run: Action<RunOptions> = async (context, [words = ''], options) =>
   const { client, startedMs } = await context.ensureHub()
   const { out, signal } = context
   if (startedMs !== null) out.note(`${out.paint.green('✓')} Hub started in ${duration(startedMs)}.`)
+  await requireAgent(client, wish.agent, signal)
   const provider = await provideKey(context, client, wish.provider)
   const { tier } = await client.hub.info({ signal })
   // The Hub refuses it too, but only once the checkout has been copied.
@@ -105,11 +106,14 @@ async function readWish(context: Context, words: string, options: RunOptions): P
     repository,
   }
   if (options.name !== undefined) checkName(options.name)
-  // A Hub elsewhere has its own agents and answers for them.
-  if (!remoteHub(context.env) && !(await findAgent(context.dataDir, agent)).installed) {
-    throw new AutovibeError('agent.not_installed', `The agent ${agent} is not installed.`, { fix: `autovibe agent install ${agent}` })
-  }
   return wish
+}
+
+/** The Hub refuses it too, but only once the checkout has been copied. */
+async function requireAgent(client: Autovibe, agent: AgentName, signal: AbortSignal): Promise<void> {
+  const known = await client.hub.agents({ signal }).take(100)
+  if (known.some(({ name, installed }) => name === agent && installed)) return
+  throw new AutovibeError('agent.not_installed', `The agent ${agent} is not installed.`, { fix: `autovibe agent install ${agent}` })
 }
 
 const KEY_VARIABLE: Readonly<Record<string, string>> = { anthropic: 'ANTHROPIC_API_KEY' }

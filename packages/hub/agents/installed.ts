@@ -1,6 +1,6 @@
 /** The agent tools in the data directory: what is there, and how one is put there through npm, whole or not at all. */
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { AutovibeError, type InstalledAgent } from '@autovibe/contract'
@@ -18,6 +18,10 @@ export async function listAgents(agentsDir: string): Promise<InstalledAgent[]> {
   return [{ name: 'builtin', version: null, installed: true, path: null }, ...tools]
 }
 
+export async function isAgentInstalled(agentsDir: string, name: string): Promise<boolean> {
+  return (await listAgents(agentsDir)).some((agent) => agent.name === name && agent.installed)
+}
+
 /** Installs a tool, or answers with the one that is there. Errors: `agent.unknown`, `agent.not_installed` (npm failed), `substrate.disk_full`. */
 export async function installAgent(agentsDir: string, name: string): Promise<InstalledAgent> {
   const packageName = PACKAGES[name]
@@ -30,6 +34,8 @@ export async function installAgent(agentsDir: string, name: string): Promise<Ins
   try {
     const args = ['install', '--prefix', unfinished, '--no-save', '--no-audit', '--no-fund', '--loglevel=error', packageName]
     await run('npm', args, { timeout: INSTALL_TIMEOUT_MS, maxBuffer: 4 * 1024 * 1024, env: npmEnvironment() })
+    // Machines read it, some of them as another user.
+    await chmod(unfinished, 0o755)
     await rename(unfinished, join(agentsDir, name))
   } catch (error) {
     throw installError(name, error as { stderr?: string; code?: string })

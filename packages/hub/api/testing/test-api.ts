@@ -230,7 +230,15 @@ export async function startTestApi(): Promise<TestApi> {
   const ledger = createLedger({ db, runtime })
   const store = await createCheckpointStore({ dataDir, runtime })
   const secrets = createSecrets(runtime.randomBytes(32))
-  const requests = createRequests({ db, runtime, ledger, store, substrate, tokenFor: (id) => `avm_${id}` })
+  const requests = createRequests({
+    db,
+    runtime,
+    ledger,
+    store,
+    substrate,
+    tokenFor: (id) => `avm_${id}`,
+    isAgentInstalled: async (name) => name === 'builtin',
+  })
   const changes = await openChangeFeed(address, { onError: () => undefined })
   const app = await createApi({
     db,

@@ -76,7 +76,15 @@ export async function openWorld(): Promise<World> {
   })
   const store = await createCheckpointStore({ dataDir, runtime: clock })
   const tokenFor = machineTokens(randomBytes(32))
-  const portsOver = ({ db }: OpenDatabase): Ports => ({ db, runtime: clock, ledger: createLedger({ db, runtime: clock }), store, substrate, tokenFor })
+  const portsOver = ({ db }: OpenDatabase): Ports => ({
+    db,
+    runtime: clock,
+    ledger: createLedger({ db, runtime: clock }),
+    store,
+    substrate,
+    tokenFor,
+    isAgentInstalled: async () => true,
+  })
   const ports = portsOver(database)
   const requests = createRequests(ports)
   const wakes = openWakeFeed(database.address, silentLog)

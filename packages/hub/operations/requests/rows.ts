@@ -124,12 +124,15 @@ export async function insertRun({ runtime }: Ports, tx: Tx, { prompt, agent, pro
 
 /** Checks what a run needs before anything is made: a known provider with a key, and isolation fit for a real agent. */
 export async function resolveModel(
-  { substrate }: Ports,
+  { substrate, isAgentInstalled }: Ports,
   tx: Tx,
-  input: { provider: string; model?: string | undefined; allow_unisolated: boolean; budget: string },
+  input: { agent: string; provider: string; model?: string | undefined; allow_unisolated: boolean; budget: string },
 ): Promise<{ model: string; simulated: boolean }> {
   if (BigInt(input.budget) === 0n)
     throw new AutovibeError('request.invalid', 'The budget must be above zero.', { fix: 'Give what the run may spend, for example --budget 2.00' })
+  if (!(await isAgentInstalled(input.agent))) {
+    throw new AutovibeError('agent.not_installed', `The agent ${input.agent} is not installed.`, { fix: `autovibe agent install ${input.agent}` })
+  }
   const provider = await tx.selectFrom('providers').selectAll().where('name', '=', input.provider).executeTakeFirst()
   if (!provider) throw new AutovibeError('provider.unknown', `There is no provider ${input.provider}.`, { fix: 'autovibe provider list' })
   if (!provider.key_sealed) {
