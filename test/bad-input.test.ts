@@ -5,7 +5,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { EXIT, Run } from '@autovibe/contract'
+import { EXIT, Problem, Run } from '@autovibe/contract'
 import { type ScriptedModel, startScriptedModel } from '@autovibe/scripted-model'
 import { z } from 'zod'
 import { type CallOptions, makePlace, type Place, recordsOf } from './support/command.ts'
@@ -95,10 +95,28 @@ test('an empty prompt and an impossible name are refused, and nothing is made', 
   assert.equal((await refusal(['run', 'do it', ...good, '--name', 'No Name'])).code, 'request.invalid')
 })
 
-test('a model without a known price is refused with model.unpriced, and nothing is made', async () => {
-  const args = ['run', 'do it', '--project', repository.path, '--budget', '1', '--provider', 'scripted', '--model', 'gpt-17']
-  const refused = await refusal(args)
-  assert.deepEqual([refused.code, refused.exit], ['model.unpriced', 2], refused.detail)
+test('a model without a known price is refused with model.unpriced, and no run or machine is made', async () => {
+  const { machines, runs, budgets } = await everything()
+  const { code, stderr } = await place.run([
+    'run',
+    'do it',
+    '--project',
+    repository.path,
+    '--budget',
+    '1',
+    '--provider',
+    'scripted',
+    '--model',
+    'gpt-17',
+    '--json',
+  ])
+  const after = await everything()
+  for (const { id } of after.machines) await place.run(['machine', 'destroy', id])
+  assert.equal(code, EXIT.usage, stderr)
+  const problem = Problem.parse(JSON.parse(stderr))
+  assert.equal(problem.code, 'model.unpriced')
+  assert.ok(problem.fix)
+  assert.deepEqual([after.machines, after.runs, after.budgets], [machines, runs, budgets])
 })
 
 test('a key that the provider refuses ends the run with that reason, nothing spent and the repository untouched', async () => {

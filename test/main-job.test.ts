@@ -4,54 +4,19 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import {
-  Budget,
-  Checkpoint,
-  CheckpointDiff,
-  Event,
-  Finding,
-  LedgerEntry,
-  Machine,
-  Operation,
-  OperationStep,
-  Project,
-  Provider,
-  Run,
-  Step,
-} from '@autovibe/contract'
+import { Budget, Checkpoint, CheckpointDiff, Event, Finding, LedgerEntry, Machine, Operation, Provider, Run } from '@autovibe/contract'
 import { type ScriptedModel, startScriptedModel } from '@autovibe/scripted-model'
 import { z } from 'zod'
 import { makePlace, type Place, recordsOf } from './support/command.ts'
 import { demoRepository, type Repository } from './support/demo-project.ts'
+import { RunRecord } from './support/run-records.ts'
 import { fingerprint } from './support/untouched.ts'
 
 const SCRIPT = fileURLToPath(new URL('../packages/scripted-model/scripts/demo.yaml', import.meta.url))
 const PROMPT = 'Make the failing test pass'
-const Next = z.array(z.object({ command: z.string(), when: z.string() }))
 const MachineChange = z.object({ machine: Machine, operation_id: Operation.shape.id })
 const AppliedFiles = z.array(z.object({ path: z.string(), result: z.string() }))
 
-/** What a run may say with --json, line by line. */
-const RunRecord = z.discriminatedUnion('type', [
-  z.object({ type: z.literal('imported'), project: Project, uploaded: z.boolean(), leftovers: z.record(z.string(), z.array(z.string())) }),
-  z.object({ type: z.literal('created'), run: Run, operation_id: Operation.shape.id }),
-  z.object({ type: z.literal('operation_step'), kind: z.string(), name: z.string(), state: OperationStep.shape.state }),
-  z.object({ type: z.literal('operation_ended'), kind: z.string(), state: Operation.shape.state, error: Operation.shape.error }),
-  z.object({ type: z.literal('tool_started'), name: z.string(), summary: z.string() }),
-  z.object({ type: z.literal('step_finished'), step: Step, spent: Run.shape.spent, limit: Run.shape.limit }),
-  z.object({ type: z.literal('checkpoint'), checkpoint: Checkpoint }),
-  z.object({ type: z.literal('check_finished'), check: Run.shape.check_result.unwrap() }),
-  z.object({ type: z.literal('run_state'), state: Run.shape.state, reason: z.string().nullable() }),
-  z.object({ type: z.literal('notice'), event: z.string(), text: z.string() }),
-  z.object({
-    type: z.literal('result'),
-    run: Run,
-    steps: z.array(Step),
-    checkpoints: z.array(Checkpoint),
-    diff: z.object({ files: z.int(), added_lines: z.int(), removed_lines: z.int() }).nullable(),
-    next: Next,
-  }),
-])
 type Result = Extract<z.infer<typeof RunRecord>, { type: 'result' }>
 
 let place: Place

@@ -58,7 +58,11 @@ export async function measure({ quick, progress }: BenchOptions): Promise<Measur
     targets,
     notes: [
       'The whole command `autovibe demo --json`, from its start to its end.',
-      `Fresh: a copy of the checkout without node_modules, an empty HOME and cache, ${(olderNode() ?? currentNode).name} alone on PATH; what must be fetched comes from the npm registry as it is reached here.`,
+      ...(quick
+        ? []
+        : [
+            `Fresh: a copy of the checkout without node_modules, an empty HOME and cache, ${(olderNode() ?? currentNode).name} alone on PATH; what must be fetched comes from the npm registry as it is reached here.`,
+          ]),
     ],
   }
 }

@@ -18,7 +18,7 @@ export async function measure({ quick, progress }: BenchOptions): Promise<Measur
     await using upstream = await startFixedServer({ '*': shape.answer })
     await callers.useUpstream(upstream.url)
     for (const connections of CONNECTIONS) {
-      progress(`${shape.name}, ${connections} connections`)
+      progress(`${shape.name}, ${connections} at once`)
       const requests = Math.min(PER_ROUND_MAX, (quick ? 150 : 500) + connections * 5)
       const direct = { to: () => straight(upstream), body: shape.body, connections }
       const through = { to: callers.to, body: shape.body, connections }

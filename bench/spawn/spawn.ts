@@ -1,127 +1,133 @@
 /** Spawn, checkpoint, fork and rollback through the API of a real Hub, beside what the host needs for a bare process and a bare sandbox. */
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SANDBOX_FLAGS } from '../../packages/hub/substrates/local/sandbox.ts'
-import { repeated, timed } from '../support/command.ts'
+import { timed } from '../support/command.ts'
+import { temporaryFolder } from '../support/place.ts'
 import { type BenchOptions, type Figure, figure, type Measured, targetBelow } from '../support/report.ts'
 import { openStage, type Stage } from '../support/stage.ts'
 import { type Birth, destroy, forkOnce, spawnOnce } from './births.ts'
-import { checkpointOnce, rollbackOnce, type Taken } from './checkpoints.ts'
+import { checkpointOnce, rollbackOnce } from './checkpoints.ts'
 
 const AT_ONCE = 8
 /** The first spawns of a Hub fill caches that every later one finds; they are reported apart. */
 const WARM_UP = 2
 
+const NODE = ['-e', '0'] as const
+const SANDBOX = [...SANDBOX_FLAGS, '--ro-bind', '/', '/', '--proc', '/proc', '--dev', '/dev', process.execPath, ...NODE]
+const bareNode = async () => (await timed(process.execPath, NODE)).ms
+const bareSandbox = async () => (await timed('bwrap', SANDBOX)).ms
+
 export async function measure({ quick, progress }: BenchOptions): Promise<Measured> {
-  progress('a bare node and a bare sandbox')
-  const bare = await bareFigures(quick ? 10 : 30)
   await using stage = await openStage()
   const { tier } = await stage.client.hub.info()
-
+  progress('spawns, one after another')
   const first: Birth[] = []
   for (let time = 0; time < WARM_UP; time++) first.push(await spawnOnce(stage, true))
-  const births: Birth[] = []
-  for (let time = 0; time < (quick ? 15 : 50); time++) {
-    if (time % 10 === 0) progress(`spawn ${time + 1}`)
-    births.push(await spawnOnce(stage, true))
-  }
-  const crowd: Birth[] = []
-  for (let round = 0; round < (quick ? 1 : 4); round++) {
-    progress(`${AT_ONCE} spawns at once (${round + 1})`)
-    crowd.push(...(await Promise.all(Array.from({ length: AT_ONCE }, () => spawnOnce(stage, true)))))
-  }
-  const spawned = figure('spawn: request to registered', times(births, 'registeredMs'), { beside: bare.sandbox })
+  const nodes: number[] = []
+  const { ours: births, bare } = await sideBySide(
+    quick ? 15 : 50,
+    () => spawnOnce(stage, true),
+    async () => {
+      nodes.push(await bareNode())
+      return bareSandbox()
+    },
+  )
+  const node = figure('bare node -e 0', nodes)
+  const sandbox = figure('bare bwrap … node -e 0, beside the spawns', bare, { beside: node })
+
+  progress(`${AT_ONCE} spawns at once`)
+  const { ours: crowds, bare: bareCrowds } = await sideBySide(
+    quick ? 1 : 4,
+    () => atOnce(() => spawnOnce(stage, true)),
+    async () => {
+      const startedAt = performance.now()
+      return atOnce(async () => (await bareSandbox(), performance.now() - startedAt))
+    },
+  )
+  const crowd = figure(`bare bwrap … node -e 0, ${AT_ONCE} at once`, bareCrowds.flat(), { beside: sandbox })
+  const spawned = figure('spawn: request to registered', births.map(registered), { beside: sandbox })
   return {
     figures: [
-      ...bare.all,
-      figure('spawn: request to registered, the first two of a Hub', times(first, 'registeredMs'), { beside: bare.sandbox }),
+      node,
+      sandbox,
+      figure('spawn: request to registered, the first two of a Hub', first.map(registered), { beside: sandbox }),
       spawned,
-      figure('spawn: operation created to registered', times(births, 'fromCreatedMs'), { beside: bare.sandbox }),
-      ...stepFigures('spawn', births),
-      figure(`spawn: request to registered, ${AT_ONCE} at once`, times(crowd, 'registeredMs'), { beside: bare.crowd }),
-      ...(await restorableFigures(stage, bare, quick, progress)),
+      figure(
+        'spawn: operation created to registered',
+        births.map(({ fromCreatedMs }) => fromCreatedMs),
+        { beside: sandbox },
+      ),
+      ...stepFigures(births),
+      crowd,
+      figure(`spawn: request to registered, ${AT_ONCE} at once`, crowds.flat().map(registered), { beside: crowd }),
+      ...(await restorableFigures(stage, quick ? 6 : 20, progress)),
     ],
     targets: [targetBelow(spawned.name, spawned, 150)],
     notes: [
       `Machines: ${tier.substrate} ${tier.isolation} ${tier.copy}. Request: from the client's send of POST /v1/runs until the time in the event machine.registered (one clock, to 1 ms).`,
       'Spawns run one after another unless said otherwise: each machine has ended its run and is destroyed before the next is asked for.',
+      'Each sample has one of its baseline right after it, so that both meet the same load from other work.',
       'A step is counted from the end of the step before, so the steps of an operation add up. The checkpointed tree does not change between checkpoints.',
     ],
   }
 }
 
-const times = (births: readonly Birth[], what: 'registeredMs' | 'fromCreatedMs'): number[] => births.map((birth) => birth[what])
+const registered = ({ registeredMs }: Birth): number => registeredMs
 
-interface BareFigures {
-  readonly sandbox: Figure
-  readonly crowd: Figure
-  readonly all: readonly Figure[]
-}
-
-async function bareFigures(count: number): Promise<BareFigures> {
-  const node = [process.execPath, '-e', '0'] as const
-  const sandboxed = [...SANDBOX_FLAGS, '--ro-bind', '/', '/', '--proc', '/proc', '--dev', '/dev', ...node]
-  const bareNode = figure('bare node -e 0', await repeated(count, node[0], node.slice(1)))
-  const sandbox = figure('bare bwrap … node -e 0', await repeated(count, 'bwrap', sandboxed), { beside: bareNode })
-  const together: number[] = []
-  for (let round = 0; round < Math.ceil(count / 10); round++) {
-    const startedAt = performance.now()
-    await Promise.all(Array.from({ length: AT_ONCE }, () => timed('bwrap', sandboxed).then(() => together.push(performance.now() - startedAt))))
+/** Samples of ours, each with one of its baseline right after it. */
+async function sideBySide<O, B>(count: number, ours: () => Promise<O>, bare: () => Promise<B>): Promise<{ ours: O[]; bare: B[] }> {
+  const samples: { ours: O[]; bare: B[] } = { ours: [], bare: [] }
+  for (let time = 0; time < count; time++) {
+    samples.ours.push(await ours())
+    samples.bare.push(await bare())
   }
-  const crowd = figure(`bare bwrap … node -e 0, ${AT_ONCE} at once`, together, { beside: sandbox })
-  return { sandbox, crowd, all: [bareNode, sandbox, crowd] }
+  return samples
 }
 
-function stepFigures(what: string, births: readonly Birth[]): Figure[] {
+const atOnce = <T>(one: () => Promise<T>): Promise<T[]> => Promise.all(Array.from({ length: AT_ONCE }, one))
+
+function stepFigures(births: readonly Birth[]): Figure[] {
   const names = births[0]?.steps.map(({ name }) => name) ?? []
   return names.map((name, index) =>
     figure(
-      `${what}: step ${index + 1}, ${name}`,
+      `spawn: step ${index + 1}, ${name}`,
       births.flatMap(({ steps }) => steps[index]?.ms ?? []),
     ),
   )
 }
 
-async function restorableFigures(stage: Stage, bare: BareFigures, quick: boolean, progress: (text: string) => void): Promise<Figure[]> {
-  const count = quick ? 6 : 20
+async function restorableFigures(stage: Stage, count: number, progress: (text: string) => void): Promise<Figure[]> {
+  await using folder = await temporaryFolder()
   const { machineId } = await spawnOnce(stage, false)
   progress('checkpoints')
-  const taken: Taken[] = []
-  for (let time = 0; time < count; time++) taken.push(await checkpointOnce(stage, machineId))
-  const copied = figure('bare cp -a of the same project', await copies(stage.projectPath, count))
-  const checkpointId = taken.at(-1)?.checkpointId
+  let copies = 0
+  const copy = async () => (await timed('cp', ['-a', stage.projectPath, join(folder.path, String(copies++))])).ms
+  const taken = await sideBySide(count, () => checkpointOnce(stage, machineId), copy)
+  const checkpointId = taken.ours.at(-1)?.checkpointId
   if (!checkpointId) throw new Error('no checkpoint was taken')
   progress('forks')
-  const forks: Birth[] = []
-  for (let time = 0; time < count; time++) forks.push(await forkOnce(stage, checkpointId))
+  const forks = await sideBySide(count, () => forkOnce(stage, checkpointId), bareSandbox)
   progress('rollbacks')
-  const rollbacks: number[] = []
-  for (let time = 0; time < count; time++) rollbacks.push(await rollbackOnce(stage, machineId, checkpointId))
+  const rollbacks = await sideBySide(count, () => rollbackOnce(stage, machineId, checkpointId), bareSandbox)
   await destroy(stage, machineId)
-  const pick = (what: 'frozenMs' | 'resumedMs' | 'verifiedMs') => taken.map((each) => each[what])
+
+  const copied = figure('bare cp -a of the same project', taken.bare)
+  const besideForks = figure('bare bwrap … node -e 0, beside the forks', forks.bare)
+  const besideRollbacks = figure('bare bwrap … node -e 0, beside the rollbacks', rollbacks.bare)
+  const checkpoint = (what: 'frozenMs' | 'resumedMs' | 'verifiedMs') => taken.ours.map((each) => each[what])
   return [
     copied,
-    figure('checkpoint: request to frozen', pick('frozenMs'), { beside: copied }),
-    figure('checkpoint: request to the machine going on', pick('resumedMs'), { beside: copied }),
-    figure('checkpoint: request to verified', pick('verifiedMs'), { beside: copied }),
-    figure('fork: request to registered', times(forks, 'registeredMs'), { beside: bare.sandbox }),
+    figure('checkpoint: request to frozen', checkpoint('frozenMs'), { beside: copied }),
+    figure('checkpoint: request to the machine going on', checkpoint('resumedMs'), { beside: copied }),
+    figure('checkpoint: request to verified', checkpoint('verifiedMs'), { beside: copied }),
+    besideForks,
+    figure('fork: request to registered', forks.ours.map(registered), { beside: besideForks }),
     figure(
       'fork: request to ready',
-      forks.map(({ endedMs }) => endedMs),
-      { beside: bare.sandbox },
+      forks.ours.map(({ endedMs }) => endedMs),
+      { beside: besideForks },
     ),
-    figure('rollback: request to ready', rollbacks, { beside: bare.sandbox }),
+    besideRollbacks,
+    figure('rollback: request to ready', rollbacks.ours, { beside: besideRollbacks }),
   ]
-}
-
-async function copies(from: string, count: number): Promise<number[]> {
-  const folder = await mkdtemp(join(tmpdir(), 'avb-'))
-  try {
-    const samples: number[] = []
-    for (let time = 0; time < count; time++) samples.push((await timed('cp', ['-a', from, join(folder, String(time))])).ms)
-    return samples
-  } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
 }

@@ -20,7 +20,24 @@ export const MACHINE_PATHS = {
 export const AGENT_ENV = { tree: 'AUTOVIBE_TREE', socket: 'AUTOVIBE_SOCKET', token: 'AUTOVIBE_TOKEN_FILE', agents: 'AUTOVIBE_AGENTS_DIR' } as const
 
 /** Limits that the door holds a machine to; the agent keeps below them by itself. */
-export const DOOR_LIMITS = { batchEvents: 200, eventBytes: 64 * 1024, bodyBytes: 4 * 1024 * 1024, longPollSeconds: 25 } as const
+export const DOOR_LIMITS = {
+  batchEvents: 200,
+  eventBytes: 64 * 1024,
+  bodyBytes: 4 * 1024 * 1024,
+  longPollSeconds: 25,
+  /** An agent flushes its events ten times a second, and all that it kept, batch after batch, once the Hub is back. */
+  requestsPerSecond: 50,
+  requestsBurst: 200,
+  bytesPerSecond: 2 * 1024 * 1024,
+  bytesBurst: 16 * 1024 * 1024,
+  /** What is kept of one run's events and usage, in bytes. */
+  runBytes: 64 * 1024 * 1024,
+  /** Checkpoints of one machine that are asked for and not yet verified. */
+  checkpointsOnTheirWay: 3,
+} as const
+
+/** The largest number that the database keeps as `integer`. */
+const INT32_MAX = 2 ** 31 - 1
 
 export const RegisterMachine = z.object({ boot_id: z.string().min(8).max(64), agent_version: z.string().max(100) })
 export type RegisterMachine = z.infer<typeof RegisterMachine>
@@ -77,7 +94,7 @@ export const EventBatchAck = z.object({ stored_seq: z.int() })
 
 /** `data` of `step.finished`; the gateway's usage event with the same `message_id` holds tokens and cost. */
 export const StepFinished = z.object({
-  index: z.int().min(1),
+  index: z.int().min(1).max(INT32_MAX),
   model: z.string().max(200),
   message_id: z.string().max(200).nullable(),
   text: z.string().max(16_384),
@@ -101,8 +118,13 @@ export const MachineUsage = z.object({
 export const UsageReport = z.object({ run_id: RunId, usage: z.array(MachineUsage).min(1).max(100) })
 export type UsageReport = z.infer<typeof UsageReport>
 
-/** Answered as soon as the tree is frozen, so that the agent can go on while the Hub captures and verifies. */
-export const RequestCheckpoint = z.object({ run_id: RunId, trigger: z.enum(CHECKPOINT_TRIGGERS), step: z.int().min(0), label: z.string().max(200).nullable() })
+/** Answered as soon as the tree is frozen, so that the agent can go on while the Hub captures and verifies. `demand` and `rollback` are people's. */
+export const RequestCheckpoint = z.object({
+  run_id: RunId,
+  trigger: z.enum(CHECKPOINT_TRIGGERS).exclude(['demand', 'rollback']),
+  step: z.int().min(0).max(INT32_MAX),
+  label: z.string().max(200).nullable(),
+})
 export type RequestCheckpoint = z.infer<typeof RequestCheckpoint>
 export const CheckpointAnswer = z.object({ checkpoint_id: CheckpointId, state: CheckpointState, state_reason: z.string().nullable() })
 export type CheckpointAnswer = z.infer<typeof CheckpointAnswer>

@@ -13,6 +13,7 @@ export const EVENT_TYPES = [
   'run.state_changed',
   'run.message',
   'run.check_finished',
+  'run.events_full',
   'step.started',
   'step.tool_started',
   'step.tool_finished',

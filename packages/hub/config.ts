@@ -4,6 +4,9 @@ import { parseArgs } from 'node:util'
 import { AutovibeError } from '@autovibe/contract'
 import { z } from 'zod'
 
+const Isolation = z.enum(['I3', 'I2', 'I0'])
+const Copy = z.enum(['C3', 'C2', 'C1'])
+
 export interface HubConfig {
   /** Everything that the Hub keeps. */
   readonly dataDir: string
@@ -12,32 +15,23 @@ export interface HubConfig {
   /** An external PostgreSQL 15 (DATABASE_URL); null is the embedded one. */
   readonly databaseUrl: string | null
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
-  /** Overrides for hosts where the best tier is not wanted, `I3`…`I0` and `C3`…`C1`. */
-  readonly isolation: string | null
-  readonly copy: string | null
+  /** Overrides for hosts where the best tier is not wanted; null takes the best. */
+  readonly isolation: z.infer<typeof Isolation> | null
+  readonly copy: z.infer<typeof Copy> | null
 }
 
 const Raw = z.object({
   'data-dir': z.string().min(1),
   port: z.coerce.number().int().min(0).max(65_535),
   'log-level': z.enum(['error', 'warn', 'info', 'debug']),
-  isolation: z.enum(['I3', 'I2', 'I0']).optional(),
-  copy: z.enum(['C3', 'C2', 'C1']).optional(),
+  isolation: Isolation.optional(),
+  copy: Copy.optional(),
 })
+const FIX = 'autovibe up --help'
 
 /** Reads flags over environment over defaults; `request.invalid` names what is wrong. Takes DATABASE_URL out of `env`. */
 export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): HubConfig {
-  const { values } = parseArgs({
-    args: [...args],
-    strict: true,
-    options: {
-      'data-dir': { type: 'string' },
-      port: { type: 'string' },
-      'log-level': { type: 'string' },
-      isolation: { type: 'string' },
-      copy: { type: 'string' },
-    },
-  })
+  const values = readFlags(args)
   const raw = Raw.safeParse({
     'data-dir': values['data-dir'] ?? env['AUTOVIBE_DATA_DIR'],
     port: values.port ?? env['AUTOVIBE_PORT'] ?? '7420',
@@ -49,7 +43,7 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Hub
     const errors = raw.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }))
     throw new AutovibeError('request.invalid', `The Hub cannot start: ${errors.map(({ path, message }) => `--${path} ${message}`).join('; ')}`, {
       errors,
-      fix: 'autovibe up --help',
+      fix: FIX,
     })
   }
   const databaseUrl = env['DATABASE_URL'] ?? null
@@ -62,6 +56,17 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Hub
     logLevel: raw.data['log-level'],
     isolation: raw.data.isolation ?? null,
     copy: raw.data.copy ?? null,
+  }
+}
+
+function readFlags(args: readonly string[]) {
+  const text = { type: 'string' } as const
+  try {
+    return parseArgs({ args: [...args], strict: true, options: { 'data-dir': text, port: text, 'log-level': text, isolation: text, copy: text } }).values
+  } catch (cause) {
+    // Node's sentence names the flag, and goes on with advice that is not ours.
+    const [why] = (cause as Error).message.split('. ')
+    throw new AutovibeError('request.invalid', `The Hub cannot start: ${why}.`, { fix: FIX, cause })
   }
 }
 

@@ -1,10 +1,9 @@
 /** The composition root: the only file that knows every room. Configuration in, a running Hub out. */
-import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { chmod, mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { AutovibeError, asAutovibeError, type Finding, type Health, type HubInfo } from '@autovibe/contract'
+import { type AutovibeError, asAutovibeError, type Finding, type Health, type HubInfo } from '@autovibe/contract'
+import { findPrice } from '@autovibe/core/budgets/prices.ts'
 import type { Suspicions } from '@autovibe/core/reconcile/plan.ts'
 import { installAgent, isAgentInstalled, listAgents } from './agents/installed.ts'
 import { createApi } from './api/create-api.ts'
@@ -16,8 +15,10 @@ import { startEmbeddedPostgres } from './database/embedded.ts'
 import { migrate } from './database/migrate.ts'
 import { createDoor } from './door/door.ts'
 import { createDoorListener } from './door/listener.ts'
+import { createEnding, type Ending, within } from './ending.ts'
 import { createGateway } from './gateway/gateway.ts'
-import { lockDataDir } from './instance-lock.ts'
+import { anthropicPrices } from './gateway/prices/table.ts'
+import { lockDatabase, lockDataDir } from './instance-lock.ts'
 import { createLedger } from './ledger/create-ledger.ts'
 import { createLogger, type Logger } from './observability/logger.ts'
 import { assertKnownSteps } from './operations/engine/stuck.ts'
@@ -26,10 +27,10 @@ import { startWorker } from './operations/engine/worker.ts'
 import type { Ports } from './operations/ports.ts'
 import { registry } from './operations/registry.ts'
 import { createRequests } from './operations/requests.ts'
+import { assertPortFree, portInUse, prepareDataDir, seedProvider, writeAdminKey, writeAtomically } from './prepare.ts'
 import { type Runtime, systemRuntime } from './runtime.ts'
 import { every } from './scheduler/schedule.ts'
 import { sweep } from './scheduler/sweep.ts'
-import { createApiKey, findIdentity } from './security/keys.ts'
 import { machineTokens } from './security/machine-tokens.ts'
 import { createSecrets, loadMasterKey } from './security/secrets.ts'
 import { stopMachines } from './shutdown.ts'
@@ -40,34 +41,37 @@ const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url))
 const VERSION = (JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as { version: string }).version
 const POOL_MAX = 24
 const SWEEP_EVERY_MS = 5_000
+/** An end takes at most these two together, and so less than the 60 s that `autovibe down` waits: machines at rest (26 s, a little more than they take), then the rest. */
+const MACHINES_END_MS = 26_000
+const PARTS_END_MS = 17_000
 
 export interface RunningHub {
   readonly url: string
-  /** Ends in good order: machines stopped, operations at rest, database down. */
+  /** Resolves when another Hub has taken the database, whose machines are now its own: this one must `stop`, which then leaves them alone. */
+  readonly taken: Promise<AutovibeError>
+  /** Ends in good order: machines stopped, operations at rest, database down; within 45 s whatever hangs. Rejects with the first thing that went wrong. */
   stop(): Promise<void>
 }
 
 /** Starts a Hub on a data directory. On failure everything begun is ended again, and the error says what to do. */
 export async function startHub(config: HubConfig, logger: Logger, runtime: Runtime = systemRuntime): Promise<RunningHub> {
-  const ending: (() => Promise<unknown>)[] = []
-  const end = async () => {
-    for (const finish of ending.reverse()) await finish()
-    ending.length = 0
-  }
+  const ending = createEnding(logger)
   try {
-    return await compose(config, logger, runtime, ending, end)
+    return await compose(config, logger, runtime, ending)
   } catch (error) {
-    await end()
+    await ending.run(PARTS_END_MS)
     throw error
   }
 }
 
-async function compose(config: HubConfig, logger: Logger, runtime: Runtime, ending: (() => Promise<unknown>)[], end: () => Promise<void>): Promise<RunningHub> {
+async function compose(config: HubConfig, logger: Logger, runtime: Runtime, ending: Ending): Promise<RunningHub> {
   const { dataDir } = config
   const paths = dataPaths(dataDir)
   const startedAt = runtime.now()
   await prepareDataDir(dataDir)
-  ending.push(await lockDataDir(dataDir))
+  ending.add('the lock of the data directory', await lockDataDir(dataDir))
+  // As long as something is still ending, the file says whom to wait for.
+  ending.add('hub.json', () => rm(paths.hubFile, { force: true }))
   await assertPortFree(config.port)
 
   const masterKey = await loadMasterKey(dataDir)
@@ -77,9 +81,11 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   const listener = createDoorListener((machineId, request, response) =>
     handlers.machine ? handlers.machine(machineId, request, response) : response.writeHead(503, { 'retry-after': '1' }).end(),
   )
-  ending.push(() => listener.closeAll())
+  ending.add('the machine sockets', () => listener.closeAll())
 
-  const [address, substrate, store] = await Promise.all([
+  // First, for it may refuse, and a database that has been started is no longer as it was.
+  const store = await createCheckpointStore({ dataDir, runtime })
+  const begun = [
     openPostgres(config, paths.postgres, ending),
     createLocalSubstrate({
       dataDir,
@@ -88,13 +94,26 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
       nodePath: process.execPath,
       door: listener,
       logger,
-      ...(config.isolation ? { isolation: config.isolation as 'I3' | 'I2' | 'I0' } : {}),
-      ...(config.copy ? { copy: config.copy as 'C3' | 'C1' } : {}),
+      ...(config.isolation ? { isolation: config.isolation } : {}),
+      ...(config.copy ? { copy: config.copy } : {}),
     }),
-    createCheckpointStore({ dataDir, runtime }),
-  ])
+  ] as const
+  // Both at once; when one refuses, the other must have begun before it can be ended.
+  await Promise.allSettled(begun)
+  const [address, substrate] = await Promise.all(begun)
+
+  const taken = Promise.withResolvers<AutovibeError>()
+  let isTaken = false
+  const unlockDatabase = await lockDatabase(address, {
+    onError: (err) => logger.error({ err }, 'the connection that holds the lock of the database broke; taking the lock again'),
+    onTaken: (error) => {
+      isTaken = true
+      taken.resolve(error)
+    },
+  })
+  ending.add('the lock of the database', unlockDatabase)
   const database = openDatabase(address, { max: POOL_MAX, onError: (err) => logger.warn({ err }, 'a database connection broke') })
-  ending.push(() => database.close())
+  ending.add('the database connections', () => database.close())
   const { db, pool } = database
   await migrate(pool)
   await assertKnownSteps(db, registry)
@@ -108,14 +127,15 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     substrate,
     tokenFor: machineTokens(masterKey),
     isAgentInstalled: (name) => isAgentInstalled(paths.agents, name),
+    isModelPriced: (model) => findPrice(anthropicPrices, model) !== undefined,
   }
-  // An external database may serve other Hubs that live: there, dead ones are told by their leases alone.
-  if (!config.databaseUrl) await takeOver(ports, logger)
+  // Whoever holds the lock of the database is its only Hub: what another had in hand, it left.
+  await takeOver(ports, logger)
   const requests = createRequests(ports)
   const wakes = openWakeFeed(address, logger)
-  ending.push(() => wakes.close())
+  ending.add('the wake-up feed', () => wakes.close())
   const changes = await openChangeFeed(address, { onError: (err) => logger.warn({ err }, 'the event connection broke') })
-  ending.push(() => changes.close())
+  ending.add('the event feed', () => changes.close())
 
   const door = await createDoor({ ...ports, requests, wakes, dataDir, log: logger })
   const gateway = createGateway({ db, ledger, runtime, secrets, logger })
@@ -123,7 +143,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     if (request.url?.startsWith('/gateway/')) void gateway.handle(machineId, request, response)
     else door.handle(machineId, request, response)
   }
-  ending.push(() => gateway.close())
+  ending.add('the gateway', () => gateway.close())
 
   await seedProvider(ports)
   await writeAdminKey(ports, paths.apiKey)
@@ -148,97 +168,48 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   }
   const agents = { agents: () => listAgents(paths.agents), installAgent: (name: string) => installAgent(paths.agents, name) }
   const api = await createApi({ db, runtime, logger, requests, ledger, store, secrets, dataDir, changes, health, info, ...agents })
-  ending.push(() => api.close())
+  ending.add('the API', () => api.close())
   const url = await api.listen({ host: '127.0.0.1', port: config.port }).catch((error: NodeJS.ErrnoException) => {
     throw error.code === 'EADDRINUSE' ? portInUse(config.port) : error
   })
 
   const worker = startWorker({ db, runtime, registry, ports, owner: `${process.pid}-${runtime.newId('operation')}`, log: logger }, pool, wakes)
-  ending.push(() => worker.stop())
+  ending.add('the engine', () => worker.stop())
   let suspicions: Suspicions = new Map()
   const sweeping = every(SWEEP_EVERY_MS, 'sweep', logger, async () => {
     suspicions = (await sweep(ports, logger, suspicions)).suspicions
   })
-  ending.push(() => sweeping.stop())
+  ending.add('the sweep', () => sweeping.stop())
   await writeAtomically(paths.hubFile, `${JSON.stringify({ url, pid: process.pid, version: VERSION, started_at: startedAt.toISOString() })}\n`)
-  ending.push(() => rm(paths.hubFile, { force: true }))
   logger.info({ url, dataDir, tier: substrate.capabilities().tier }, 'the Hub is ready')
+
+  const stop = async (): Promise<void> => {
+    const failures: unknown[] = []
+    if (!isTaken) {
+      await within(MACHINES_END_MS, 'the machines', stopMachines(db, requests, logger)).catch((err) => {
+        failures.push(err)
+        logger.error({ err }, 'the machines could not be brought to rest; the next Hub goes on')
+      })
+    }
+    failures.push(...(await ending.run(PARTS_END_MS)))
+    if (failures.length > 0) throw failures[0]
+  }
+  let stopping: Promise<void> | undefined
   return {
     url,
-    stop: async () => {
-      await stopMachines(db, requests, logger)
-      await end()
+    taken: taken.promise,
+    stop: () => {
+      stopping ??= stop()
+      return stopping
     },
   }
 }
 
-async function openPostgres(config: HubConfig, dir: string, ending: (() => Promise<unknown>)[]): Promise<DatabaseAddress> {
+async function openPostgres(config: HubConfig, dir: string, ending: Ending): Promise<DatabaseAddress> {
   if (config.databaseUrl) return { connectionString: config.databaseUrl }
   const server = await startEmbeddedPostgres({ dir })
-  ending.push(() => server.stop())
+  ending.add('PostgreSQL', () => server.stop())
   return server.address
-}
-
-async function prepareDataDir(dataDir: string): Promise<void> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOSPC')
-      throw new AutovibeError('substrate.disk_full', `The disk is full: ${dataDir} cannot be made.`, { fix: 'Free some space, or choose another --data-dir.' })
-    throw new AutovibeError('request.invalid', `The data directory ${dataDir} cannot be made: ${error.code}.`, {
-      fix: 'Choose another with --data-dir or AUTOVIBE_DATA_DIR.',
-    })
-  })
-  // The database's own user must get through to its folder; everything in it is closed by its own mode.
-  if (process.getuid?.() === 0) await chmod(dataDir, 0o711)
-  const paths = dataPaths(dataDir)
-  await mkdir(paths.sources, { recursive: true, mode: 0o700 })
-  await mkdir(paths.agents, { recursive: true, mode: 0o755 })
-}
-
-/** Asked before anything is started, so that a port in use changes nothing. */
-async function assertPortFree(port: number): Promise<void> {
-  if (port === 0) return
-  await new Promise<void>((resolve, reject) => {
-    const probe = createServer()
-    probe.once('error', (error: NodeJS.ErrnoException) => reject(error.code === 'EADDRINUSE' ? portInUse(port) : error))
-    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve()))
-  })
-}
-
-const portInUse = (port: number) =>
-  new AutovibeError('hub.port_in_use', `Port ${port} is in use by another program.`, { fix: 'Choose another: autovibe up --port 7421' })
-
-/** The vendor that is there from the start, still without a key. */
-async function seedProvider({ db, runtime }: Ports): Promise<void> {
-  const anthropic = {
-    name: 'anthropic',
-    wire: 'anthropic' as const,
-    base_url: 'https://api.anthropic.com',
-    default_model: 'claude-opus-5-5',
-    simulated: false,
-    key_sealed: null,
-    updated_at: runtime.now(),
-  }
-  await db
-    .insertInto('providers')
-    .values(anthropic)
-    .onConflict((oc) => oc.doNothing())
-    .execute()
-}
-
-/** The admin key of the embedded default, in a file that only the owner can read; a file whose key the database does not know is replaced. */
-async function writeAdminKey({ db, runtime }: Ports, path: string): Promise<void> {
-  const existing = await readFile(path, 'utf8').catch(() => null)
-  if (existing && (await findIdentity(db, runtime, existing.trim()))) return
-  const { secret } = await db.transaction().execute((tx) => createApiKey(tx, runtime, { name: 'embedded', role: 'admin' }))
-  await writeAtomically(path, `${secret}\n`)
-}
-
-async function writeAtomically(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${createHash('sha256').update(`${process.pid} ${performance.now()}`).digest('hex').slice(0, 12)}`
-  await writeFile(temporary, text, { mode: 0o600 })
-  const file = await open(temporary, 'r')
-  await file.sync().finally(() => file.close())
-  await rename(temporary, path)
 }
 
 /** Runs as the Hub's process: one problem document on standard error when it cannot start, the table's exit code, an orderly end on SIGTERM. */
@@ -246,21 +217,28 @@ async function main(): Promise<void> {
   const config = readConfig(process.argv.slice(2), process.env)
   const logger = createLogger({ level: config.logLevel })
   const hub = await startHub(config, logger)
-  let stopping = false
+  let ends = false
+  const end = (exitCode: number): void => {
+    if (ends) return
+    ends = true
+    hub.stop().then(
+      () => process.exit(exitCode),
+      (err) => {
+        logger.error({ err }, 'the Hub did not end in good order')
+        process.exit(exitCode || 1)
+      },
+    )
+  }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      if (stopping) return
-      stopping = true
       logger.info({ signal }, 'the Hub ends')
-      hub.stop().then(
-        () => process.exit(0),
-        (err) => {
-          logger.error({ err }, 'the Hub did not end in good order')
-          process.exit(1)
-        },
-      )
+      end(0)
     })
   }
+  void hub.taken.then((err) => {
+    logger.error({ err }, 'the Hub ends and leaves its machines to the other')
+    end(err.exitCode)
+  })
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -6,7 +6,8 @@ import type { Database } from './database/database.ts'
 import type { EngineLog } from './operations/engine/context.ts'
 import type { Requests } from './operations/requests.ts'
 
-const OPERATIONS_TIMEOUT_MS = 30_000
+/** Together with the rest of the end (`ending.ts`) less than the 60 s that `autovibe down` waits. */
+const OPERATIONS_TIMEOUT_MS = 25_000
 const LOOK_EVERY_MS = 25
 
 /** Stops every machine that can be stopped, and waits for what is under way; what does not end in time goes on with the next Hub. */

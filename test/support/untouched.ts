@@ -19,5 +19,7 @@ async function line(root: string, path: string): Promise<string> {
     : stats.isSymbolicLink()
       ? await readlink(full)
       : ''
-  return `${path} ${stats.mode.toString(8)} ${stats.mtimeMs} ${content}`
+  // git renews the time of an object that it would have written and finds already there; what an object holds is its name.
+  const at = path.includes('.git/objects/') && stats.isFile() ? 'object' : stats.mtimeMs
+  return `${path} ${stats.mode.toString(8)} ${at} ${content}`
 }

@@ -9,7 +9,14 @@ const NOW = 1_000_000_000
 const id = (n: number): MachineId => `mch_${n.toString().padStart(26, '0')}`
 
 const look = (part: Partial<Look>): Look => ({ machines: [], observed: [], strandedCheckpoints: [], suspicions: new Map(), nowMs: NOW, ...part })
-const healthy = (n: number, part: Partial<MachineFact> = {}): MachineFact => ({ id: id(n), state: 'ready', inHands: false, lastHeartbeatAtMs: NOW, ...part })
+const healthy = (n: number, part: Partial<MachineFact> = {}): MachineFact => ({
+  id: id(n),
+  state: 'ready',
+  inHands: false,
+  lastHeartbeatAtMs: NOW,
+  isClosed: false,
+  ...part,
+})
 
 /** The actions after the grace has passed with nothing changed. */
 function after(first: Look) {
@@ -47,10 +54,24 @@ test('a machine that is gone, ended by itself, or silent fails with the reason',
   assert.deepEqual(reasons, [['The machine is gone from the substrate.'], ['The machine ended by itself.'], ['The agent was not heard from for 60 s.']])
 })
 
-test('a machine left between two states by an operation that is no more is destroyed', () => {
-  for (const state of ['requested', 'provisioning', 'stopping'] as const) {
+test('a machine that was left while it was made, or while it was destroyed, is destroyed', () => {
+  assert.deepEqual(after(look({ machines: [healthy(1, { state: 'stopping', isClosed: true })] })), [{ kind: 'destroy-machine', machineId: id(1) }])
+  for (const state of ['requested', 'provisioning'] as const) {
     assert.deepEqual(after(look({ machines: [healthy(1, { state })] })), [{ kind: 'destroy-machine', machineId: id(1) }])
   }
+})
+
+test('a machine that was left while it was stopped keeps its tree, and one that runs although it should not is halted', () => {
+  const left = [
+    look({ machines: [healthy(1, { state: 'stopping' })], observed: [{ id: id(1), running: true }] }),
+    look({ machines: [healthy(1, { state: 'stopped' })], observed: [{ id: id(1), running: true }] }),
+    look({ machines: [healthy(1, { state: 'failed' })], observed: [{ id: id(1), running: true }] }),
+  ]
+  assert.deepEqual(
+    left.map((wrong) => after(wrong).map(({ kind }) => kind)),
+    [['fail-machine'], ['fail-machine'], ['fail-machine']],
+  )
+  assert.deepEqual(after(look({ machines: [healthy(1, { state: 'failed' })], observed: [{ id: id(1), running: false }] })), [])
 })
 
 test('a trouble that passes within its grace is forgotten', () => {
@@ -65,6 +86,7 @@ test('whatever the world looks like, a machine in the hands of an operation is n
     state: fc.constantFrom(...MACHINE_STATES),
     inHands: fc.boolean(),
     lastHeartbeatAtMs: fc.option(fc.integer({ min: NOW - 200_000, max: NOW })),
+    isClosed: fc.boolean(),
   })
   fc.assert(
     fc.property(

@@ -8,6 +8,8 @@ export interface MachineFact {
   /** An unfinished operation has the machine in its hands; nobody else touches it. */
   readonly inHands: boolean
   readonly lastHeartbeatAtMs: number | null
+  /** Its token is void: it was on its way to be destroyed, and there is no way back. */
+  readonly isClosed: boolean
 }
 
 export interface ObservedFact {
@@ -74,9 +76,10 @@ export function planReconciliation({ machines, observed, strandedCheckpoints, su
   return { actions, suspicions: next }
 }
 
-function whatIsWrong({ id: machineId, state, lastHeartbeatAtMs }: MachineFact, running: boolean | undefined, nowMs: number): Action | null {
-  if (state === 'requested' || state === 'provisioning' || state === 'stopping') return { kind: 'destroy-machine', machineId }
-  if (!isAwake(state)) return null
+function whatIsWrong({ id: machineId, state, lastHeartbeatAtMs, isClosed }: MachineFact, running: boolean | undefined, nowMs: number): Action | null {
+  if (isClosed || state === 'requested' || state === 'provisioning') return { kind: 'destroy-machine', machineId }
+  if (state === 'stopping') return { kind: 'fail-machine', machineId, reason: 'The machine was left between running and stopped.' }
+  if (!isAwake(state)) return running ? { kind: 'fail-machine', machineId, reason: `The machine ran although it was ${state}.` } : null
   if (running === undefined) return { kind: 'fail-machine', machineId, reason: 'The machine is gone from the substrate.' }
   if (!running) return { kind: 'fail-machine', machineId, reason: 'The machine ended by itself.' }
   if (lastHeartbeatAtMs === null || nowMs - lastHeartbeatAtMs > SILENCE_MS)

@@ -1,9 +1,10 @@
 /** `/v1/budgets`: the caps, their ledger, and raising a limit, which lets the runs beneath go on. */
-import { AutovibeError, Budget, BudgetId, BudgetQuery, CreateBudget, LedgerEntry, PageQuery, pageOf, type RunId, UpdateBudget } from '@autovibe/contract'
+import { AutovibeError, Budget, BudgetId, BudgetQuery, CreateBudget, LedgerEntry, PageQuery, pageOf, UpdateBudget } from '@autovibe/contract'
 import { UNLIMITED } from '@autovibe/core/budgets/unlimited.ts'
 import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
-import { attempt, change } from './plumbing/change.ts'
+import { transactionWithRetry } from '../database/transaction.ts'
+import { change } from './plumbing/change.ts'
 import type { Api, ApiContext } from './plumbing/deps.ts'
 import { findOpenBudget, findPausedRunsBeneath, listBudgets, listLedger, readBudget } from './read/budgets.ts'
 import { readProject } from './read/projects.ts'
@@ -82,10 +83,10 @@ export function registerBudgets(app: Api, context: ApiContext): void {
       const budget = await change(context, request, reply, { action: 'budget.set_limit', status: 200 }, async (tx) => {
         const before = await readBudget(tx, request.params.budget)
         await ledger.setLimit(tx, before.id, BigInt(request.body.limit), versionOf(request.headers['if-match'], before))
-        const resumed = await resumeBeneath(tx, before.id)
         const body = await readBudget(tx, before.id)
-        return { body, subject: before.id, detail: { before: before.limit, after: body.limit, resumed } }
+        return { body, subject: before.id, detail: { before: before.limit, after: body.limit } }
       })
+      await resumeBeneath(budget.id)
       reply.header('etag', etagOf(budget))
       return budget
     },
@@ -109,15 +110,19 @@ export function registerBudgets(app: Api, context: ApiContext): void {
     },
   )
 
-  /** Those that were stopped for money; one that is still out of it, or cannot go on for another reason, stays as it is. */
-  async function resumeBeneath(tx: Tx, id: BudgetId): Promise<RunId[]> {
-    const resumed: RunId[] = []
-    for (const run of await findPausedRunsBeneath(tx, id, RESUMED_MAX)) {
-      if (!/budget/i.test(run.state_reason ?? '') || (await readBudget(tx, run.budget_id)).available === '0') continue
-      const outcome = await attempt(tx, () => requests.resumeRun(tx, run.id))
-      if ('result' in outcome) resumed.push(run.id)
+  /**
+   * Those that were stopped for money, each in a transaction of its own: resuming locks machines, and nobody may wait for one while the budgets are held. One that is
+   * still out of money, or cannot go on for another reason, stays as it is.
+   */
+  async function resumeBeneath(id: BudgetId): Promise<void> {
+    for (const run of await findPausedRunsBeneath(db, id, RESUMED_MAX)) {
+      if (!/budget/i.test(run.state_reason ?? '')) continue
+      try {
+        await transactionWithRetry(db, (tx) => requests.resumeRun(tx, run.id))
+      } catch (error) {
+        if (!(error instanceof AutovibeError)) throw error
+      }
     }
-    return resumed
   }
 }
 

@@ -1,6 +1,6 @@
 /** The embedded PostgreSQL 15: the real server from npm's binaries, on a unix socket in the data directory, no TCP port. */
 import { execFile, spawn } from 'node:child_process'
-import { chmod, chown, cp, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { chmod, chown, cp, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
@@ -106,10 +106,10 @@ async function usableBinaries(dir: string, owner: Owner | null): Promise<string>
 }
 
 async function initialise(bin: string, data: string, owner: Owner | null, options: EmbeddedOptions): Promise<void> {
-  const version = await readFile(join(data, 'PG_VERSION'), 'utf8').catch(() => null)
-  if (version?.trim() === MAJOR) return
+  const version = await clusterVersion(data)
+  if (version === MAJOR) return
   if (version !== null) {
-    throw new AutovibeError('hub.data_version', `The data directory holds a PostgreSQL ${version.trim()} cluster; this version of autovibe needs ${MAJOR}.`, {
+    throw new AutovibeError('hub.data_version', `The data directory holds a PostgreSQL ${version} cluster; this version of autovibe needs ${MAJOR}.`, {
       fix: 'Point --data-dir at another directory, or move the old one away.',
     })
   }
@@ -121,8 +121,28 @@ async function initialise(bin: string, data: string, owner: Owner | null, option
   await run(join(bin, 'initdb'), args, { cwd: '/', timeout: 120_000, ...owner }).catch((error: { stderr?: string }) => {
     throw serverError('initdb failed', error.stderr ?? String(error))
   })
-  await rm(data, { recursive: true, force: true })
+  // Takes the place of an empty folder, and fails on any other.
   await rename(unfinished, data)
+}
+
+/** The major version of the cluster; null only when the folder is missing or empty, for whatever else lies there may be the ledger. */
+async function clusterVersion(data: string): Promise<string | null> {
+  try {
+    const names = await readdir(data).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return []
+      throw error
+    })
+    if (names.length === 0) return null
+    const version = (await readFile(join(data, 'PG_VERSION'), 'utf8')).trim()
+    if (!/^[0-9.]+$/.test(version)) throw new Error('PG_VERSION holds no version')
+    return version
+  } catch (cause) {
+    const why = (cause as NodeJS.ErrnoException).code ?? (cause as Error).message
+    throw new AutovibeError('hub.data_version', `${data} holds files, but whether they are a database cannot be read from its PG_VERSION (${why}).`, {
+      fix: `Restore the folder whole or make it readable; to begin anew, move it away: mv ${data} ${data}.old`,
+      cause,
+    })
+  }
 }
 
 /** The pid of the postmaster that already serves this cluster, ready; null when there is none. */

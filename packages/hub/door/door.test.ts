@@ -1,114 +1,15 @@
 /** The machine door over real unix sockets: who is let in, what is believed, what is stored once. */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { request } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { after, before, test } from 'node:test'
-import { DOOR_LIMITS, type Instructions, type MachineId, type RunId } from '@autovibe/contract'
-import { freshDatabase } from '../database/testing.ts'
-import { createLedger } from '../ledger/create-ledger.ts'
-import { silentLog } from '../operations/engine/testing.ts'
-import { openWakeFeed } from '../operations/engine/wake-feed.ts'
-import type { Ports } from '../operations/ports.ts'
-import { createRequests } from '../operations/requests.ts'
+import { after, test } from 'node:test'
+import { DOOR_LIMITS, type Instructions } from '@autovibe/contract'
 import { lockMachine, setControl } from '../operations/steps/machine-state.ts'
-import { systemRuntime } from '../runtime.ts'
-import { createDoor } from './door.ts'
-import { createDoorListener } from './listener.ts'
+import { type Caller, openDoorGround } from './testing.ts'
 
-const database = await freshDatabase()
+const ground = await openDoorGround()
+const { database, machine, registered } = ground
 const { db } = database
-const runtime = systemRuntime
-const ledger = createLedger({ db, runtime })
-// Nothing that the door does by itself reaches the substrate or the store.
-const ports = { db, runtime, ledger, tokenFor: () => '' } as unknown as Ports
-const wakes = openWakeFeed(database.address, silentLog)
-let folder: string
-let door: Awaited<ReturnType<typeof createDoor>>
-const listener = createDoorListener((machineId, message, response) => door.handle(machineId, message, response))
+after(() => ground.close())
 
-before(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'avdoor-'))
-  door = await createDoor({ ...ports, requests: createRequests(ports), wakes, dataDir: folder, log: silentLog })
-})
-after(async () => {
-  await listener.closeAll()
-  await door.close()
-  await wakes.close()
-  await database.close()
-  await rm(folder, { recursive: true, force: true })
-})
-
-interface Answer<T> {
-  readonly status: number
-  readonly body: T
-}
-
-interface Caller {
-  readonly id: MachineId
-  readonly runId: RunId
-  ask<T = Record<string, unknown>>(method: string, path: string, body?: unknown, token?: string): Promise<Answer<T>>
-}
-
-let made = 0
-
-/** A booting machine with a queued run, and its voice. */
-async function machine(): Promise<Caller> {
-  const id = runtime.newId('machine')
-  const runId = runtime.newId('run')
-  const projectId = runtime.newId('project')
-  const ownToken = `avm_${id}`
-  await db
-    .insertInto('projects')
-    .values({ id: projectId, name: `door-${++made}`, source_sha256: null, created_at: runtime.now() })
-    .execute()
-  await database.pool.query('insert into machines (id, name, project_id, state, token_hash, created_at) values ($1, $2, $3, $4, $5, now())', [
-    id,
-    `door-${made}`,
-    projectId,
-    'booting',
-    createHash('sha256').update(ownToken).digest('hex'),
-  ])
-  await database.pool.query(
-    `insert into runs (id, project_id, machine_id, prompt, agent, provider, model, state, created_at) values ($1, $2, $3, 'do it', 'builtin', 'anthropic', 'm', 'running', now())`,
-    [runId, projectId, id],
-  )
-  const socketPath = join(folder, `${made}.sock`)
-  await listener.listen(id, socketPath)
-  return {
-    id,
-    runId,
-    ask: (method, path, body, token = ownToken) =>
-      new Promise((resolve, reject) => {
-        const text = body === undefined ? '' : JSON.stringify(body)
-        const headers = {
-          authorization: `Bearer ${token}`,
-          ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
-        }
-        const sent = request({ socketPath, method, path: `/door${path}`, headers }, (response) => {
-          let said = ''
-          response.setEncoding('utf8')
-          response.on('data', (chunk: string) => {
-            said += chunk
-          })
-          response.on('end', () => resolve({ status: response.statusCode ?? 0, body: JSON.parse(said) }))
-        })
-        sent.on('error', reject)
-        sent.end(text)
-      }),
-  }
-}
-
-const told = (caller: Caller, seq: number, more: object = {}) => ({
-  seq,
-  type: 'run.message',
-  at: new Date().toISOString(),
-  run_id: caller.runId,
-  data: { text: `word ${seq}` },
-  ...more,
-})
 const messages = async (caller: Caller): Promise<unknown[]> =>
   (await db.selectFrom('events').select('data').where('run_id', '=', caller.runId).where('type', '=', 'run.message').orderBy('seq').execute()).map(
     ({ data }) => data['text'],
@@ -126,27 +27,25 @@ test('a machine is let in with its own token on its own socket, and with nothing
 })
 
 test('a batch that comes twice is stored once, and what is new in it is stored', async () => {
-  const one = await machine()
-  const batch = (...seqs: number[]) => ({ boot_id: 'boot-0002', events: seqs.map((seq) => told(one, seq)) })
-  assert.deepEqual((await one.ask('POST', '/events', batch(1, 2))).body, { stored_seq: 2 })
-  assert.deepEqual((await one.ask('POST', '/events', batch(1, 2))).body, { stored_seq: 2 })
-  assert.deepEqual((await one.ask('POST', '/events', batch(2, 3))).body, { stored_seq: 3 })
+  const one = await registered()
+  const tell = async (...seqs: number[]) => (await one.tell(...seqs.map((seq) => one.told(seq)))).body
+  assert.deepEqual(await tell(1, 2), { stored_seq: 2 })
+  assert.deepEqual(await tell(1, 2), { stored_seq: 2 })
+  assert.deepEqual(await tell(2, 3), { stored_seq: 3 })
   assert.deepEqual(await messages(one), ['word 1', 'word 2', 'word 3'])
-  await one.ask('POST', '/events', { boot_id: 'boot-0003', events: [told(one, 1)] })
+  await one.ask('POST', '/register', { boot_id: 'another-boot', agent_version: '1' })
+  await one.ask('POST', '/events', { boot_id: 'another-boot', events: [one.told(1)] })
   assert.equal((await messages(one)).length, 4)
 })
 
 test('a machine cannot speak of another run, of other types, or at length', async () => {
-  const [one, other] = [await machine(), await machine()]
-  const send = (event: object) => one.ask('POST', '/events', { boot_id: 'boot-0004', events: [event] })
-  assert.equal((await send(told(other, 1))).status, 403)
-  assert.equal((await send(told(one, 1, { type: 'budget.changed' }))).status, 400)
-  assert.equal((await send(told(one, 1, { data: { text: 'x'.repeat(DOOR_LIMITS.eventBytes + 1) } }))).status, 413)
-  assert.equal((await send(told(one, 1, { type: 'step.finished', data: { index: 0 } }))).status, 400)
-  assert.equal(
-    (await one.ask('POST', '/events', { boot_id: 'boot-0004', events: [told(one, 1, { data: { text: 'x'.repeat(DOOR_LIMITS.bodyBytes) } })] })).status,
-    413,
-  )
+  const [one, other] = [await registered(), await registered()]
+  const send = (event: object) => one.tell(event)
+  assert.equal((await send(other.told(1))).status, 403)
+  assert.equal((await send(one.told(1, { type: 'budget.changed' }))).status, 400)
+  assert.equal((await send(one.told(1, { data: { text: 'x'.repeat(DOOR_LIMITS.eventBytes + 1) } }))).status, 413)
+  assert.equal((await send(one.told(1, { type: 'step.finished', data: { index: 0 } }))).status, 400)
+  assert.equal((await send(one.told(1, { data: { text: 'x'.repeat(DOOR_LIMITS.bodyBytes) } }))).status, 413)
   assert.equal(
     (await one.ask('PUT', `/runs/${other.runId}/state`, { state: 'succeeded', reason: null, summary: null, check_result: null, agent_reported_cost: null }))
       .status,
@@ -161,12 +60,9 @@ test('a machine cannot speak of another run, of other types, or at length', asyn
 })
 
 test('a time that a machine cannot know is taken as now', async () => {
-  const one = await machine()
+  const one = await registered()
   const before = Date.now()
-  await one.ask('POST', '/events', {
-    boot_id: 'boot-0005',
-    events: [told(one, 1, { at: '2999-01-01T00:00:00.000Z' }), told(one, 2, { at: '1999-01-01T00:00:00.000Z' })],
-  })
+  await one.tell(one.told(1, { at: '2999-01-01T00:00:00.000Z' }), one.told(2, { at: '1999-01-01T00:00:00.000Z' }))
   const rows = await db.selectFrom('events').select('at').where('run_id', '=', one.runId).execute()
   assert.ok(rows.length === 2 && rows.every(({ at }) => at.getTime() >= before - 1000 && at.getTime() <= Date.now()))
 })
@@ -184,8 +80,7 @@ test('a waiting machine hears of a change at once, with the whole wish', async (
 })
 
 test('the end of a run closes it once, and a late report changes nothing', async () => {
-  const one = await machine()
-  await one.ask('POST', '/register', { boot_id: 'boot-0006', agent_version: '1' })
+  const one = await registered()
   await database.pool.query(`update machines set state = 'running', control = 'go' where id = $1`, [one.id])
   const report = (state: string) => ({ state, reason: null, summary: `it ${state}`, check_result: null, agent_reported_cost: '42' })
   const ended = await one.ask<Instructions>('PUT', `/runs/${one.runId}/state`, report('succeeded'))
@@ -197,11 +92,41 @@ test('the end of a run closes it once, and a late report changes nothing', async
 })
 
 test('quiet is believed only while it was asked for', async () => {
-  const one = await machine()
+  const one = await registered()
   const quiet = async () => (await db.selectFrom('machines').select('quiet_revision').where('id', '=', one.id).executeTakeFirstOrThrow()).quiet_revision
-  await one.ask('POST', '/heartbeat', { boot_id: 'boot-0007', quiet: true })
+  await one.ask('POST', '/heartbeat', { boot_id: one.bootId, quiet: true })
   assert.equal(await quiet(), null)
   const revision = await db.transaction().execute(async (tx) => setControl(tx, await lockMachine(tx, one.id), 'quiesce'))
-  await one.ask('POST', '/heartbeat', { boot_id: 'boot-0007', quiet: true })
+  await one.ask('POST', '/heartbeat', { boot_id: one.bootId, quiet: true })
   assert.equal(await quiet(), revision)
 })
+
+test('a report that loses a deadlock is taken all the same', async () => {
+  const one = await registered()
+  await database.pool.query(`update machines set state = 'running', control = 'go' where id = $1`, [one.id])
+  const rival = await database.pool.connect()
+  try {
+    await rival.query('begin')
+    // So that it is never the rival who gives way.
+    await rival.query(`set local deadlock_timeout = '30s'`)
+    await rival.query('select 1 from runs where id = $1 for update', [one.runId])
+    const report = { state: 'succeeded', reason: null, summary: null, check_result: null, agent_reported_cost: null }
+    const answer = one.ask('PUT', `/runs/${one.runId}/state`, report)
+    await lockAwaited()
+    await rival.query('select 1 from machines where id = $1 for update', [one.id])
+    await rival.query('commit')
+    assert.equal((await answer).status, 200)
+    assert.equal((await db.selectFrom('runs').select('state').where('id', '=', one.runId).executeTakeFirstOrThrow()).state, 'succeeded')
+  } finally {
+    rival.release(true)
+  }
+})
+
+/** Resolves when somebody waits for a lock in this database. */
+async function lockAwaited(): Promise<void> {
+  for (let looks = 0; looks < 10_000; looks++) {
+    const { rowCount } = await database.pool.query(`select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)
+    if (rowCount) return
+  }
+  throw new Error('nobody waits for a lock')
+}

@@ -5,6 +5,7 @@ import { AutovibeError, asAutovibeError, DOOR_LIMITS, type MachineId } from '@au
 import fastify, { type FastifyInstance } from 'fastify'
 import { hasZodFastifySchemaValidationErrors, serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { Database } from '../database/database.ts'
+import { isStorable, unstorable } from '../database/storable.ts'
 import type { EngineLog } from '../operations/engine/context.ts'
 import type { WakeFeed } from '../operations/engine/wake-feed.ts'
 import type { Ports } from '../operations/ports.ts'
@@ -13,16 +14,23 @@ import { checkpointRoutes } from './checkpoints.ts'
 import { eventRoutes } from './events.ts'
 import { heartbeatRoutes } from './heartbeat.ts'
 import { instructionRoutes } from './instructions.ts'
+import { createRateLimits, rateLimited } from './rate-limits.ts'
 import { registerRoutes } from './register.ts'
+import { createRunRoom, type RunRoom } from './run-room.ts'
 import { runRoutes } from './runs.ts'
 import { sourceRoutes } from './source.ts'
 import { usageRoutes } from './usage.ts'
 
-export interface DoorContext extends Ports {
+export interface DoorOptions extends Ports {
   readonly requests: Requests
   readonly wakes: WakeFeed
   readonly dataDir: string
   readonly log: EngineLog
+}
+
+/** What every file of this room works with. */
+export interface DoorContext extends DoorOptions {
+  readonly room: RunRoom
 }
 
 declare module 'fastify' {
@@ -35,16 +43,27 @@ export type DoorApp = ReturnType<typeof bareApp>
 
 /** Builds the door; `handle` answers a request that came in on this machine's own socket. */
 export async function createDoor(
-  context: DoorContext,
+  options: DoorOptions,
 ): Promise<{ handle(machineId: MachineId, request: IncomingMessage, response: ServerResponse): void; close(): Promise<void> }> {
+  const context: DoorContext = { ...options, room: createRunRoom(options.runtime) }
   const app = bareApp()
+  const limits = createRateLimits(options.runtime)
   const callers = new WeakMap<IncomingMessage, MachineId>()
   app.decorateRequest('machineId')
-  app.addHook('onRequest', async (request) => {
+  app.addHook('onRequest', async (request, reply) => {
     const machineId = callers.get(request.raw)
     if (!machineId) throw new AutovibeError('auth.missing', 'The door is reached by a machine on its own socket.')
+    const waitMs = limits.waitMs(machineId, request.routeOptions.url, request.headers)
+    if (waitMs > 0) {
+      const { error, retryAfterSeconds } = rateLimited(waitMs)
+      reply.header('retry-after', retryAfterSeconds)
+      throw error
+    }
     await assertToken(context.db, machineId, request.headers.authorization)
     request.machineId = machineId
+  })
+  app.addHook('preValidation', async ({ body }) => {
+    if (!isStorable(body)) throw unstorable('body')
   })
   app.setErrorHandler((thrown, request, reply) => {
     const error = doorError(thrown)

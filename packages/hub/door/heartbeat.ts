@@ -1,14 +1,22 @@
 /** A machine's sign of life, answered with what is left of its money. */
 import { BudgetStatus, Heartbeat, type MachineId } from '@autovibe/contract'
 import type { z } from 'zod'
+import { transactionWithRetry } from '../database/transaction.ts'
 import { wake } from '../operations/engine/wake.ts'
+import { unknownBoot } from './boot.ts'
 import type { DoorApp, DoorContext } from './door.ts'
 
 export function heartbeatRoutes(app: DoorApp, context: DoorContext): void {
   const { db, runtime } = context
   app.post('/door/heartbeat', { schema: { body: Heartbeat, response: { 200: BudgetStatus } } }, async ({ machineId, body }) => {
-    await db.transaction().execute(async (tx) => {
-      await tx.updateTable('machines').set({ last_heartbeat_at: runtime.now() }).where('id', '=', machineId).execute()
+    await transactionWithRetry(db, async (tx) => {
+      const beat = await tx
+        .updateTable('machines')
+        .set({ last_heartbeat_at: runtime.now() })
+        .where('id', '=', machineId)
+        .where('boot_id', '=', body.boot_id)
+        .executeTakeFirst()
+      if (beat.numUpdatedRows === 0n) throw unknownBoot()
       if (!body.quiet) return
       const { numUpdatedRows } = await tx
         .updateTable('machines')

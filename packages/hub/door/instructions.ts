@@ -8,9 +8,9 @@ const MAX_STEPS = 500
 const CHECKPOINT_INTERVAL_SECONDS = 300
 
 export function instructionRoutes(app: DoorApp, { db, wakes }: DoorContext): void {
-  app.get('/door/instructions', { schema: { querystring: InstructionsQuery, response: { 200: Instructions } } }, async ({ machineId, query, raw }) => {
+  app.get('/door/instructions', { schema: { querystring: InstructionsQuery, response: { 200: Instructions } } }, async ({ machineId, query }, reply) => {
     const gone = new AbortController()
-    raw.once('close', () => gone.abort())
+    reply.raw.once('close', () => gone.abort())
     const deadline = Date.now() + query.wait * 1000
     for (;;) {
       // Listening begins before the row is read, so that a change in between is heard.

@@ -1,6 +1,7 @@
 /** A machine says that it is up. */
 import { Registered, RegisterMachine } from '@autovibe/contract'
 import { recordEvent } from '../database/events.ts'
+import { transactionWithRetry } from '../database/transaction.ts'
 import { changeMachine, lockMachine } from '../operations/steps/machine-state.ts'
 import type { DoorApp, DoorContext } from './door.ts'
 
@@ -8,7 +9,7 @@ export const HEARTBEAT_MS = 5_000
 
 export function registerRoutes(app: DoorApp, { db, runtime }: DoorContext): void {
   app.post('/door/register', { schema: { body: RegisterMachine, response: { 200: Registered } } }, async ({ machineId, body }) => {
-    await db.transaction().execute(async (tx) => {
+    await transactionWithRetry(db, async (tx) => {
       const machine = await lockMachine(tx, machineId)
       if (machine.boot_id === body.boot_id) return
       const now = runtime.now()

@@ -2,6 +2,7 @@
 import { AutovibeError, Instructions, type MachineId, RunId, RunReport } from '@autovibe/contract'
 import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
+import { transactionWithRetry } from '../database/transaction.ts'
 import { changeMachine, lockMachine, setControl } from '../operations/steps/machine-state.ts'
 import { changeRun, lockRun } from '../operations/steps/run-state.ts'
 import type { DoorApp, DoorContext } from './door.ts'
@@ -14,7 +15,7 @@ export function runRoutes(app: DoorApp, context: DoorContext): void {
     '/door/runs/:id/state',
     { schema: { params: z.object({ id: RunId }), body: RunReport, response: { 200: Instructions } } },
     async ({ machineId, params, body }) => {
-      await context.db.transaction().execute((tx) => takeReport(context, tx, machineId, params.id, body))
+      await transactionWithRetry(context.db, (tx) => takeReport(context, tx, machineId, params.id, body))
       return instructionsFor(context.db, machineId)
     },
   )

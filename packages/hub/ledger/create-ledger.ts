@@ -2,13 +2,13 @@
 import { AutovibeError, type BudgetId, type ReservationId, type UsageEventId } from '@autovibe/contract'
 import type { Database, Tx } from '../database/database.ts'
 import { recordEvent } from '../database/events.ts'
+import { transactionWithRetry } from '../database/transaction.ts'
 import type { Runtime } from '../runtime.ts'
 import { closeBudget, openBudget, setLimit } from './budgets.ts'
 import { availableOf, readChain } from './chain.ts'
 import type { Consumption, Ledger, Reservation, Reserve } from './ledger.ts'
 import { exhaustion, holdAmount } from './reserve.ts'
 import { expireOne, recordUnheld, releaseHold, settleHold } from './settle.ts'
-import { transactionWithRetry } from './transaction.ts'
 
 export interface LedgerOptions {
   readonly db: Database
@@ -24,8 +24,8 @@ export function createLedger({ db, runtime }: LedgerOptions): Ledger {
     closeBudget: (tx, budgetId) => closeBudget(tx, runtime, budgetId),
     setLimit: (tx, budgetId, limit, ifVersion) => setLimit(tx, runtime, budgetId, limit, ifVersion),
 
-    async available(budgetId: BudgetId): Promise<bigint> {
-      return availableOf(await readChain(db, budgetId))
+    async available(budgetId: BudgetId, tx?: Tx): Promise<bigint> {
+      return availableOf(await readChain(tx ?? db, budgetId))
     },
 
     async reserve(request: Reserve): Promise<Reservation> {

@@ -52,8 +52,8 @@ export interface Ledger {
   closeBudget(tx: Tx, budgetId: BudgetId): Promise<void>
   /** Changes a limit in the caller's transaction; `ifVersion` is the ETag (`request.precondition_failed` when it is another). */
   setLimit(tx: Tx, budgetId: BudgetId, limit: bigint, ifVersion: bigint): Promise<void>
-  /** What may still be reserved from it: the least of `limit - settled - reserved` along its chain (zero when a link is closed or overdrawn). */
-  available(budgetId: BudgetId): Promise<bigint>
+  /** What may still be reserved from it: the least of `limit - settled - reserved` along its chain (zero when a link is closed or overdrawn). In a transaction, pass it: it sees its own changes and takes no second connection. */
+  available(budgetId: BudgetId, tx?: Tx): Promise<bigint>
   /**
    * Holds an amount on every link of the chain, committed before it returns, or throws `budget.insufficient` (or `budget.exhausted` when nothing is left)
    * and holds nothing.

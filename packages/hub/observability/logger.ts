@@ -26,8 +26,29 @@ export function createLogger(options: LoggerOptions): Logger {
       redact: { paths: REDACTED, censor: '[redacted]' },
       hooks: { streamWrite: withoutSecrets },
     },
-    options.destination ?? pino.destination({ fd: 2, sync: true }),
+    options.destination ?? standardError(),
   )
+}
+
+/** A log that cannot be written (a full disk) must not take the Hub with it: the line is lost, and counted. */
+function standardError(): DestinationStream {
+  const destination = pino.destination({ fd: 2, sync: true })
+  let lost = 0
+  destination.on('error', () => {
+    lost++
+  })
+  return {
+    write(line) {
+      try {
+        destination.write(line)
+        if (lost === 0) return
+        destination.write(`${JSON.stringify({ level: 40, time: new Date().toISOString(), pid: process.pid, lost, msg: 'log lines could not be written' })}\n`)
+        lost = 0
+      } catch {
+        lost++
+      }
+    },
+  }
 }
 
 /** The text with every secret cut down to its prefix. */

@@ -7,6 +7,7 @@ import { operation, type Ports } from './ports.ts'
 import { changeCheckpoint } from './steps/checkpoint-state.ts'
 import { enqueueStore } from './steps/checkpoint-storing.ts'
 import { changeMachine, lockMachine, type MachineRow, setControl } from './steps/machine-state.ts'
+import { openRunOf } from './steps/run-state.ts'
 
 const CreateCheckpoint = z.object({
   checkpointId: CheckpointId,
@@ -26,13 +27,11 @@ export const createCheckpoint = operation('create-checkpoint', CreateCheckpoint)
   .ensure('snapshot', treeFrozen())
   .tx('resume', { do: goOn })
 
-async function askForQuiet({ input, ports }: Context, tx: Tx): Promise<{ before: string; revision: string | null }> {
+async function askForQuiet({ input, ports }: Context, tx: Tx): Promise<{ revision: string | null }> {
   const machine = await lockMachine(tx, input.machineId)
-  const before = machine.state
-  if (before === 'stopped' || before === 'failed') return { before, revision: null }
   await changeMachine(tx, ports.runtime, machine, 'freeze')
   const revision = input.quiet ? null : await setControl(tx, machine, 'quiesce')
-  return { before, revision: revision?.toString() ?? null }
+  return { revision: revision?.toString() ?? null }
 }
 
 function agentQuiet(): UntilStep<Ports, CreateCheckpoint, { ask: { revision: string | null } }, { quiet: boolean }> {
@@ -73,7 +72,7 @@ async function giveUp({ input, ports, reason }: Context, tx: Tx): Promise<void> 
 /** Back to what the machine's run says it should be doing. */
 async function thaw({ runtime }: Ports, tx: Tx, machine: MachineRow): Promise<void> {
   if (machine.state !== 'checkpointing') return
-  const run = await tx.selectFrom('runs').select('state').where('machine_id', '=', machine.id).where('ended_at', 'is', null).executeTakeFirst()
+  const run = await openRunOf(tx, machine.id)
   if (!run) await setControl(tx, await changeMachine(tx, runtime, machine, 'rest'), 'idle')
   else if (run.state === 'paused') await setControl(tx, await changeMachine(tx, runtime, machine, 'pause'), 'park')
   else await setControl(tx, await changeMachine(tx, runtime, machine, 'work'), 'go')

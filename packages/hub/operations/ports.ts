@@ -15,6 +15,8 @@ export interface Ports {
   readonly substrate: Substrate
   /** The machine's own token, the same each time: derived from the master key, so that it is stored nowhere. */
   readonly tokenFor: (machineId: MachineId) => string
+  /** Whether the price table knows this exact model. */
+  readonly isModelPriced: (model: string) => boolean
   /** Whether machines find this agent's tool in the data directory. */
   readonly isAgentInstalled: (agent: string) => Promise<boolean>
 }

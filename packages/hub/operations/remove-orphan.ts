@@ -2,10 +2,10 @@
 import { MachineId } from '@autovibe/contract'
 import { z } from 'zod'
 import { operation } from './ports.ts'
-import { machineAbsent } from './steps/machine-life.ts'
+import { done, machineAbsent } from './steps/machine-life.ts'
 
 const RemoveOrphan = z.object({ machineId: MachineId })
 
 export const removeOrphan = operation('remove-orphan', RemoveOrphan, { exclusive: false, cancellable: false }).ensure('absent', {
-  do: async (context) => (await machineAbsent(context), { done: null }),
+  do: done(machineAbsent),
 })

@@ -1,5 +1,5 @@
 /** What the doors may ask for: each inserts its rows and its operation in the caller's transaction, or throws and changes nothing. */
-import { AutovibeError, type CheckpointId, type CreateRun, type MachineId, type OperationId, type ProjectId, type RunId } from '@autovibe/contract'
+import { AutovibeError, type CheckpointId, type CreateRun, type MachineId, type OperationId, type RunId } from '@autovibe/contract'
 import { assertMachineAllows, type MachineAction } from '@autovibe/core/machines/transitions.ts'
 import type { z } from 'zod'
 import type { Tx } from '../database/database.ts'
@@ -9,6 +9,8 @@ import { enqueue, requestCancel } from './engine/enqueue.ts'
 import { retryStuck } from './engine/stuck.ts'
 import { forkCheckpoint } from './fork-checkpoint.ts'
 import type { Ports } from './ports.ts'
+import { registry } from './registry.ts'
+import { isUntouched, leftOf, lockRunAndMachine, machineByName, projectByName, startOfProject, verifiedCheckpoint } from './requests/look-ups.ts'
 import { insertMachine, insertRun, resolveModel } from './requests/rows.ts'
 import { rollbackMachine } from './rollback-machine.ts'
 import { runPrompt } from './run-prompt.ts'
@@ -16,8 +18,9 @@ import { spawnMachine } from './spawn-machine.ts'
 import { startMachine } from './start-machine.ts'
 import { projectBudget } from './steps/budgets.ts'
 import { insertCheckpoint, type NewCheckpoint } from './steps/checkpoint-state.ts'
+import { closeMachine } from './steps/machine-life.ts'
 import { changeMachine, lockMachine, type MachineRow, setControl } from './steps/machine-state.ts'
-import { changeRun, lockRun } from './steps/run-state.ts'
+import { changeRun, lockRun, openRunOf } from './steps/run-state.ts'
 import { stopMachine } from './stop-machine.ts'
 
 type RunInput = z.output<typeof CreateRun>
@@ -86,6 +89,15 @@ export function createRequests(ports: Ports): Requests {
     },
 
     async cancelRun(tx, runId) {
+      // Operations before the machine, as the engine locks them. One that has not brought the run to life yet ends with it.
+      const bringing = await tx
+        .selectFrom('operations')
+        .select('id')
+        .where('run_id', '=', runId)
+        .where('ended_at', 'is', null)
+        .where('kind', 'in', BRINGING)
+        .execute()
+      for (const { id } of bringing) await requestCancel(tx, runtime, id)
       const { run, machine } = await lockRunAndMachine(tx, runId)
       if (run.ended_at) throw new AutovibeError('conflict.state', `The run has already ended: ${run.state}.`)
       await changeRun(tx, runtime, ledger, run, 'cancel', 'Cancelled on request.')
@@ -96,22 +108,33 @@ export function createRequests(ports: Ports): Requests {
     async resumeRun(tx, runId) {
       const { run, machine } = await lockRunAndMachine(tx, runId)
       if (run.state !== 'paused') throw new AutovibeError('conflict.state', `The run is ${run.state}, not paused.`)
+      if (run.budget_id && (await ledger.available(run.budget_id, tx)) <= 0n) {
+        throw new AutovibeError('budget.exhausted', 'The run has nothing left to spend.', { fix: `autovibe budget set ${runId} AMOUNT` })
+      }
       if (machine.state === 'stopped' || machine.state === 'failed') {
         await enqueue(tx, runtime, startMachine, { machineId: machine.id }, { projectId: machine.project_id, machineId: machine.id, runId })
         return
       }
       await changeRun(tx, runtime, ledger, run, 'start', null)
-      await setControl(tx, await changeMachine(tx, runtime, machine, 'work'), 'go', { run_id: run.id })
+      // Whoever has the machine in hand now (a checkpoint, a start) sets it to work when it lets go.
+      if (machine.state === 'paused') await setControl(tx, await changeMachine(tx, runtime, machine, 'work'), 'go', { run_id: run.id })
     },
 
     async createCheckpoint(tx, machineId, label) {
       const machine = await allowed(tx, machineId, 'checkpoint')
-      const run = await openRun(tx, machineId)
+      if (await isUntouched(tx, machine)) {
+        throw new AutovibeError('conflict.busy', `Machine ${machine.name} is still being given its project.`, { fix: 'Try again in a moment.' })
+      }
+      const run = await openRunOf(tx, machineId)
       return checkpoint(tx, machine, { trigger: 'demand', label, runId: run?.id ?? machine.run_id, step: null }, false)
     },
 
     async checkpointByAgent(tx, machineId, wanted) {
-      return checkpoint(tx, await allowed(tx, machineId, 'checkpoint'), wanted, true)
+      const machine = await allowed(tx, machineId, 'checkpoint')
+      const run = wanted.runId && (await lockRun(tx, wanted.runId))
+      if (!run || run.machine_id !== machineId) throw new AutovibeError('auth.forbidden', `The run ${wanted.runId} is not this machine's.`)
+      const trigger = wanted.trigger === 'start' && !(await isUntouched(tx, machine)) ? 'files-changed' : wanted.trigger
+      return checkpoint(tx, machine, { ...wanted, trigger }, true)
     },
 
     async forkCheckpoint(tx, checkpointId, { name, budget }) {
@@ -134,7 +157,7 @@ export function createRequests(ports: Ports): Requests {
     async rollbackMachine(tx, machineId, to) {
       const machine = await allowed(tx, machineId, 'rollback')
       const target = await verifiedCheckpoint(tx, to, machine.project_id)
-      const run = await openRun(tx, machineId)
+      const run = await openRunOf(tx, machineId)
       const saved = await insertCheckpoint(tx, runtime, machine, {
         trigger: 'rollback',
         label: `before rollback to ${target.label ?? target.id}`,
@@ -157,7 +180,7 @@ export function createRequests(ports: Ports): Requests {
     },
 
     async destroyMachine(tx, machineId) {
-      const machine = await allowed(tx, machineId, 'destroy')
+      // Operations before the machine, as the engine locks them.
       const unfinished = await tx
         .selectFrom('operations')
         .select(['id', 'kind', 'exclusive'])
@@ -167,6 +190,10 @@ export function createRequests(ports: Ports): Requests {
       const underWay = unfinished.find(({ kind }) => kind === destroyMachine.kind)
       if (underWay) return { operationId: underWay.id }
       for (const { id, exclusive } of unfinished) if (exclusive) await requestCancel(tx, runtime, id)
+      const machine = await allowed(tx, machineId, 'destroy')
+      // From now on it takes no new work and spends nothing more.
+      await setControl(tx, await changeMachine(tx, runtime, machine, 'halt'), 'cancel')
+      await closeMachine(ports, tx, machineId, null)
       return { operationId: await enqueue(tx, runtime, destroyMachine, { machineId }, { projectId: machine.project_id, machineId }) }
     },
 
@@ -174,6 +201,7 @@ export function createRequests(ports: Ports): Requests {
       const row = await tx.selectFrom('operations').select(['kind', 'ended_at']).where('id', '=', operationId).executeTakeFirst()
       if (!row) throw new AutovibeError('not_found', `There is no operation ${operationId}.`)
       if (row.ended_at) throw new AutovibeError('conflict.state', 'The operation has already ended.')
+      if (!registry.get(row.kind)?.cancellable) throw new AutovibeError('conflict.state', `A ${row.kind} cannot be cancelled: once begun it is finished.`)
       await requestCancel(tx, runtime, operationId)
     },
 
@@ -181,85 +209,18 @@ export function createRequests(ports: Ports): Requests {
   }
 }
 
+/** The operations whose end is that the run works. */
+const BRINGING = [spawnMachine.kind, runPrompt.kind]
+
 const FORKED =
   'You continue on a fork: a new machine with the files and the conversation of a checkpoint. Look at the files before you go on; the machine that you came from goes its own way.'
 
 async function runOnMachine(ports: Ports, tx: Tx, input: RunInput, nameOrId: string, model: string) {
-  const found = await tx
-    .selectFrom('machines')
-    .select('id')
-    .where('destroyed_at', 'is', null)
-    .where((eb) => eb.or([eb('name', '=', nameOrId), eb('id', '=', nameOrId as MachineId)]))
-    .executeTakeFirst()
-  if (!found) throw new AutovibeError('not_found', `There is no machine ${nameOrId}.`, { fix: 'autovibe ps' })
-  const machine = await lockMachine(tx, found.id)
+  const machine = await machineByName(tx, nameOrId)
   assertMachineAllows(machine, 'run')
   const before = await tx.selectFrom('runs').select('id').where('machine_id', '=', machine.id).executeTakeFirst()
   const runId = await insertRun(ports, tx, { ...input, model, machine, resume: before !== undefined || machine.parent_checkpoint_id !== null })
   const subject = { projectId: machine.project_id, machineId: machine.id, runId }
-  return {
-    runId,
-    machineId: machine.id,
-    operationId: await enqueue(tx, ports.runtime, runPrompt, { machineId: machine.id, runId, limitNanoUsd: input.budget }, subject),
-  }
-}
-
-/** The machine first, as everyone locks them: two that lock in another order would wait for each other. */
-async function lockRunAndMachine(tx: Tx, runId: RunId) {
-  const found = await tx.selectFrom('runs').select('machine_id').where('id', '=', runId).executeTakeFirst()
-  const machine = found && (await lockMachine(tx, found.machine_id))
-  const run = await lockRun(tx, runId)
-  if (!machine || !run) throw new AutovibeError('not_found', `There is no run ${runId}.`, { fix: 'autovibe ps' })
-  return { run, machine }
-}
-
-async function projectByName(tx: Tx, nameOrId: string) {
-  const project = await tx
-    .selectFrom('projects')
-    .selectAll()
-    .where((eb) => eb.or([eb('name', '=', nameOrId), eb('id', '=', nameOrId as ProjectId)]))
-    .executeTakeFirst()
-  if (!project) throw new AutovibeError('not_found', `There is no project ${nameOrId}.`, { fix: 'autovibe run … --project PATH imports one.' })
-  return project
-}
-
-async function verifiedCheckpoint(tx: Tx, checkpointId: CheckpointId, projectId?: ProjectId) {
-  const checkpoint = await tx.selectFrom('checkpoints').selectAll().where('id', '=', checkpointId).executeTakeFirst()
-  if (!checkpoint || (projectId && checkpoint.project_id !== projectId))
-    throw new AutovibeError('not_found', `There is no checkpoint ${checkpointId} of this project.`, { fix: 'autovibe checkpoint list' })
-  if (checkpoint.state === 'verified') return checkpoint
-  throw new AutovibeError('checkpoint.not_verified', `Checkpoint ${checkpointId} is ${checkpoint.state}; only a verified one can be used.`, {
-    retryable: checkpoint.state !== 'corrupt' && checkpoint.state !== 'failed',
-    fix: `autovibe checkpoint show ${checkpointId}`,
-  })
-}
-
-/** The checkpoint that an earlier machine took of the very same source before its agent did anything: starting from it costs no import. */
-async function startOfProject(tx: Tx, project: { id: ProjectId; source_sha256: string | null }) {
-  if (!project.source_sha256) return null
-  const start = await tx
-    .selectFrom('checkpoints')
-    .selectAll()
-    .where('project_id', '=', project.id)
-    .where('source_sha256', '=', project.source_sha256)
-    .where('trigger', '=', 'start')
-    .where('state', '=', 'verified')
-    .where('snapshot', 'is not', null)
-    .orderBy('id', 'desc')
-    .executeTakeFirst()
-  return start ?? null
-}
-
-const openRun = (tx: Tx, machineId: MachineId) =>
-  tx.selectFrom('runs').select('id').where('machine_id', '=', machineId).where('ended_at', 'is', null).executeTakeFirst()
-
-async function leftOf({ ledger }: Ports, tx: Tx, machineId: MachineId): Promise<bigint> {
-  const budget = await tx
-    .selectFrom('budgets')
-    .select('id')
-    .where('scope', '=', 'machine')
-    .where('scope_id', '=', machineId)
-    .orderBy('created_at', 'desc')
-    .executeTakeFirst()
-  return budget ? ledger.available(budget.id) : 0n
+  const operationId = await enqueue(tx, ports.runtime, runPrompt, { machineId: machine.id, runId, limitNanoUsd: input.budget }, subject)
+  return { runId, machineId: machine.id, operationId }
 }

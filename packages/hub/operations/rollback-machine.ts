@@ -6,7 +6,7 @@ import type { EnsureStep, StepContext } from './engine/define.ts'
 import { operation, type Ports } from './ports.ts'
 import { changeCheckpoint } from './steps/checkpoint-state.ts'
 import { enqueueStore } from './steps/checkpoint-storing.ts'
-import { machineBoots, machineFailed, machineHalted, machineRegistered, machineRuns, machineWorks } from './steps/machine-life.ts'
+import { done, machineBoots, machineFailed, machineHalted, machineRegistered, machineRuns, machineWorks } from './steps/machine-life.ts'
 import { changeMachine, lockMachine, setControl } from './steps/machine-state.ts'
 import { endOpenRun } from './steps/run-state.ts'
 
@@ -17,7 +17,7 @@ type Saved = { handle: string; consistency: 'consistent' | 'fuzzy' }
 
 export const rollbackMachine = operation('rollback-machine', RollbackMachine)
   .tx('halt', { do: haltRun, undo: leaveFailed })
-  .ensure('stop', { do: async (context) => (await machineHalted(context), { done: null }) })
+  .ensure('stop', { do: done(machineHalted), undo: machineHalted })
   .ensure('save', treeSaved())
   .tx('saved', { do: keepSaved })
   .ensure('roll-back', treeRolledBack())
@@ -37,7 +37,8 @@ async function haltRun({ input, ports }: Context, tx: Tx): Promise<null> {
 /** The machine's tree is whole, before or after; only its power is lost. */
 async function leaveFailed({ input, ports, outputs, reason }: Context<object>, tx: Tx): Promise<void> {
   if (!('saved' in outputs)) await changeCheckpoint(tx, ports.runtime, input.saved, 'failed', { state_reason: 'The rollback was undone.' })
-  await machineFailed(ports, tx, input.machineId, `The rollback to ${input.to} was undone: ${reason?.message ?? 'cancelled'}`)
+  // A rollback that never began leaves the machine as it is.
+  if ('halt' in outputs) await machineFailed(ports, tx, input.machineId, `The rollback to ${input.to} was undone: ${reason?.message ?? 'cancelled'}`)
 }
 
 function treeSaved(): EnsureStep<Ports, RollbackMachine, object, Saved> {

@@ -6,7 +6,8 @@ import type { StepContext } from './engine/define.ts'
 import { operation, type Ports } from './ports.ts'
 import { assertLeft, openRunBudget } from './steps/budgets.ts'
 import { machineWorks } from './steps/machine-life.ts'
-import { changeRun, lockRun } from './steps/run-state.ts'
+import { lockMachine } from './steps/machine-state.ts'
+import { assertOpen, changeRun, lockRun } from './steps/run-state.ts'
 
 const RunPrompt = z.object({ machineId: MachineId, runId: RunId, limitNanoUsd: z.string() })
 type Context = StepContext<Ports, z.output<typeof RunPrompt>, unknown>
@@ -15,9 +16,11 @@ export const runPrompt = operation('run-prompt', RunPrompt).tx('reserve', { do: 
 
 /** The person who asks for the run grants its budget to the machine too, within what the project has left. */
 async function reserveBudget({ input, ports }: Context, tx: Tx): Promise<{ grantedNanoUsd: string }> {
+  await lockMachine(tx, input.machineId)
+  await assertOpen(tx, input.runId)
   const budget = await machineBudget(tx, input.machineId)
   const limitNanoUsd = BigInt(input.limitNanoUsd)
-  if (budget.parent_id) await assertLeft(ports, budget.parent_id, limitNanoUsd)
+  if (budget.parent_id) await assertLeft(ports, tx, budget.parent_id, limitNanoUsd)
   await ports.ledger.setLimit(tx, budget.id, budget.limit + limitNanoUsd, budget.version)
   await openRunBudget(ports, tx, input.runId, budget.id, limitNanoUsd)
   return { grantedNanoUsd: input.limitNanoUsd }

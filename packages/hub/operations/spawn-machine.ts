@@ -6,6 +6,8 @@ import type { StepContext } from './engine/define.ts'
 import { operation, type Ports } from './ports.ts'
 import { openBudgets } from './steps/budgets.ts'
 import { machineBoots, machineExists, machineGone, machineRegistered, machineRuns, machineWorks, placeMachine } from './steps/machine-life.ts'
+import { lockMachine } from './steps/machine-state.ts'
+import { assertOpen } from './steps/run-state.ts'
 
 const SpawnMachine = z.object({
   machineId: MachineId,
@@ -28,6 +30,8 @@ export const spawnMachine = operation('spawn-machine', SpawnMachine)
 
 async function reserveBudget({ input, ports }: StepContext<Ports, SpawnMachine, unknown>, tx: Tx): Promise<{ machineBudgetId: string }> {
   const { projectId, machineId, runId } = input
+  await lockMachine(tx, machineId)
+  if (runId) await assertOpen(tx, runId)
   const { machineBudgetId } = await openBudgets(ports, tx, { projectId, machineId, runId, limitNanoUsd: BigInt(input.limitNanoUsd) })
   return { machineBudgetId }
 }

@@ -7,7 +7,7 @@ import { operation, type Ports } from './ports.ts'
 import { machineBoots, machineFailed, machineRegistered, machineRuns, machineWorks } from './steps/machine-life.ts'
 
 const StartMachine = z.object({ machineId: MachineId })
-type Context = StepContext<Ports, z.output<typeof StartMachine>, unknown>
+type Context = StepContext<Ports, z.output<typeof StartMachine>, object>
 
 export const startMachine = operation('start-machine', StartMachine)
   .tx('boot', { do: machineBoots, undo: leaveFailed })
@@ -15,6 +15,7 @@ export const startMachine = operation('start-machine', StartMachine)
   .until('registered', machineRegistered)
   .tx('ready', { do: machineWorks })
 
-async function leaveFailed({ input, ports, reason }: Context, tx: Tx): Promise<void> {
-  await machineFailed(ports, tx, input.machineId, reason?.message ?? 'The machine could not be started.')
+/** The run that waited for this start waits for the next one. */
+async function leaveFailed({ input, ports, outputs, reason }: Context, tx: Tx): Promise<void> {
+  if ('boot' in outputs) await machineFailed(ports, tx, input.machineId, reason?.message ?? 'The machine could not be started.', 'waits')
 }

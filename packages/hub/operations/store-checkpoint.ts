@@ -19,7 +19,7 @@ type Captured = { manifestSha256: string; files: number; bytes: number; newBytes
 const CAPTURE_TIMEOUT_MS = 30 * 60_000
 const PARENT_DEADLINE_MS = 60 * 60_000
 
-export const storeCheckpoint = operation('store-checkpoint', StoreCheckpoint, { exclusive: false, cancellable: false })
+export const storeCheckpoint = operation('store-checkpoint', StoreCheckpoint, { exclusive: false, cancellable: false, long: true })
   .until('parent', parentStored())
   .ensure('capture', treeCaptured())
   .tx('record', { do: recordMetadata, undo: giveUp })

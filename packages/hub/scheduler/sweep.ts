@@ -42,7 +42,7 @@ async function look({ db, runtime, substrate }: Ports, suspicions: Suspicions): 
   const ids = observed.map(({ machineId }) => machineId)
   const rows = await db
     .selectFrom('machines')
-    .select(['id', 'state', 'last_heartbeat_at'])
+    .select(['id', 'state', 'last_heartbeat_at', 'token_hash'])
     .where((eb) => eb.or([eb('destroyed_at', 'is', null), ...(ids.length > 0 ? [eb('id', 'in', ids)] : [])]))
     .execute()
   const stranded = await db.selectFrom('checkpoints').select(['id', 'state', 'snapshot']).where('state', 'in', ['pending', 'capturing', 'stored']).execute()
@@ -50,7 +50,13 @@ async function look({ db, runtime, substrate }: Ports, suspicions: Suspicions): 
   const removing = new Set(unfinished.filter(({ kind }) => kind === removeOrphan.kind).map(({ input }) => input['machineId']))
   const workedOn = new Set(unfinished.flatMap(({ checkpoint_id, input }) => [checkpoint_id, input['saved'], input['checkpointId']]))
   return {
-    machines: rows.map((row) => ({ id: row.id, state: row.state, inHands: inHands.has(row.id), lastHeartbeatAtMs: row.last_heartbeat_at?.getTime() ?? null })),
+    machines: rows.map((row) => ({
+      id: row.id,
+      state: row.state,
+      inHands: inHands.has(row.id),
+      lastHeartbeatAtMs: row.last_heartbeat_at?.getTime() ?? null,
+      isClosed: row.token_hash === null,
+    })),
     observed: observed.filter(({ machineId }) => !removing.has(machineId)).map(({ machineId, power }) => ({ id: machineId, running: power === 'running' })),
     strandedCheckpoints: stranded.filter(({ id }) => !workedOn.has(id)).map(({ id, state, snapshot }) => ({ id, state, hasSnapshot: snapshot !== null })),
     suspicions,

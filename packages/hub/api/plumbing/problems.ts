@@ -83,6 +83,10 @@ const AWAY = /^(08...|53...|57P..|40001|40P01|ECONNREFUSED|ECONNRESET|ENOENT|EPI
 function fromDatabase(thrown: unknown): AutovibeError | undefined {
   if (!(thrown instanceof Error)) return undefined
   const { code, syscall } = thrown as NodeJS.ErrnoException
+  // PostgreSQL says it by its code, a file by its errno.
+  if (code === '53100' || code === 'ENOSPC') {
+    return new AutovibeError('substrate.disk_full', 'The disk of the Hub is full.', { cause: thrown, fix: 'Free some space, then try again.' })
+  }
   const isAway = typeof code === 'string' && AWAY.test(code) && (code !== 'ENOENT' || syscall === 'connect')
   const isLost = /^(Connection terminated|timeout exceeded when trying to connect)/.test(thrown.message)
   if (!isAway && !isLost) return undefined

@@ -238,6 +238,7 @@ export async function startTestApi(): Promise<TestApi> {
     substrate,
     tokenFor: (id) => `avm_${id}`,
     isAgentInstalled: async (name) => name === 'builtin',
+    isModelPriced: (model) => model.startsWith('claude-'),
   })
   const changes = await openChangeFeed(address, { onError: () => undefined })
   const app = await createApi({

@@ -1,7 +1,7 @@
 /** Takes a claimed operation forward, step by step, until it parks, ends, or has to be undone. */
 import { AutovibeError } from '@autovibe/contract'
 import type { Tx } from '../../database/database.ts'
-import { holding } from './claim.ts'
+import { handBack, holding } from './claim.ts'
 import {
   type Claim,
   contextFor,
@@ -14,12 +14,14 @@ import {
   orAborted,
   recordOperationEvent,
   recordUnder,
+  Stopping,
   stepError,
   stepOf,
 } from './context.ts'
 import type { AnyStep, Output } from './define.ts'
-import { backOffMs, DO_ATTEMPTS_MAX, PARKED_RECHECK_MS, STEP_TIMEOUT_MS } from './limits.ts'
+import { backOffMs, DEATHS_MAX, DO_ATTEMPTS_MAX, PARKED_RECHECK_MS, STEP_TIMEOUT_MS } from './limits.ts'
 import { beginUnwind, unwind } from './unwind.ts'
+import { wake } from './wake.ts'
 
 /** Where one turn left the operation: go on with the row, or let go of it. */
 type Turn = OperationRow | 'parked' | 'ended'
@@ -29,26 +31,24 @@ export async function advance(engine: EngineContext, claim: Claim, claimed: Oper
   try {
     let turn: Turn = claimed
     while (typeof turn !== 'string') {
+      if (engine.stopping?.aborted) throw new Stopping()
       turn = turn.state === 'unwinding' ? await unwind(engine, claim, turn) : await forward(engine, claim, turn)
     }
   } catch (error) {
+    if (error instanceof Stopping) return handBack(engine, claim)
     if (!(error instanceof LostClaim)) throw error
     engine.log.info({ operation: claim.id }, 'claim lost; another Hub goes on')
   }
 }
 
 async function forward(engine: EngineContext, claim: Claim, row: OperationRow): Promise<Turn> {
-  const definition = definitionOf(engine, row)
   // What is all done is not undone by a cancel that came late.
   if (row.step_index >= row.steps.length) return finish(engine, claim)
-  if (row.cancel_requested_at && definition.cancellable) {
-    return recordUnder(engine, claim, (tx, current) => beginUnwind(tx, engine, current, new AutovibeError('operation.cancelled', 'Cancelled on request.')))
-  }
-  const step = stepOf(definition, row, row.step_index)
+  const step = stepOf(definitionOf(engine, row), row, row.step_index)
   try {
     return await turnOf[step.kind](engine, claim, row, step as never)
   } catch (thrown) {
-    if (thrown instanceof LostClaim) throw thrown
+    if (thrown instanceof LostClaim || thrown instanceof Stopping) throw thrown
     return failed(engine, claim, stepError(thrown))
   }
 }
@@ -56,6 +56,7 @@ async function forward(engine: EngineContext, claim: Claim, row: OperationRow): 
 const turnOf = {
   tx: (engine: EngineContext, claim: Claim, _row: OperationRow, step: AnyStep & { kind: 'tx' }): Promise<Turn> =>
     recordUnder(engine, claim, async (tx, row) => {
+      if (isCancelled(engine, row)) return beginUnwind(tx, engine, row, cancelled())
       const context = contextFor(engine, definitionOf(engine, row), row, new AbortController().signal)
       return stepDone(tx, engine, row, await step.do(context, tx))
     }),
@@ -63,13 +64,16 @@ const turnOf = {
   ensure: async (engine: EngineContext, claim: Claim, before: OperationRow, step: AnyStep & { kind: 'ensure' }): Promise<Turn> => {
     // The attempt is on record before the call: undo must cover a step that may have acted.
     const row = await recordUnder(engine, claim, async (tx, current) => {
+      if (isCancelled(engine, current)) return beginUnwind(tx, engine, current, cancelled())
+      if (current.step_attempts >= DEATHS_MAX) return beginUnwind(tx, engine, current, deadly(step.name))
       await markStep(tx, engine, current, current.step_index, 'running')
       return update(tx, engine, current, { step_attempts: current.step_attempts + 1, step_started_at: current.step_started_at ?? engine.runtime.now() })
     })
+    if (row.state === 'unwinding') return row
     const result = await holding(engine, claim, (lost) => {
       const timeout = AbortSignal.timeout(step.timeoutMs ?? STEP_TIMEOUT_MS)
       const signal = AbortSignal.any([lost, timeout])
-      return orAborted(step.do(contextFor(engine, definitionOf(engine, row), row, signal), before.handle), signal, step.name)
+      return orAborted(step.do(contextFor(engine, definitionOf(engine, row), row, signal), before.handle), signal, step.name, engine.stopping)
     })
     return recordUnder(engine, claim, async (tx, current) => {
       if ('done' in result) return stepDone(tx, engine, current, result.done)
@@ -80,6 +84,7 @@ const turnOf = {
 
   until: (engine: EngineContext, claim: Claim, _row: OperationRow, step: AnyStep & { kind: 'until' }): Promise<Turn> =>
     recordUnder(engine, claim, async (tx, row) => {
+      if (isCancelled(engine, row)) return beginUnwind(tx, engine, row, cancelled())
       const context = contextFor(engine, definitionOf(engine, row), row, new AbortController().signal)
       const output = await step.ready(context, tx)
       if (output !== null) return stepDone(tx, engine, row, output)
@@ -95,6 +100,11 @@ const turnOf = {
       return beginUnwind(tx, engine, row, new AutovibeError('operation.deadline', `The step "${step.name}" did not end within ${step.deadlineMs / 1000} s.`))
     }),
 }
+
+/** Read under the operation's lock, so that not one step more is begun after it was asked for. */
+const isCancelled = (engine: EngineContext, row: OperationRow): boolean => row.cancel_requested_at !== null && definitionOf(engine, row).cancellable
+const cancelled = () => new AutovibeError('operation.cancelled', 'Cancelled on request.')
+const deadly = (step: string) => new AutovibeError('internal', `The Hub died ${DEATHS_MAX} times in the step "${step}".`)
 
 async function stepDone(tx: Tx, engine: EngineContext, row: OperationRow, output: Output): Promise<OperationRow> {
   await markStep(tx, engine, row, row.step_index, 'done')
@@ -127,6 +137,7 @@ function finish(engine: EngineContext, claim: Claim): Promise<Turn> {
   return recordUnder<Turn>(engine, claim, async (tx, row) => {
     await update(tx, engine, row, { state: 'done', ended_at: engine.runtime.now(), lease_owner: null, lease_expires_at: null, exclusive: false })
     await recordOperationEvent(tx, engine, row, 'operation.finished', { kind: row.kind, state: 'done' })
+    if (row.machine_id) await wake(tx, row.machine_id)
     return 'ended'
   })
 }

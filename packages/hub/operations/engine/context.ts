@@ -23,6 +23,8 @@ export interface EngineContext {
   /** Names this Hub process in leases. */
   readonly owner: string
   readonly log: EngineLog
+  /** Raised when this Hub ends: what is under way is handed back as it stands. */
+  readonly stopping?: AbortSignal
 }
 
 export type OperationRow = Selectable<OperationsTable>
@@ -31,6 +33,11 @@ export type OperationRow = Selectable<OperationsTable>
 export interface Claim {
   readonly id: OperationRow['id']
   readonly fence: bigint
+}
+
+/** This Hub ends; the operation goes on with the next one. */
+export class Stopping extends Error {
+  override readonly name = 'Stopping'
 }
 
 /** Another Hub has the operation now; whatever was being done is no longer ours to record. */
@@ -128,10 +135,12 @@ export function stepError(thrown: unknown): AutovibeError {
 }
 
 /** A call that does not come back is left behind; the sweep finds what it does later. */
-export function orAborted<T>(work: Promise<T>, signal: AbortSignal, step: string): Promise<T> {
+export function orAborted<T>(work: Promise<T>, signal: AbortSignal, step: string, stopping: AbortSignal | undefined): Promise<T> {
   return new Promise((resolve, reject) => {
-    const onAbort = () => reject(new AutovibeError('operation.deadline', `The step "${step}" did not answer in time.`, { retryable: true }))
+    const onAbort = () =>
+      reject(stopping?.aborted ? new Stopping() : new AutovibeError('operation.deadline', `The step "${step}" did not answer in time.`, { retryable: true }))
     signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
     work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
   })
 }

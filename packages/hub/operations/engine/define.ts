@@ -60,6 +60,8 @@ export interface OperationOptions {
   readonly exclusive?: boolean
   /** False for what must be finished once begun; default true. */
   readonly cancellable?: boolean
+  /** True for one whose steps may take minutes; such share a part of the workers. Default false. */
+  readonly long?: boolean
 }
 
 export interface AnyOperation {
@@ -67,6 +69,7 @@ export interface AnyOperation {
   readonly version: number
   readonly exclusive: boolean
   readonly cancellable: boolean
+  readonly long: boolean
   readonly inputSchema: z.ZodType
   readonly steps: readonly AnyStep[]
 }
@@ -96,6 +99,7 @@ function build<P, S extends z.ZodType, O>(kind: string, inputSchema: S, options:
     version: options.version ?? 1,
     exclusive: options.exclusive ?? true,
     cancellable: options.cancellable ?? true,
+    long: options.long ?? false,
     inputSchema,
     steps,
     tx: (name, step) => add({ kind: 'tx', name, ...step }),

@@ -1,42 +1,11 @@
-/** The engine alone, on a real PostgreSQL, with operations that are made to fail in every way. */
+/** One operation on its way, forward and back, made to fail in every way. */
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
-import { AutovibeError, type OperationId } from '@autovibe/contract'
-import { z } from 'zod'
-import { type FreshDatabase, freshDatabase } from '../../database/testing.ts'
-import { advance } from './advance.ts'
-import { claimNext } from './claim.ts'
-import { type AnyOperation, defineOperations, registryOf } from './define.ts'
-import { enqueue, requestCancel } from './enqueue.ts'
-import { DO_ATTEMPTS_MAX, LEASE_MS, UNDO_ATTEMPTS_MAX } from './limits.ts'
-import { assertKnownSteps, retryStuck } from './stuck.ts'
-import { testClock, testEngine } from './testing.ts'
-
-interface Diary {
-  readonly lines: string[]
-}
-const operation = defineOperations<Diary>()
-const Empty = z.object({})
-
-let database: FreshDatabase
-before(async () => {
-  database = await freshDatabase()
-})
-after(() => database.close())
-
-/** An engine over one operation, and the operation enqueued. */
-async function begin(definition: AnyOperation, clock = testClock()) {
-  await database.pool.query('delete from operation_steps; delete from operations; delete from events')
-  const diary: Diary = { lines: [] }
-  const engine = testEngine({ db: database.db, registry: registryOf([definition]), clock, ports: diary })
-  const id = await database.db.transaction().execute((tx) => enqueue(tx, clock, definition, {}, { projectId: null, machineId: null }))
-  return { engine, id, diary, clock, eventTypes: () => typesOf(id) }
-}
-
-async function typesOf(id: OperationId): Promise<string[]> {
-  const rows = await database.db.selectFrom('events').select(['type', 'data']).where('operation_id', '=', id).orderBy('seq').execute()
-  return rows.map(({ type, data }) => ('step' in data ? `${type} ${data['step']} ${data['state'] ?? ''}`.trim() : type))
-}
+import { test } from 'node:test'
+import { AutovibeError } from '@autovibe/contract'
+import { requestCancel } from './enqueue.ts'
+import { DO_ATTEMPTS_MAX, UNDO_ATTEMPTS_MAX } from './limits.ts'
+import { retryStuck } from './stuck.ts'
+import { begin, database, Empty, operation } from './test-diary.ts'
 
 test('steps run in order, hand their outputs on, and leave events and progress', async () => {
   const { engine, id, diary, eventTypes } = await begin(
@@ -220,63 +189,4 @@ test('an undo that keeps failing becomes stuck, and goes on when a person says s
     database.db.transaction().execute((tx) => retryStuck(tx, clock, id)),
     { code: 'conflict.state' },
   )
-})
-
-test('a Hub that lost its lease records nothing; the one that took over does', async () => {
-  const gate = Promise.withResolvers<void>()
-  const entered = Promise.withResolvers<void>()
-  let calls = 0
-  const { engine, id, clock } = await begin(
-    operation('contested', Empty).ensure('call', {
-      do: async () => {
-        if (++calls === 1) {
-          entered.resolve()
-          await gate.promise
-          return { done: { by: 'first' } }
-        }
-        return { done: { by: 'second' } }
-      },
-    }),
-  )
-  const first = await claimNext(engine.context)
-  assert.ok(first)
-  const stalled = advance(engine.context, first.claim, first.row)
-  await entered.promise
-  clock.advance(LEASE_MS + 1)
-  await engine.settle()
-  gate.resolve()
-  await stalled
-  assert.deepEqual((await engine.operation(id)).outputs, { call: { by: 'second' } })
-})
-
-test('two exclusive operations never share a machine', async () => {
-  const { clock } = await begin(operation('x', Empty).tx('a', { do: async () => null }))
-  const runtime = clock
-  const projectId = runtime.newId('project')
-  const machineId = runtime.newId('machine')
-  await database.db
-    .insertInto('projects')
-    .values({ id: projectId, name: `p${Date.now()}`, source_sha256: null, created_at: runtime.now() })
-    .execute()
-  await database.pool.query('insert into machines (id, name, project_id, state, created_at) values ($1, $2, $3, $4, now())', [
-    machineId,
-    'm-exclusive',
-    projectId,
-    'ready',
-  ])
-  const definition = operation('y', Empty).tx('a', { do: async () => null })
-  const attempts = await Promise.allSettled(
-    Array.from({ length: 8 }, () => database.db.transaction().execute((tx) => enqueue(tx, clock, definition, {}, { projectId, machineId }))),
-  )
-  assert.equal(attempts.filter(({ status }) => status === 'fulfilled').length, 1)
-  for (const attempt of attempts) if (attempt.status === 'rejected') assert.equal(attempt.reason.code, 'conflict.busy')
-})
-
-test('a start is refused while an unfinished operation names a step that is not known', async () => {
-  const { engine } = await begin(operation('old', Empty).until('gone-step', { deadlineMs: 60_000, ready: async () => null }))
-  await engine.workOnce()
-  await assertKnownSteps(database.db, engine.context.registry)
-  await assert.rejects(assertKnownSteps(database.db, registryOf([operation('old', Empty).tx('new-step', { do: async () => null })])), {
-    code: 'hub.data_version',
-  })
 })

@@ -10,10 +10,14 @@ export const STEP_TIMEOUT_MS = 60_000
 export const DO_ATTEMPTS_MAX = 6
 /** Calls of one undo before a person is asked. */
 export const UNDO_ATTEMPTS_MAX = 12
-/** Operations that one Hub advances at a time. */
+/** Calls of one step that ended with the death of the Hub that made them: then the step itself is what kills. */
+export const DEATHS_MAX = 12
+/** Operations that one Hub advances at a time, and how many of them may be long ones: quick ones never wait for eight large trees. */
 export const WORKERS_MAX = 8
+export const LONG_WORKERS_MAX = 3
 
 /** How long to wait before the next try, in ms: doubling from 100 ms to 20 s. */
 export const backOffMs = (attempts: number): number => Math.min(100 * 2 ** Math.max(0, attempts - 1), 20_000)
 
+if (LONG_WORKERS_MAX >= WORKERS_MAX) throw new Error('long operations must leave workers to the quick ones')
 if (RENEW_EVERY_MS * 3 > LEASE_MS) throw new Error('a lease must survive two missed renewals')

@@ -1,5 +1,5 @@
 /** The way back: undoes the step in flight and every step before it, last first; what cannot be undone is `stuck`, never dropped. */
-import type { AutovibeError } from '@autovibe/contract'
+import { AutovibeError } from '@autovibe/contract'
 import type { Tx } from '../../database/database.ts'
 import { holding } from './claim.ts'
 import {
@@ -14,10 +14,12 @@ import {
   orAborted,
   recordOperationEvent,
   recordUnder,
+  Stopping,
   stepError,
   stepOf,
 } from './context.ts'
-import { backOffMs, STEP_TIMEOUT_MS, UNDO_ATTEMPTS_MAX } from './limits.ts'
+import { backOffMs, DEATHS_MAX, STEP_TIMEOUT_MS, UNDO_ATTEMPTS_MAX } from './limits.ts'
+import { wake } from './wake.ts'
 
 /** Turns an operation round at the step in flight, which may or may not have acted. */
 export async function beginUnwind(tx: Tx, engine: EngineContext, row: OperationRow, error: AutovibeError): Promise<OperationRow> {
@@ -46,6 +48,9 @@ export async function unwind(engine: EngineContext, claim: Claim, row: Operation
   try {
     if (step.kind === 'ensure' && step.undo) {
       const undo = step.undo
+      // A call that kills its Hub each time is an undo that fails each time.
+      if (row.step_attempts >= Math.max(DEATHS_MAX, UNDO_ATTEMPTS_MAX))
+        return undoFailed(engine, claim, true, new AutovibeError('internal', 'The Hub died in this undo again and again.'))
       const current = await recordUnder(engine, claim, async (tx, latest) => {
         await markStep(tx, engine, latest, latest.step_index, 'undoing')
         return tx
@@ -57,7 +62,7 @@ export async function unwind(engine: EngineContext, claim: Claim, row: Operation
       })
       await holding(engine, claim, (lost) => {
         const signal = AbortSignal.any([lost, AbortSignal.timeout(step.timeoutMs ?? STEP_TIMEOUT_MS)])
-        return orAborted(undo(contextFor(engine, definition, current, signal)), signal, step.name)
+        return orAborted(undo(contextFor(engine, definition, current, signal)), signal, step.name, engine.stopping)
       })
     }
     return await recordUnder(engine, claim, async (tx, latest) => {
@@ -71,7 +76,7 @@ export async function unwind(engine: EngineContext, claim: Claim, row: Operation
         .executeTakeFirstOrThrow()
     })
   } catch (thrown) {
-    if (thrown instanceof LostClaim) throw thrown
+    if (thrown instanceof LostClaim || thrown instanceof Stopping) throw thrown
     return undoFailed(engine, claim, step.kind === 'ensure', stepError(thrown))
   }
 }
@@ -120,6 +125,7 @@ function finish(engine: EngineContext, claim: Claim): Promise<'ended'> {
       code: row.error?.code ?? null,
       message: row.error?.message ?? null,
     })
+    if (row.machine_id) await wake(tx, row.machine_id)
     return 'ended'
   })
 }

@@ -17,7 +17,13 @@ export async function assertAtRest({ database: { db }, ports }: World, verified:
   for (const { id, state } of machines) {
     assert.ok(['ready', 'running', 'paused', 'stopped', 'failed', 'destroyed'].includes(state), `machine ${id} rests, but is ${state}`)
     if (state === 'destroyed') assert.equal(observed.has(id), false, `machine ${id} is destroyed, but something of it is left`)
-    else if (state !== 'failed') assert.equal(observed.get(id), isAwake(state) ? 'running' : 'stopped', `machine ${id} is ${state}`)
+    else assert.equal(observed.get(id), isAwake(state) ? 'running' : 'stopped', `machine ${id} is ${state}`)
+  }
+  const working = await db.selectFrom('runs').select(['machine_id', 'state']).where('ended_at', 'is', null).execute()
+  for (const { id, state } of machines) {
+    const run = working.find(({ machine_id }) => machine_id === id)
+    if (state === 'running' || state === 'paused') assert.equal(run?.state, state, `machine ${id} is ${state}, and so is its run`)
+    if (state === 'ready') assert.equal(run, undefined, `machine ${id} rests without a run`)
   }
   const known = new Set(machines.map(({ id }) => id))
   for (const id of observed.keys()) assert.ok(known.has(id), `${id} exists without a row`)

@@ -84,6 +84,7 @@ export async function openWorld(): Promise<World> {
     substrate,
     tokenFor,
     isAgentInstalled: async () => true,
+    isModelPriced: () => true,
   })
   const ports = portsOver(database)
   const requests = createRequests(ports)
@@ -103,7 +104,8 @@ export async function openWorld(): Promise<World> {
     newMachine: (from) =>
       database.db.transaction().execute(async (tx) => {
         const { source_sha256: sourceSha256 } = await tx.selectFrom('projects').select('source_sha256').where('id', '=', projectId).executeTakeFirstOrThrow()
-        return insertMachine(ports, tx, { projectId, allowUnisolated: true, sourceSha256, from, notice: null })
+        // A machine that nobody gives a run never fetches a source.
+        return insertMachine(ports, tx, { projectId, allowUnisolated: true, sourceSha256: from ? sourceSha256 : null, from, notice: null })
       }),
     close: async () => {
       for (const { machineId } of await substrate.list(AbortSignal.timeout(10_000))) await substrate.destroy(machineId, AbortSignal.timeout(30_000))

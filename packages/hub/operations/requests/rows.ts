@@ -122,9 +122,9 @@ export async function insertRun({ runtime }: Ports, tx: Tx, { prompt, agent, pro
   return id
 }
 
-/** Checks what a run needs before anything is made: a known provider with a key, and isolation fit for a real agent. */
+/** Checks what a run needs before anything is made: an installed agent, a known provider with a key, a priced model, and isolation fit for a real agent. */
 export async function resolveModel(
-  { substrate, isAgentInstalled }: Ports,
+  { substrate, isAgentInstalled, isModelPriced }: Ports,
   tx: Tx,
   input: { agent: string; provider: string; model?: string | undefined; allow_unisolated: boolean; budget: string },
 ): Promise<{ model: string; simulated: boolean }> {
@@ -140,11 +140,17 @@ export async function resolveModel(
       fix: `Set ANTHROPIC_API_KEY before autovibe run, or: autovibe provider set ${input.provider} --key-stdin`,
     })
   }
+  const model = input.model ?? provider.default_model
+  if (!isModelPriced(model)) {
+    throw new AutovibeError('model.unpriced', `The model ${model} has no known price, so its cost could not be bounded.`, {
+      fix: `Use a model of the price list, for example --model ${provider.default_model}`,
+    })
+  }
   const { isolated, summary } = substrate.capabilities()
   if (!isolated && !provider.simulated && !input.allow_unisolated) {
     throw new AutovibeError('isolation.too_weak', `A real agent would run here with: ${summary}.`, {
       fix: 'autovibe doctor names what is missing; --allow-unisolated accepts the risk.',
     })
   }
-  return { model: input.model ?? provider.default_model, simulated: provider.simulated }
+  return { model, simulated: provider.simulated }
 }

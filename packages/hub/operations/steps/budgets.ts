@@ -20,7 +20,7 @@ export async function openBudgets(
   { projectId, machineId, runId, limitNanoUsd }: { projectId: ProjectId; machineId: MachineId; runId: RunId | null; limitNanoUsd: bigint },
 ): Promise<{ machineBudgetId: BudgetId; runBudgetId: BudgetId | null }> {
   const parentId = await projectBudget(ports, tx, projectId)
-  await assertLeft(ports, parentId, limitNanoUsd)
+  await assertLeft(ports, tx, parentId, limitNanoUsd)
   const machineBudgetId = await ports.ledger.openBudget(tx, { scope: 'machine', scopeId: machineId, parentId, resource: 'money', limit: limitNanoUsd })
   const runBudgetId = runId && (await openRunBudget(ports, tx, runId, machineBudgetId, limitNanoUsd))
   return { machineBudgetId, runBudgetId }
@@ -32,8 +32,8 @@ export async function openRunBudget({ ledger }: Pick<Ports, 'ledger'>, tx: Tx, r
   return budgetId
 }
 
-export async function assertLeft({ ledger }: Pick<Ports, 'ledger'>, budgetId: BudgetId, amountNanoUsd: bigint): Promise<void> {
-  const left = await ledger.available(budgetId)
+export async function assertLeft({ ledger }: Pick<Ports, 'ledger'>, tx: Tx, budgetId: BudgetId, amountNanoUsd: bigint): Promise<void> {
+  const left = await ledger.available(budgetId, tx)
   if (left >= amountNanoUsd) return
   throw new AutovibeError('budget.insufficient', `The project has ${formatUsd(left)} left; ${formatUsd(amountNanoUsd)} was asked for.`, {
     fix: 'Ask for less with --budget, or raise the project budget: autovibe budget set PROJECT AMOUNT',

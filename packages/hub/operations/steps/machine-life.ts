@@ -4,7 +4,7 @@ import type { Tx } from '../../database/database.ts'
 import type { EnsureStep, StepContext, UntilStep } from '../engine/define.ts'
 import type { Ports } from '../ports.ts'
 import { changeMachine, lockMachine, setControl } from './machine-state.ts'
-import { changeRun, endOpenRun } from './run-state.ts'
+import { changeRun, endOpenRun, openRunOf } from './run-state.ts'
 
 export interface OnMachine {
   readonly machineId: MachineId
@@ -100,10 +100,9 @@ export async function machineGone({ input, ports, now, reason }: Context, tx: Tx
   await changeMachine(tx, ports.runtime, machine, 'destroy', reason?.message ?? null, { destroyed_at: now, token_hash: null, control: 'idle' })
 }
 
-/** Ends the run and closes the budget; the machine can speak no more. */
+/** Ends the run and closes the budget; the machine can speak no more. The token last: changing it takes a stronger lock, which nobody should wait for. */
 export async function closeMachine(ports: Ports, tx: Tx, machineId: MachineId, reason: { readonly message: string } | null): Promise<void> {
   await endOpenRun(tx, ports.runtime, ports.ledger, machineId, reason ? 'fail' : 'cancel', reason?.message ?? 'The machine was destroyed.')
-  await tx.updateTable('machines').set({ token_hash: null }).where('id', '=', machineId).execute()
   const budgets = await tx
     .selectFrom('budgets')
     .select('id')
@@ -112,12 +111,27 @@ export async function closeMachine(ports: Ports, tx: Tx, machineId: MachineId, r
     .where('closed_at', 'is', null)
     .execute()
   for (const { id } of budgets) await ports.ledger.closeBudget(tx, id)
+  await tx.updateTable('machines').set({ token_hash: null }).where('id', '=', machineId).execute()
 }
 
-/** A machine that ended against our will; what it left is kept for rollback and fork. */
-export async function machineFailed(ports: Ports, tx: Tx, machineId: MachineId, message: string): Promise<void> {
+/** A machine that ended against our will; what it left is kept for start, rollback and fork. Its run fails too, or keeps waiting for a start. */
+export async function machineFailed(ports: Ports, tx: Tx, machineId: MachineId, message: string, run: 'fails' | 'waits' = 'fails'): Promise<void> {
   const machine = await lockMachine(tx, machineId)
   if (machine.state === 'destroyed' || machine.state === 'failed') return
-  await endOpenRun(tx, ports.runtime, ports.ledger, machineId, 'fail', message)
-  await setControl(tx, await changeMachine(tx, ports.runtime, machine, 'fail', message), 'idle')
+  const open = run === 'waits' ? await openRunOf(tx, machineId) : null
+  if (open) {
+    await changeRun(tx, ports.runtime, ports.ledger, open, 'pause', message)
+    await tx.updateTable('runs').set({ resume: true }).where('id', '=', open.id).execute()
+  } else {
+    await endOpenRun(tx, ports.runtime, ports.ledger, machineId, 'fail', message)
+  }
+  await setControl(tx, await changeMachine(tx, ports.runtime, machine, 'fail', message), open ? 'park' : 'idle')
 }
+
+/** The same call as a step: there is nothing to hand on. */
+export const done =
+  <C>(act: (context: C) => Promise<void>) =>
+  async (context: C): Promise<{ done: null }> => {
+    await act(context)
+    return { done: null }
+  }

@@ -10,9 +10,12 @@ import { wake } from '../engine/wake.ts'
 
 export type MachineRow = Selectable<MachinesTable>
 
-/** The row, locked until the transaction ends; `not_found` when there is none. */
+/**
+ * The row, locked until the transaction ends; `not_found` when there is none. Not the strongest lock: rows of others that only refer to the machine (usage events of
+ * a settlement) must not wait for it.
+ */
 export async function lockMachine(tx: Tx, machineId: MachineId): Promise<MachineRow> {
-  const row = await tx.selectFrom('machines').selectAll().where('id', '=', machineId).forUpdate().executeTakeFirst()
+  const row = await tx.selectFrom('machines').selectAll().where('id', '=', machineId).forNoKeyUpdate().executeTakeFirst()
   if (!row) throw new AutovibeError('not_found', `There is no machine ${machineId}.`, { fix: 'autovibe ps --all' })
   return row
 }

@@ -1,5 +1,5 @@
 /** Changes the state of a run, with what an end brings along: closed budget, machine at rest. */
-import type { Json, RunId } from '@autovibe/contract'
+import { AutovibeError, type Json, type RunId } from '@autovibe/contract'
 import { isRunOpen, nextRunState, type RunTransition } from '@autovibe/core/runs/transitions.ts'
 import type { Selectable } from 'kysely'
 import type { Tx } from '../../database/database.ts'
@@ -13,7 +13,13 @@ export type RunRow = Selectable<RunsTable>
 type RunEnding = Partial<Pick<RunRow, 'summary' | 'agent_reported_cost'>> & { check_result?: string | null }
 
 export async function lockRun(tx: Tx, runId: RunId): Promise<RunRow | null> {
-  return (await tx.selectFrom('runs').selectAll().where('id', '=', runId).forUpdate().executeTakeFirst()) ?? null
+  return (await tx.selectFrom('runs').selectAll().where('id', '=', runId).forNoKeyUpdate().executeTakeFirst()) ?? null
+}
+
+/** Throws `operation.cancelled` for a run that ended before its machine got to it: nothing may be granted to it any more. */
+export async function assertOpen(tx: Tx, runId: RunId): Promise<void> {
+  const run = await lockRun(tx, runId)
+  if (!run || run.ended_at) throw new AutovibeError('operation.cancelled', `The run ${runId} ended before it began.`)
 }
 
 /** Moves the run on; returns the row as it then is. A change that is not possible from here (late, repeated) changes nothing. */
@@ -48,6 +54,12 @@ export async function changeRun(
   return changed
 }
 
+/** The run that the machine works on or waits with, locked; null when there is none. Lock the machine first. */
+export async function openRunOf(tx: Tx, machineId: RunRow['machine_id']): Promise<RunRow | null> {
+  const run = await tx.selectFrom('runs').selectAll().where('machine_id', '=', machineId).where('ended_at', 'is', null).forNoKeyUpdate().executeTakeFirst()
+  return run ?? null
+}
+
 /** Ends the machine's open run, if it has one. */
 export async function endOpenRun(
   tx: Tx,
@@ -57,6 +69,6 @@ export async function endOpenRun(
   transition: 'fail' | 'cancel',
   reason: string,
 ): Promise<void> {
-  const run = await tx.selectFrom('runs').selectAll().where('machine_id', '=', machineId).where('ended_at', 'is', null).forUpdate().executeTakeFirst()
+  const run = await openRunOf(tx, machineId)
   if (run) await changeRun(tx, runtime, ledger, run, transition, reason)
 }

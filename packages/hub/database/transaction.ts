@@ -1,5 +1,5 @@
-/** A transaction that is run again when PostgreSQL chose it as the victim of a deadlock. */
-import type { Database, Tx } from '../database/database.ts'
+/** A transaction that is run again when PostgreSQL chose it as the victim of a deadlock or of a lost race. */
+import type { Database, Tx } from './database.ts'
 
 const ATTEMPTS = 5
 /** deadlock_detected, serialization_failure (PostgreSQL, appendix A). */

@@ -1,0 +1,38 @@
+/** What a Hub is told from outside is checked before anything is begun. */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { readConfig } from './config.ts'
+
+for (const [what, args, named] of [
+  ['a flag that does not exist', ['--bogus'], /--bogus/],
+  ['a word that belongs to no flag', ['stray'], /stray/],
+  ['a flag without its value', ['--port'], /--port/],
+  ['a port that is none', ['--data-dir', '/d', '--port', '70000'], /--port/],
+  ['a tier that does not exist', ['--data-dir', '/d', '--copy', 'C9'], /--copy/],
+  ['no data directory', [], /--data-dir/],
+] as const) {
+  test(`${what} is refused by name`, () => {
+    assert.throws(
+      () => readConfig(args, {}),
+      (error: { code?: string; message: string }) => error.code === 'request.invalid' && named.test(error.message),
+    )
+  })
+}
+
+test('a flag wins over the environment, which wins over the default', () => {
+  const env = { AUTOVIBE_PORT: '1', AUTOVIBE_LOG_LEVEL: 'warn', AUTOVIBE_COPY: 'C1' }
+  assert.deepEqual(readConfig(['--data-dir', '/d', '--port', '2'], env), {
+    dataDir: '/d',
+    port: 2,
+    databaseUrl: null,
+    logLevel: 'warn',
+    isolation: null,
+    copy: 'C1',
+  })
+})
+
+test('the address of the database is taken out of the environment', () => {
+  const env = { DATABASE_URL: 'postgresql://h/d' }
+  assert.equal(readConfig(['--data-dir', '/d'], env).databaseUrl, 'postgresql://h/d')
+  assert.deepEqual(env, {})
+})

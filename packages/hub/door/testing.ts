@@ -1,0 +1,140 @@
+/** A door for tests over real unix sockets and a real database, and machines that speak through it. */
+import { createHash } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { type IncomingHttpHeaders, request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { MachineId, RunId } from '@autovibe/contract'
+import { type FreshDatabase, freshDatabase } from '../database/testing.ts'
+import { createLedger } from '../ledger/create-ledger.ts'
+import { silentLog } from '../operations/engine/testing.ts'
+import { openWakeFeed, type WakeFeed } from '../operations/engine/wake-feed.ts'
+import type { Ports } from '../operations/ports.ts'
+import { createRequests } from '../operations/requests.ts'
+import { type Runtime, systemRuntime } from '../runtime.ts'
+import { createDoor } from './door.ts'
+import { createDoorListener } from './listener.ts'
+
+export interface Answer<T> {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: T
+}
+
+export interface Caller {
+  readonly id: MachineId
+  readonly runId: RunId
+  readonly bootId: string
+  readonly socketPath: string
+  readonly token: string
+  ask<T = Record<string, unknown>>(method: string, path: string, body?: unknown, token?: string): Promise<Answer<T>>
+  /** One event of its run, as the agent tells it. */
+  told(seq: number, more?: object): object
+  tell<T = Record<string, unknown>>(...events: object[]): Promise<Answer<T>>
+}
+
+export interface DoorGround {
+  readonly database: FreshDatabase
+  /** Waits for wake-ups that the door has not given up yet. */
+  waiting(): number
+  /** A booting machine with a running run, and its voice. */
+  machine(): Promise<Caller>
+  /** The same after its first word. */
+  registered(): Promise<Caller>
+  close(): Promise<void>
+}
+
+export async function openDoorGround(runtime: Runtime = systemRuntime): Promise<DoorGround> {
+  const database = await freshDatabase()
+  const { db } = database
+  // Nothing that the door does by itself reaches the substrate or the store.
+  const ports = { db, runtime, ledger: createLedger({ db, runtime }), tokenFor: () => '' } as unknown as Ports
+  const wakes = openWakeFeed(database.address, silentLog)
+  const counted = countWaits(wakes)
+  const folder = await mkdtemp(join(tmpdir(), 'avdoor-'))
+  const door = await createDoor({ ...ports, requests: createRequests(ports), wakes: counted.feed, dataDir: folder, log: silentLog })
+  const listener = createDoorListener((machineId, message, response) => door.handle(machineId, message, response))
+  let made = 0
+
+  async function machine(): Promise<Caller> {
+    const [id, runId, projectId] = [runtime.newId('machine'), runtime.newId('run'), runtime.newId('project')]
+    const number = ++made
+    const bootId = `boot-${String(number).padStart(4, '0')}`
+    const ownToken = `avm_${id}`
+    await db
+      .insertInto('projects')
+      .values({ id: projectId, name: `door-${number}`, source_sha256: null, created_at: runtime.now() })
+      .execute()
+    await database.pool.query('insert into machines (id, name, project_id, state, token_hash, created_at) values ($1, $2, $3, $4, $5, now())', [
+      id,
+      `door-${number}`,
+      projectId,
+      'booting',
+      createHash('sha256').update(ownToken).digest('hex'),
+    ])
+    await database.pool.query(
+      `insert into runs (id, project_id, machine_id, prompt, agent, provider, model, state, created_at) values ($1, $2, $3, 'do it', 'builtin', 'anthropic', 'm', 'running', now())`,
+      [runId, projectId, id],
+    )
+    const socketPath = join(folder, `${number}.sock`)
+    await listener.listen(id, socketPath)
+    const ask: Caller['ask'] = (method, path, body, token = ownToken) => send(socketPath, method, path, body, token)
+    return {
+      id,
+      runId,
+      bootId,
+      socketPath,
+      token: ownToken,
+      ask,
+      told: (seq, more = {}) => ({ seq, type: 'run.message', at: runtime.now().toISOString(), run_id: runId, data: { text: `word ${seq}` }, ...more }),
+      tell: (...events) => ask('POST', '/events', { boot_id: bootId, events }),
+    }
+  }
+
+  return {
+    database,
+    waiting: counted.waiting,
+    machine,
+    registered: async () => {
+      const one = await machine()
+      await one.ask('POST', '/register', { boot_id: one.bootId, agent_version: '1' })
+      return one
+    },
+    close: async () => {
+      await listener.closeAll()
+      await door.close()
+      await wakes.close()
+      await database.close()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+function countWaits(wakes: WakeFeed): { feed: WakeFeed; waiting(): number } {
+  let waiting = 0
+  const next: WakeFeed['next'] = (...wait) => {
+    waiting++
+    return wakes.next(...wait).finally(() => waiting--)
+  }
+  return { feed: { ...wakes, next }, waiting: () => waiting }
+}
+
+function send<T>(socketPath: string, method: string, path: string, body: unknown, token: string): Promise<Answer<T>> {
+  return new Promise((resolve, reject) => {
+    const text = body === undefined ? '' : JSON.stringify(body)
+    const headers = {
+      authorization: `Bearer ${token}`,
+      ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+    }
+    const sent = request({ socketPath, method, path: `/door${path}`, headers }, (response) => {
+      let said = ''
+      response.setEncoding('utf8')
+      response.on('data', (chunk: string) => {
+        said += chunk
+      })
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, headers: response.headers, body: JSON.parse(said) }))
+    })
+    sent.on('error', reject)
+    sent.end(text)
+  })
+}

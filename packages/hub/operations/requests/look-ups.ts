@@ -1,0 +1,94 @@
+/** What a request names, found and checked: project, machine, run, checkpoint. */
+import { AutovibeError, type CheckpointId, type MachineId, type ProjectId, type RunId } from '@autovibe/contract'
+import type { Tx } from '../../database/database.ts'
+import type { Ports } from '../ports.ts'
+import type { CheckpointRow } from '../steps/checkpoint-state.ts'
+import { lockMachine, type MachineRow } from '../steps/machine-state.ts'
+import { lockRun, type RunRow } from '../steps/run-state.ts'
+
+export async function projectByName(tx: Tx, nameOrId: string) {
+  const project = await tx
+    .selectFrom('projects')
+    .selectAll()
+    .where((eb) => eb.or([eb('name', '=', nameOrId), eb('id', '=', nameOrId as ProjectId)]))
+    .executeTakeFirst()
+  if (!project) throw new AutovibeError('not_found', `There is no project ${nameOrId}.`, { fix: 'autovibe run … --project PATH imports one.' })
+  return project
+}
+
+/** The living machine of this name or id, locked. */
+export async function machineByName(tx: Tx, nameOrId: string): Promise<MachineRow> {
+  const found = await tx
+    .selectFrom('machines')
+    .select('id')
+    .where('destroyed_at', 'is', null)
+    .where((eb) => eb.or([eb('name', '=', nameOrId), eb('id', '=', nameOrId as MachineId)]))
+    .executeTakeFirst()
+  if (!found) throw new AutovibeError('not_found', `There is no machine ${nameOrId}.`, { fix: 'autovibe ps' })
+  return lockMachine(tx, found.id)
+}
+
+/** The machine first, as everyone locks them: two that lock in another order would wait for each other. */
+export async function lockRunAndMachine(tx: Tx, runId: RunId): Promise<{ run: RunRow; machine: MachineRow }> {
+  const found = await tx.selectFrom('runs').select('machine_id').where('id', '=', runId).executeTakeFirst()
+  const machine = found && (await lockMachine(tx, found.machine_id))
+  const run = await lockRun(tx, runId)
+  if (!machine || !run) throw new AutovibeError('not_found', `There is no run ${runId}.`, { fix: 'autovibe ps' })
+  return { run, machine }
+}
+
+export async function verifiedCheckpoint(tx: Tx, checkpointId: CheckpointId, projectId?: ProjectId): Promise<CheckpointRow> {
+  const checkpoint = await tx.selectFrom('checkpoints').selectAll().where('id', '=', checkpointId).executeTakeFirst()
+  if (!checkpoint || (projectId && checkpoint.project_id !== projectId)) {
+    throw new AutovibeError('not_found', `There is no checkpoint ${checkpointId} of this project.`, { fix: 'autovibe checkpoint list' })
+  }
+  if (checkpoint.state === 'verified') return checkpoint
+  throw new AutovibeError('checkpoint.not_verified', `Checkpoint ${checkpointId} is ${checkpoint.state}; only a verified one can be used.`, {
+    retryable: checkpoint.state !== 'corrupt' && checkpoint.state !== 'failed',
+    fix: `autovibe checkpoint show ${checkpointId}`,
+  })
+}
+
+/** The checkpoint that an earlier machine took of the very same source before its agent did anything: starting from it costs no import. */
+export async function startOfProject(tx: Tx, project: { id: ProjectId; source_sha256: string | null }): Promise<CheckpointRow | null> {
+  if (!project.source_sha256) return null
+  const start = await tx
+    .selectFrom('checkpoints')
+    .selectAll()
+    .where('project_id', '=', project.id)
+    .where('source_sha256', '=', project.source_sha256)
+    .where('trigger', '=', 'start')
+    .where('state', '=', 'verified')
+    .where('snapshot', 'is not', null)
+    .orderBy('id', 'desc')
+    .executeTakeFirst()
+  return start ?? null
+}
+
+/**
+ * Whether this machine can only hold the untouched source: nothing of an earlier machine, no checkpoint yet, and not one model call. Only then is a
+ * checkpoint of it the `start` that later machines of the project begin from; a machine's own word does not make it one.
+ */
+export async function isUntouched(tx: Tx, machine: MachineRow): Promise<boolean> {
+  if (machine.parent_checkpoint_id || machine.head_checkpoint_id || !machine.source_sha256) return false
+  const held = await tx
+    .selectFrom('reservations')
+    .innerJoin('budgets', 'budgets.id', 'reservations.budget_id')
+    .leftJoin('runs', 'runs.budget_id', 'budgets.id')
+    .select('reservations.id')
+    .where((eb) => eb.or([eb('runs.machine_id', '=', machine.id), eb.and([eb('budgets.scope', '=', 'machine'), eb('budgets.scope_id', '=', machine.id)])]))
+    .executeTakeFirst()
+  return held === undefined
+}
+
+/** What is left of a machine's budget, for a fork that names none. */
+export async function leftOf({ ledger }: Ports, tx: Tx, machineId: MachineId): Promise<bigint> {
+  const budget = await tx
+    .selectFrom('budgets')
+    .select('id')
+    .where('scope', '=', 'machine')
+    .where('scope_id', '=', machineId)
+    .orderBy('created_at', 'desc')
+    .executeTakeFirst()
+  return budget ? ledger.available(budget.id, tx) : 0n
+}
