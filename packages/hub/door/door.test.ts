@@ -38,6 +38,19 @@ test('a batch that comes twice is stored once, and what is new in it is stored',
   assert.equal((await messages(one)).length, 4)
 })
 
+test('a step has a row from its first word on, and keeps its own beginning', async () => {
+  const one = await registered()
+  const begin = Date.now() - 60_000
+  const at = (seconds: number) => new Date(begin + seconds * 1000).toISOString()
+  const steps = () => db.selectFrom('steps').selectAll().where('run_id', '=', one.runId).execute()
+  await one.tell(one.told(1, { type: 'step.started', at: at(1), data: { index: 1 } }))
+  const [begun] = await steps()
+  assert.equal(begun?.ended_at, null)
+  await one.tell(one.told(2, { type: 'step.finished', at: at(5), data: { index: 1, model: 'm', message_id: 'msg_1', text: 'done', tools: [] } }))
+  const [ended] = await steps()
+  assert.deepEqual([ended?.text, ended?.started_at, Number(ended?.ended_at) - Number(ended?.started_at)], ['done', begun?.started_at, 4000])
+})
+
 test('a machine cannot speak of another run, of other types, or at length', async () => {
   const [one, other] = [await registered(), await registered()]
   const send = (event: object) => one.tell(event)

@@ -31,7 +31,7 @@ export function eventRoutes(app: DoorApp, { db, runtime, room }: DoorContext): v
       const { kept, full } = await letIn(tx, room, machineId, told)
       const projectOf = new Map(kept.map((run) => [run.id, run.projectId]))
       const events = fresh.filter((event) => projectOf.has(event.run_id))
-      for (const event of events) await storeStep(tx, event)
+      for (const event of events) await storeStep(tx, event, runtime.now())
       await recordEvents(
         tx,
         runtime,
@@ -106,15 +106,27 @@ async function letIn(tx: Tx, room: RunRoom, machineId: MachineId, runs: readonly
   return { kept, full }
 }
 
-async function storeStep(tx: Tx, event: Told): Promise<void> {
+/** A step has a row from its first word on, so that one under way can be seen. */
+async function storeStep(tx: Tx, event: Told, now: Date): Promise<void> {
+  const at = plausible(event.at, now)
+  if (event.type === 'step.started') {
+    const index = StepFinished.shape.index.safeParse(event.data['index'])
+    if (!index.success) throw new AutovibeError('request.invalid', 'step.started is not of its form.', { internal: index.error.message })
+    const begun = { run_id: event.run_id, index: index.data, model: '', message_id: null, text: '', tools: '[]', started_at: at, ended_at: null }
+    await tx
+      .insertInto('steps')
+      .values(begun)
+      .onConflict((oc) => oc.doNothing())
+      .execute()
+  }
   if (event.type !== 'step.finished') return
   const step = StepFinished.safeParse(event.data)
   if (!step.success) throw new AutovibeError('request.invalid', 'step.finished is not of its form.', { internal: step.error.message })
   const { index, model, message_id, text, tools } = step.data
-  const values = { model, message_id, text, tools: JSON.stringify(tools), ended_at: new Date(event.at) }
+  const values = { model, message_id, text, tools: JSON.stringify(tools), ended_at: at }
   await tx
     .insertInto('steps')
-    .values({ run_id: event.run_id, index, started_at: new Date(event.at), ...values })
+    .values({ run_id: event.run_id, index, started_at: at, ...values })
     .onConflict((oc) => oc.columns(['run_id', 'index']).doUpdateSet(values))
     .execute()
 }
