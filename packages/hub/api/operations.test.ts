@@ -38,8 +38,11 @@ test('a wait ends when the operation has ended, or is stuck', async () => {
   }
 })
 
-test('a cancel is marked on the operation; one that has ended cannot be cancelled', async () => {
-  const id = await stopping('cancelled-one')
+test('a cancel is marked on the operation; one that has ended, or that must be finished, cannot be cancelled', async () => {
+  const finished = await api.call('POST', `/v1/operations/${await stopping('finished-one')}/cancel`)
+  assert.deepEqual([finished.status, finished.body.code], [409, 'conflict.state'])
+  await api.machine(project, 'cancelled-one', 'stopped')
+  const id = (await api.call<OperationRef>('POST', '/v1/machines/cancelled-one/start')).body.operation_id
   const asked = await api.call<Operation>('POST', `/v1/operations/${id}/cancel`, { key: api.keys.user })
   assert.deepEqual([asked.status, asked.body.cancel_requested], [202, true])
   await setState(id, 'cancelled', true)

@@ -17,6 +17,8 @@ const select = (db: Database) =>
       eb
         .selectFrom('steps as s')
         .whereRef('s.run_id', '=', 'r.id')
+        // One that has only begun may never become a step: its model call can still be refused.
+        .where('s.ended_at', 'is not', null)
         .select((count) => count.fn.countAll<bigint>().as('n'))
         .as('steps'),
       eb

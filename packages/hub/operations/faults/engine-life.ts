@@ -31,6 +31,7 @@ export function engineLife(world: World, initial: Registry): EngineLife {
   let registry = initial
   let database = freshPool()
   let died = Promise.withResolvers<'died'>()
+  let buried = new AbortController()
   const woken = new Set<string>()
   const unsubscribe = world.wakes.subscribe((subject) => woken.add(subject))
 
@@ -46,6 +47,7 @@ export function engineLife(world: World, initial: Registry): EngineLife {
     ports: world.portsOver(database),
     owner: database.name,
     log: silentLog,
+    stopping: buried.signal,
   })
 
   async function crash(): Promise<never> {
@@ -62,6 +64,9 @@ export function engineLife(world: World, initial: Registry): EngineLife {
     database = freshPool()
     // The connections are gone already; closing the pool of the dead must not hold the living.
     void dead.pool.end()
+    // What it was waiting for ends with it; with its pool closed it can record nothing more.
+    buried.abort()
+    buried = new AbortController()
     await shift(LEASE_MS + 1)
   }
 
