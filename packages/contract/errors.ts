@@ -59,6 +59,7 @@ export const ERRORS = {
   'apply.conflict': kind(409, 'The changes do not apply cleanly', 'conflict'),
   'hub.unreachable': kind(503, 'The Hub does not answer', 'retryable', true),
   'hub.already_running': kind(409, 'A Hub already runs on this data directory', 'conflict'),
+  'hub.database_taken': kind(409, 'Another Hub works on this database', 'conflict'),
   'hub.port_in_use': kind(409, 'The port is in use', 'conflict'),
   'hub.data_version': kind(409, 'The data directory is of another version', 'human'),
   'hub.database': kind(503, 'The database does not answer', 'retryable', true),

@@ -43,7 +43,7 @@ test('a second Hub on the same database is refused until the first gives the loc
   const database = await freshDatabase()
   t.after(() => database.close())
   const unlock = await lockDatabase(database.address, unexpected)
-  await assert.rejects(lockDatabase(database.address, unexpected), { code: 'hub.already_running' })
+  await assert.rejects(lockDatabase(database.address, unexpected), { code: 'hub.database_taken' })
   await unlock()
   await (await lockDatabase(database.address, unexpected))()
 })
@@ -58,7 +58,7 @@ test('a lock whose connection breaks is told, and taken again', BOUND, async (t)
   await breakLock(database)
   await broken.promise
   while ([holder, undefined].includes((await holders(database, true))[0]));
-  await assert.rejects(lockDatabase(database.address, unexpected), { code: 'hub.already_running' })
+  await assert.rejects(lockDatabase(database.address, unexpected), { code: 'hub.database_taken' })
 })
 
 test('whoever finds its lost lock in the hands of another is told so', BOUND, async (t) => {
@@ -73,7 +73,7 @@ test('whoever finds its lost lock in the hands of another is told so', BOUND, as
   while ((await holders(database, false)).length === 0);
   await breakLock(database)
   await other
-  assert.equal((await taken.promise).code, 'hub.already_running')
+  assert.equal((await taken.promise).code, 'hub.database_taken')
 })
 
 test('a database that cannot be asked is said to be one', BOUND, async () => {

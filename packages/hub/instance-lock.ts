@@ -38,7 +38,7 @@ export interface DatabaseLockOptions {
 }
 
 /**
- * Takes the lock of the database or throws `hub.already_running` (`hub.database` when it cannot be asked); the answer gives it back. Rows do not name their Hub,
+ * Takes the lock of the database or throws `hub.database_taken` (`hub.database` when it cannot be asked); the answer gives it back. Rows do not name their Hub,
  * so a second one would take the machines of the first for nobody's and destroy them.
  */
 export async function lockDatabase(address: DatabaseAddress, options: DatabaseLockOptions): Promise<() => Promise<void>> {
@@ -71,7 +71,7 @@ export async function lockDatabase(address: DatabaseAddress, options: DatabaseLo
 }
 
 const otherHub = (cause: unknown): AutovibeError =>
-  new AutovibeError('hub.already_running', 'Another Hub already runs on this database.', {
+  new AutovibeError('hub.database_taken', 'Another Hub already runs on this database.', {
     fix: 'End it first (autovibe down, where it runs), or give this one a DATABASE_URL of its own.',
     cause,
   })

@@ -56,7 +56,7 @@ test('a second Hub on the same database is refused until the first has ended', B
   const url = `postgresql://${user}@/${name}?host=${host}`
   const first = await startHub(await place(t, url), logger)
   const second = await place(t, url)
-  await assert.rejects(startHub(second, logger), { code: 'hub.already_running' })
+  await assert.rejects(startHub(second, logger), { code: 'hub.database_taken' })
   await first.stop()
   await (await startHub(second, logger)).stop()
 })
