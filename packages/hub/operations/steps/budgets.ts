@@ -6,6 +6,16 @@ import type { Ports } from '../ports.ts'
 
 /** The project's open money budget, opened without a limit when it has none yet, beneath the organisation's. */
 export async function projectBudget({ ledger }: Pick<Ports, 'ledger'>, tx: Tx, projectId: ProjectId): Promise<BudgetId> {
+  const open = await tx
+    .selectFrom('budgets')
+    .select('id')
+    .where('scope', '=', 'project')
+    .where('scope_id', '=', projectId)
+    .where('resource', '=', 'money')
+    .where('closed_at', 'is', null)
+    .executeTakeFirst()
+  // As a rule it is there: every run after the first of a project is asked for on this path.
+  if (open) return open.id
   const organisation = await ledger.openBudget(tx, { scope: 'organisation', scopeId: 'organisation', parentId: null, resource: 'money', limit: UNLIMITED })
   return ledger.openBudget(tx, { scope: 'project', scopeId: projectId, parentId: organisation, resource: 'money', limit: UNLIMITED })
 }
