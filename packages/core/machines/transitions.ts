@@ -53,7 +53,9 @@ export function assertMachineAllows(machine: { readonly name: string; readonly s
   if (machineAllows(machine.state, action)) return
   const states = MACHINE_ACTIONS[action].join(', ')
   throw new AutovibeError('conflict.state', `Machine ${machine.name} is ${machine.state}; to ${action} it must be one of: ${states}.`, {
-    fix: `autovibe ps --all shows its state; wait, or start another machine.`,
+    fix: machineAllows(machine.state, 'start')
+      ? `autovibe machine start ${machine.name}`
+      : 'autovibe ps --all shows its state; wait, or start another machine.',
   })
 }
 
