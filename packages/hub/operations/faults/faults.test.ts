@@ -78,8 +78,9 @@ async function schedule(kind: string, step: string, fault: Fault, cancellable: b
     crash: () => life.crash(),
     requestCancel: () => {
       cancelling = world.database.db.transaction().execute(async (tx) => {
-        const { id } = await tx.selectFrom('operations').select('id').where('kind', '=', kind).where('ended_at', 'is', null).executeTakeFirstOrThrow()
-        await requestCancel(tx, world.clock, id)
+        // During the last step the operation may end first; then the cancel came too late.
+        const underWay = await tx.selectFrom('operations').select('id').where('kind', '=', kind).where('ended_at', 'is', null).executeTakeFirst()
+        if (underWay) await requestCancel(tx, world.clock, underWay.id)
       })
     },
   })
