@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { chmodSync, constants, copyFileSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 
@@ -13,17 +15,30 @@ const FILES = ['local.test.ts', 'isolation.test.ts'].map((file) => fileURLToPath
 const root = process.getuid?.() === 0
 
 test('the suite also holds for an ordinary user', { skip: root ? false : 'this is an ordinary user' }, (t) => {
-  const env = { PATH: process.env['PATH'], HOME: '/nonexistent', TMPDIR: '/tmp' }
-  const asUser = ['--reuid', ORDINARY_ID, '--regid', ORDINARY_ID, '--clear-groups', '--no-new-privs']
-  const reach = spawnSync('setpriv', [...asUser, process.execPath, '--check', ...FILES.slice(0, 1)], { env, encoding: 'utf8' })
-  if (reach.status !== 0) return t.skip(`an ordinary user cannot read this checkout: ${reach.stderr}`)
-  const ran = spawnSync('setpriv', [...asUser, process.execPath, '--test', '--test-reporter=spec', '--test-name-pattern', ORDINARY_CASES, ...FILES], {
-    env,
-    encoding: 'utf8',
-    maxBuffer: 1 << 24,
-  })
+  const room = openRoomWithNode()
+  t.after(() => rmSync(room, { recursive: true }))
+  const asUser = (...args: string[]) =>
+    spawnSync('setpriv', ['--reuid', ORDINARY_ID, '--regid', ORDINARY_ID, '--clear-groups', '--no-new-privs', join(room, 'node'), ...args], {
+      env: { PATH: process.env['PATH'], HOME: '/nonexistent', TMPDIR: '/tmp' },
+      encoding: 'utf8',
+      maxBuffer: 1 << 24,
+    })
+  const reach = asUser('--input-type=module', '--eval', `await import(${JSON.stringify(new URL('test-ground.ts', import.meta.url).href)})`)
+  if (/EACCES|permission denied/.test(reach.stderr)) return t.skip(`an ordinary user cannot read this checkout: ${reach.stderr}`)
+  assert.equal(reach.status, 0, reach.stderr)
+
+  const ran = asUser('--test', '--test-reporter=spec', '--test-name-pattern', ORDINARY_CASES, ...FILES)
   assert.equal(ran.status, 0, ran.stdout.slice(-8000) + ran.stderr.slice(-2000))
   const passed = Number(/^ℹ pass (\d+)$/m.exec(ran.stdout)?.[1] ?? 0)
   assert.ok(passed >= LEAST_PASSED, `only ${passed} cases ran:\n${ran.stdout.slice(0, 4000)}`)
   t.diagnostic(`${passed} cases passed as an ordinary user`)
 })
+
+/** This Node may lie in root's own home, which nobody else may enter. */
+function openRoomWithNode(): string {
+  const room = mkdtempSync('/tmp/avtest-node-')
+  chmodSync(room, 0o755)
+  copyFileSync(process.execPath, join(room, 'node'), constants.COPYFILE_FICLONE)
+  chmodSync(join(room, 'node'), 0o755)
+  return room
+}
