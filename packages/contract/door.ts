@@ -1,5 +1,6 @@
 /** The machine door: what a machine may say to its Hub, and all that the Hub says to it. HTTP over the machine's own unix socket. */
 import { z } from 'zod'
+import { BudgetPolicy } from './budgets.ts'
 import { CHECKPOINT_TRIGGERS, CheckpointState } from './checkpoints.ts'
 import { Json, Sha256, Time } from './common.ts'
 import { CheckpointId, MachineId, RunId } from './ids.ts'
@@ -105,7 +106,18 @@ export type StepFinished = z.infer<typeof StepFinished>
 export const Heartbeat = z.object({ boot_id: z.string().min(8).max(64), rss_bytes: z.int().optional(), quiet: z.boolean() })
 export type Heartbeat = z.infer<typeof Heartbeat>
 /** The seed's resource tracking: every report is answered with what is left. */
-export const BudgetStatus = z.object({ spent: NanoUsd, limit: NanoUsd, available: NanoUsd, revision: z.int() })
+export const BudgetStatus = z.object({
+  spent: NanoUsd,
+  limit: NanoUsd,
+  available: NanoUsd,
+  revision: z.int(),
+  /** The narrowest limit above the run that is met, whoever used it up, and what shall happen at it; null while there is money. */
+  limit_met: z.object({ policy: BudgetPolicy, sentence: z.string() }).nullable(),
+  /** The run has been told to close its work and hand it back, and is paid from what was set aside for that. */
+  winding_down: z.boolean(),
+  /** The highest threshold that any of its budgets has reached, in percent. */
+  reached_percent: z.int().nullable(),
+})
 export type BudgetStatus = z.infer<typeof BudgetStatus>
 
 /** Consumption other than model calls. */
@@ -115,7 +127,8 @@ export const MachineUsage = z.object({
   quality: z.enum(['measured', 'estimated']),
   service: z.string().max(100),
 })
-export const UsageReport = z.object({ run_id: RunId, usage: z.array(MachineUsage).min(1).max(100) })
+/** Sent again with the same `id`, it counts once. */
+export const UsageReport = z.object({ id: z.string().regex(/^[0-9A-Za-z_-]{8,64}$/), run_id: RunId, usage: z.array(MachineUsage).min(1).max(100) })
 export type UsageReport = z.infer<typeof UsageReport>
 
 /** Answered as soon as the tree is frozen, so that the agent can go on while the Hub captures and verifies. `demand` and `rollback` are people's. */

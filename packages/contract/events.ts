@@ -18,12 +18,14 @@ export const EVENT_TYPES = [
   'step.tool_started',
   'step.tool_finished',
   'step.finished',
+  'step.interrupted',
   'checkpoint.created',
   'checkpoint.state_changed',
   'usage.recorded',
   'budget.changed',
   'budget.threshold',
   'budget.exhausted',
+  'budget.audit_failed',
   'operation.created',
   'operation.step_changed',
   'operation.finished',
@@ -31,6 +33,8 @@ export const EVENT_TYPES = [
   'operation.deadline',
   'gateway.call_refused',
   'gateway.call_clamped',
+  'gateway.upstream_down',
+  'gateway.upstream_up',
   'audit.recorded',
 ] as const
 export type EventType = (typeof EVENT_TYPES)[number]

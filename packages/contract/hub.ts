@@ -29,10 +29,14 @@ export const HubInfo = z.object({
   data_dir: z.string(),
   tier: SubstrateTier,
   findings: z.array(Finding),
+  /** The machines that this Hub has started again when it came up, because the end of the last one had stopped them. */
+  started_again: z.array(Name),
 })
 export type HubInfo = z.infer<typeof HubInfo>
 
-export const WIRES = ['anthropic'] as const
+/** How a vendor is spoken to: Anthropic Messages, or OpenAI Chat Completions and Responses. */
+export const WIRES = ['anthropic', 'openai'] as const
+export type ProviderWire = (typeof WIRES)[number]
 
 /** A vendor of models as the gateway reaches it. */
 export const Provider = z.object({
@@ -47,15 +51,23 @@ export const Provider = z.object({
 })
 export type Provider = z.infer<typeof Provider>
 
-/** `PUT /v1/providers/{name}`. The key is kept encrypted and is never shown again. */
+/** `PUT /v1/providers/{name}`. The key is kept encrypted and is never shown again. A new provider that is named after a wire speaks that, others `anthropic`. */
 export const PutProvider = z.object({
-  wire: z.enum(WIRES).default('anthropic'),
+  wire: z.enum(WIRES).optional(),
   base_url: z.url().optional(),
   key: z.string().min(1).max(1000).optional(),
   default_model: z.string().min(1).max(200).optional(),
   simulated: z.boolean().default(false),
 })
 export type PutProvider = z.input<typeof PutProvider>
+
+/** What one quick try to reach a provider came to: asked by the Hub, which is who calls it, without a key. */
+export const ProviderReach = z.object({
+  /** Something answered; whether it takes the key, only a call can tell. */
+  answers: z.boolean(),
+  detail: z.string(),
+})
+export type ProviderReach = z.infer<typeof ProviderReach>
 
 export const ROLES = ['user', 'admin'] as const
 export const Role = z.enum(ROLES)

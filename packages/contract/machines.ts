@@ -42,6 +42,7 @@ export const Machine = z.object({
   /** Null until the machine was placed. */
   tier: SubstrateTier.nullable(),
   parent_checkpoint_id: CheckpointId.nullable(),
+  head_checkpoint_id: CheckpointId.nullable().describe('Where its files stand: its newest checkpoint, or the one that it was rolled back to or forked from'),
   /** The run that it works on, or worked on last. */
   run_id: RunId.nullable(),
   budget_id: BudgetId.nullable(),

@@ -1,5 +1,6 @@
 /** A run: one prompt executed on a machine, in steps. */
 import { z } from 'zod'
+import { BudgetPolicy } from './budgets.ts'
 import { PageQuery, Time, waitQuery } from './common.ts'
 import { BudgetId, CheckpointId, MachineId, Name, OperationId, ProjectId, RunId } from './ids.ts'
 import { Amount, NanoUsd } from './money.ts'
@@ -41,9 +42,11 @@ export const Run = z.object({
   agent_reported_cost: NanoUsd.nullable(),
   /** Null until its budget was opened, which is the first thing that its operation does. */
   budget_id: BudgetId.nullable(),
-  spent: NanoUsd,
+  spent: NanoUsd.describe('What the ledger has settled for the run: the costs of its steps together'),
+  held: NanoUsd.describe('Reserved by model calls under way'),
+  set_aside: NanoUsd.describe('Kept for handing the work back when the rest is spent; nothing else can spend it'),
   limit: NanoUsd,
-  steps: z.int(),
+  steps: z.int().describe('Every step that has begun, those interrupted and the one under way included'),
   checkpoint_id: CheckpointId.nullable().describe('The newest verified checkpoint of the run'),
   created_at: Time,
   started_at: Time.nullable(),
@@ -63,6 +66,10 @@ export const CreateRun = z.object({
   model: z.string().min(1).max(200).optional(),
   check: z.string().min(1).max(4000).optional(),
   budget: NanoUsd.describe('The most this run may spend'),
+  on_limit: BudgetPolicy.optional().describe("What happens when the money is used up; what is not given is as the project's budget says"),
+  hand_back: NanoUsd.optional().describe(
+    'With `wind-down`: how much of the budget is set aside for closing the work and reporting; a tenth, but at least 5 cents and at most half, when not given',
+  ),
   /** Accept a machine without isolation for a real agent. */
   allow_unisolated: z.boolean().default(false),
 })
@@ -70,6 +77,10 @@ export type CreateRun = z.input<typeof CreateRun>
 
 export const CreatedRun = z.object({ run: Run, operation_id: OperationId })
 export type CreatedRun = z.infer<typeof CreatedRun>
+
+export const STEP_OUTCOMES = ['finished', 'interrupted'] as const
+export const StepOutcome = z.enum(STEP_OUTCOMES)
+export type StepOutcome = z.infer<typeof StepOutcome>
 
 /** One model call with the tool calls it led to. */
 export const Step = z.object({
@@ -82,9 +93,12 @@ export const Step = z.object({
   cache_read_tokens: Amount,
   cache_write_tokens: Amount,
   output_tokens: Amount,
-  cost: NanoUsd,
+  cost: NanoUsd.describe(
+    'Of its own model call, and of those that no step names and that count for it: the steps of a run at rest cost together what it has spent',
+  ),
   started_at: Time,
   ended_at: Time.nullable(),
+  outcome: StepOutcome.nullable().describe('Null while it is under way; an interrupted one may go on and finish'),
 })
 export type Step = z.infer<typeof Step>
 

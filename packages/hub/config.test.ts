@@ -28,7 +28,10 @@ test('a flag wins over the environment, which wins over the default', () => {
     logLevel: 'warn',
     isolation: null,
     copy: 'C1',
+    rotateMasterKey: false,
   })
+  assert.equal(readConfig(['--data-dir', '/d', '--rotate-master-key'], {}).rotateMasterKey, true)
+  assert.equal(readConfig(['--data-dir', '/d'], { AUTOVIBE_ROTATE_MASTER_KEY: '1' }).rotateMasterKey, true)
 })
 
 test('the address of the database is taken out of the environment', () => {

@@ -18,6 +18,8 @@ export interface HubConfig {
   /** Overrides for hosts where the best tier is not wanted; null takes the best. */
   readonly isolation: z.infer<typeof Isolation> | null
   readonly copy: z.infer<typeof Copy> | null
+  /** Give the data directory a new master key at this start (`--rotate-master-key`, AUTOVIBE_ROTATE_MASTER_KEY=1). */
+  readonly rotateMasterKey: boolean
 }
 
 const Raw = z.object({
@@ -56,13 +58,18 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Hub
     logLevel: raw.data['log-level'],
     isolation: raw.data.isolation ?? null,
     copy: raw.data.copy ?? null,
+    rotateMasterKey: values['rotate-master-key'] ?? env['AUTOVIBE_ROTATE_MASTER_KEY'] === '1',
   }
 }
 
 function readFlags(args: readonly string[]) {
   const text = { type: 'string' } as const
   try {
-    return parseArgs({ args: [...args], strict: true, options: { 'data-dir': text, port: text, 'log-level': text, isolation: text, copy: text } }).values
+    return parseArgs({
+      args: [...args],
+      strict: true,
+      options: { 'data-dir': text, port: text, 'log-level': text, isolation: text, copy: text, 'rotate-master-key': { type: 'boolean' } },
+    }).values
   } catch (cause) {
     // Node's sentence names the flag, and goes on with advice that is not ours.
     const [why] = (cause as Error).message.split('. ')
@@ -73,6 +80,8 @@ function readFlags(args: readonly string[]) {
 /** Where each thing lies in the data directory. */
 export const dataPaths = (dataDir: string) => ({
   hubFile: join(dataDir, 'hub.json'),
+  /** What the last end of a Hub has stopped, for the command that asked for it. */
+  stoppedFile: join(dataDir, 'stopped.json'),
   apiKey: join(dataDir, 'api-key'),
   postgres: join(dataDir, 'postgres'),
   sources: join(dataDir, 'sources'),

@@ -24,7 +24,7 @@ const logger = createLogger({ level: 'silent' })
 async function place(t: TestContext, databaseUrl: string | null = null): Promise<HubConfig> {
   const dataDir = await mkdtemp(join(tmpdir(), 'avm-'))
   t.after(() => rm(dataDir, { recursive: true, force: true }))
-  return { dataDir, port: 0, databaseUrl, logLevel: 'error', isolation: null, copy: null }
+  return { dataDir, port: 0, databaseUrl, logLevel: 'error', isolation: null, copy: null, rotateMasterKey: false }
 }
 
 const serverLog = ({ dataDir }: HubConfig): Promise<string> => readFile(join(dataPaths(dataDir).postgres, 'server.log'), 'utf8')
@@ -59,6 +59,36 @@ test('a second Hub on the same database is refused until the first has ended', B
   await assert.rejects(startHub(second, logger), { code: 'hub.database_taken' })
   await first.stop()
   await (await startHub(second, logger)).stop()
+})
+
+for (const [dataDir, above] of [
+  ['/proc/foo', '/proc'],
+  ['/proc/foo/bar', '/proc'],
+  ['/dev/null/foo', '/dev/null'],
+] as const) {
+  test(`a data directory ${dataDir} is refused at once, and what does not take it is named`, BOUND, async () => {
+    const config: HubConfig = { dataDir, port: 0, databaseUrl: null, logLevel: 'error', isolation: null, copy: null, rotateMasterKey: false }
+    await assert.rejects(startHub(config, logger), (error: { code?: string; message: string }) => {
+      assert.equal(error.code, 'request.invalid')
+      assert.ok(error.message.includes(dataDir) && error.message.includes(`${above} does not take it`), error.message)
+      return true
+    })
+  })
+}
+
+test('a Hub that is told to end while it starts ends in good order, and its database with it', BOUND, async (t) => {
+  const config = await place(t)
+  const child = spawn(process.execPath, [MAIN, '--data-dir', config.dataDir, '--port', '0'], { stdio: 'ignore' })
+  t.after(() => child.kill('SIGKILL'))
+  const ended = once(child, 'exit')
+  const pidFile = join(dataPaths(config.dataDir).postgres, 'data', 'postmaster.pid')
+  const lines = async () => (existsSync(pidFile) ? (await readFile(pidFile, 'utf8')).split('\n') : [])
+  while ((await lines()).length < 2) await setImmediate()
+  const [pid] = await lines()
+  child.kill('SIGTERM')
+  assert.deepEqual(await ended, [0, null])
+  assert.equal(existsSync(`/proc/${pid}`), false)
+  assert.match(await serverLog(config), /database system is shut down/)
 })
 
 test('a flag that does not exist is a problem document that names it, with the exit code of a wrong call', BOUND, async () => {

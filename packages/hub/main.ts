@@ -17,7 +17,7 @@ import { createDoor } from './door/door.ts'
 import { createDoorListener } from './door/listener.ts'
 import { createEnding, type Ending, within } from './ending.ts'
 import { createGateway } from './gateway/gateway.ts'
-import { anthropicPrices } from './gateway/prices/table.ts'
+import { pricesOf } from './gateway/prices/table.ts'
 import { lockDatabase, lockDataDir } from './instance-lock.ts'
 import { createLedger } from './ledger/create-ledger.ts'
 import { createLogger, type Logger } from './observability/logger.ts'
@@ -29,13 +29,16 @@ import { registry } from './operations/registry.ts'
 import { createRequests } from './operations/requests.ts'
 import { assertPortFree, portInUse, prepareDataDir, seedProvider, writeAdminKey, writeAtomically } from './prepare.ts'
 import { type Runtime, systemRuntime } from './runtime.ts'
+import { AUDIT_LOOK_EVERY_MS, nightlyAudit } from './scheduler/nightly-audit.ts'
 import { every } from './scheduler/schedule.ts'
 import { sweep } from './scheduler/sweep.ts'
 import { machineTokens } from './security/machine-tokens.ts'
-import { createSecrets, loadMasterKey } from './security/secrets.ts'
+import { loadMasterKeys, rotateMasterKey } from './security/master-key.ts'
+import { settleMasterKeys } from './security/reseal.ts'
+import { createSecrets } from './security/secrets.ts'
 import { stopMachines } from './shutdown.ts'
 import { createLocalSubstrate } from './substrates/local/create-local-substrate.ts'
-import { takeOver } from './take-over.ts'
+import { startAgain, takeOver } from './take-over.ts'
 
 const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url))
 const VERSION = (JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as { version: string }).version
@@ -72,10 +75,12 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   ending.add('the lock of the data directory', await lockDataDir(dataDir))
   // As long as something is still ending, the file says whom to wait for.
   ending.add('hub.json', () => rm(paths.hubFile, { force: true }))
+  await rm(paths.stoppedFile, { force: true })
   await assertPortFree(config.port)
 
-  const masterKey = await loadMasterKey(dataDir)
-  const secrets = createSecrets(masterKey)
+  const loaded = await loadMasterKeys(dataDir)
+  const keys = config.rotateMasterKey ? await rotateMasterKey(dataDir, loaded) : loaded
+  const secrets = createSecrets(keys.current, keys.previous)
   const handlers: { machine?: Parameters<typeof createDoorListener>[0] } = {}
   // Machines that outlived the last Hub knock before this one is ready; their agents try again.
   const listener = createDoorListener((machineId, request, response) =>
@@ -116,6 +121,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   ending.add('the database connections', () => database.close())
   const { db, pool } = database
   await migrate(pool)
+  await settleMasterKeys({ db, secrets, keys, dataDir }, logger)
   await assertKnownSteps(db, registry)
 
   const ledger = createLedger({ db, runtime })
@@ -125,9 +131,9 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     ledger,
     store,
     substrate,
-    tokenFor: machineTokens(masterKey),
+    tokenFor: machineTokens(keys.current, keys.previous),
     isAgentInstalled: (name) => isAgentInstalled(paths.agents, name),
-    isModelPriced: (model) => findPrice(anthropicPrices, model) !== undefined,
+    isModelPriced: (wire, model) => findPrice(pricesOf[wire], model) !== undefined,
   }
   // Whoever holds the lock of the database is its only Hub: what another had in hand, it left.
   await takeOver(ports, logger)
@@ -138,7 +144,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   ending.add('the event feed', () => changes.close())
 
   const door = await createDoor({ ...ports, requests, wakes, dataDir, log: logger })
-  const gateway = createGateway({ db, ledger, runtime, secrets, logger })
+  const gateway = createGateway({ db, address, ledger, runtime, secrets, logger })
   handlers.machine = (machineId, request, response) => {
     if (request.url?.startsWith('/gateway/')) void gateway.handle(machineId, request, response)
     else door.handle(machineId, request, response)
@@ -147,6 +153,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
 
   await seedProvider(ports)
   await writeAdminKey(ports, paths.apiKey)
+  let startingAgain: Promise<readonly string[]> = Promise.resolve([])
   const info = async (): Promise<HubInfo> => ({
     version: VERSION,
     node: process.version,
@@ -154,6 +161,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     data_dir: dataDir,
     tier: substrate.capabilities().tier,
     findings: [...substrate.findings()] satisfies Finding[],
+    started_again: [...(await startingAgain)],
   })
   const health = async (): Promise<Health> => {
     const answered = await pool.query('select 1').then(
@@ -180,13 +188,28 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     suspicions = (await sweep(ports, logger, suspicions)).suspicions
   })
   ending.add('the sweep', () => sweeping.stop())
+  const auditing = every(AUDIT_LOOK_EVERY_MS, 'ledger audit', logger, nightlyAudit({ ledger, runtime }, logger))
+  ending.add('the audits', () => auditing.stop())
+  // Nobody's first word waits for it. What fails here the sweep tries again.
+  startingAgain = startAgain(ports, logger).catch((err) => {
+    logger.error({ err }, 'the machines of the last Hub could not be started again; the sweep tries again')
+    return []
+  })
   await writeAtomically(paths.hubFile, `${JSON.stringify({ url, pid: process.pid, version: VERSION, started_at: startedAt.toISOString() })}\n`)
   logger.info({ url, dataDir, tier: substrate.capabilities().tier }, 'the Hub is ready')
 
+  const bringToRest = async (): Promise<void> => {
+    // Whatever starts machines by itself ends first: it would start again what is being stopped.
+    await Promise.all([sweeping.stop(), startingAgain])
+    const machines = await stopMachines(db, requests, logger)
+    await writeAtomically(paths.stoppedFile, `${JSON.stringify({ pid: process.pid, machines })}\n`).catch((err) =>
+      logger.warn({ err, machines }, 'which machines were stopped could not be written down'),
+    )
+  }
   const stop = async (): Promise<void> => {
     const failures: unknown[] = []
     if (!isTaken) {
-      await within(MACHINES_END_MS, 'the machines', stopMachines(db, requests, logger)).catch((err) => {
+      await within(MACHINES_END_MS, 'the machines', bringToRest()).catch((err) => {
         failures.push(err)
         logger.error({ err }, 'the machines could not be brought to rest; the next Hub goes on')
       })
@@ -216,18 +239,21 @@ async function openPostgres(config: HubConfig, dir: string, ending: Ending): Pro
 async function main(): Promise<void> {
   const config = readConfig(process.argv.slice(2), process.env)
   const logger = createLogger({ level: config.logLevel })
-  const hub = await startHub(config, logger)
+  const starting = startHub(config, logger)
   let ends = false
   const end = (exitCode: number): void => {
     if (ends) return
     ends = true
-    hub.stop().then(
-      () => process.exit(exitCode),
-      (err) => {
-        logger.error({ err }, 'the Hub did not end in good order')
-        process.exit(exitCode || 1)
-      },
-    )
+    // Whoever asks a Hub that is still starting to end gets an end in good order too: a database that was just begun does not stay behind.
+    starting
+      .then((hub) => hub.stop())
+      .then(
+        () => process.exit(exitCode),
+        (err) => {
+          logger.error({ err }, 'the Hub did not end in good order')
+          process.exit(exitCode || 1)
+        },
+      )
   }
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
@@ -235,6 +261,7 @@ async function main(): Promise<void> {
       end(0)
     })
   }
+  const hub = await starting
   void hub.taken.then((err) => {
     logger.error({ err }, 'the Hub ends and leaves its machines to the other')
     end(err.exitCode)

@@ -1,7 +1,8 @@
 /** What a Hub needs before it can run: its folders, a free port, the first vendor, the key of its owner, its own file. */
 import { randomBytes } from 'node:crypto'
-import { chmod, mkdir, open, readFile, rename, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, open, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
+import { dirname } from 'node:path'
 import { AutovibeError } from '@autovibe/contract'
 import { dataPaths } from './config.ts'
 import type { Database } from './database/database.ts'
@@ -15,18 +16,43 @@ interface Deps {
 
 /** Makes the folders. `request.invalid` for one that cannot be made, `substrate.disk_full`. */
 export async function prepareDataDir(dataDir: string): Promise<void> {
-  await mkdir(dataDir, { recursive: true, mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOSPC')
-      throw new AutovibeError('substrate.disk_full', `The disk is full: ${dataDir} cannot be made.`, { fix: 'Free some space, or choose another --data-dir.' })
-    throw new AutovibeError('request.invalid', `The data directory ${dataDir} cannot be made: ${error.code}.`, {
-      fix: 'Choose another with --data-dir or AUTOVIBE_DATA_DIR.',
-    })
-  })
-  // The database's own user must get through to its folder; everything in it is closed by its own mode.
-  if (process.getuid?.() === 0) await chmod(dataDir, 0o711)
   const paths = dataPaths(dataDir)
-  await mkdir(paths.sources, { recursive: true, mode: 0o700 })
-  await mkdir(paths.agents, { recursive: true, mode: 0o755 })
+  try {
+    await makeFolder(dataDir, 0o700)
+    // The database's own user must get through to its folder; everything in it is closed by its own mode.
+    if (process.getuid?.() === 0) await chmod(dataDir, 0o711)
+    await makeFolder(paths.sources, 0o700)
+    await makeFolder(paths.agents, 0o755)
+  } catch (cause) {
+    const { code, path = dataDir } = cause as NodeJS.ErrnoException
+    if (code === 'ENOSPC')
+      throw new AutovibeError('substrate.disk_full', `The disk is full: ${path} cannot be made.`, {
+        cause,
+        fix: 'Free some space, or choose another --data-dir.',
+      })
+    throw new AutovibeError('request.invalid', `The data directory ${dataDir} cannot be made: ${dirname(path)} does not take it (${code}).`, {
+      cause,
+      fix: 'Choose a folder that you may write, with --data-dir or AUTOVIBE_DATA_DIR.',
+    })
+  }
+}
+
+/** With those above it, which are not ours alone and so not closed. Not mkdir's own `recursive`, which never ends where a file system takes no folders, as below /proc. */
+async function makeFolder(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, { mode })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    const above = dirname(path)
+    const isThere = await stat(above).then(
+      () => true,
+      () => false,
+    )
+    if (code !== 'ENOENT' || above === path || isThere) throw error
+    await makeFolder(above, 0o755)
+    await makeFolder(path, mode)
+  }
 }
 
 /** Throws `hub.port_in_use`; asked before anything is started, so that a port in use changes nothing. */

@@ -13,5 +13,19 @@ export interface Runtime {
 export const systemRuntime: Runtime = {
   now: () => new Date(),
   randomBytes: (size) => randomBytes(size),
-  newId: (kind) => encodeId(kind, Date.now(), randomBytes(10)),
+  newId: (kind) => encodeId(kind, Date.now(), nextChance()),
+}
+
+const CHANCE_BYTES = 10
+/** The kernel is asked for the chance of many ids at once. */
+let pool = Buffer.alloc(0)
+let used = 0
+
+function nextChance(): Uint8Array {
+  if (used + CHANCE_BYTES > pool.length) {
+    pool = randomBytes(CHANCE_BYTES * 512)
+    used = 0
+  }
+  used += CHANCE_BYTES
+  return pool.subarray(used - CHANCE_BYTES, used)
 }

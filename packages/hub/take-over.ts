@@ -1,7 +1,9 @@
-/** What a Hub does about its dead predecessor on the same data directory; only whoever holds the directory's lock may. */
+/** What a Hub does about its predecessor on the same data directory, dead or ended in good order; only whoever holds the directory's lock may. */
+import { AutovibeError } from '@autovibe/contract'
 import type { Database } from './database/database.ts'
 import type { Ledger } from './ledger/ledger.ts'
 import type { EngineLog } from './operations/engine/context.ts'
+import { enqueueRestart } from './operations/requests/restart.ts'
 import type { Runtime } from './runtime.ts'
 
 const BATCH = 1000
@@ -15,7 +17,14 @@ export async function takeOver({ db, ledger, runtime }: { db: Database; ledger: 
     .where('ended_at', 'is', null)
     .where('lease_owner', 'is not', null)
     .executeTakeFirst()
-  await db.updateTable('reservations').set({ lease_expires_at: now }).where('state', '=', 'open').where('lease_expires_at', '>', now).execute()
+  // What a run has set aside is its own, whichever Hub there is.
+  await db
+    .updateTable('reservations')
+    .set({ lease_expires_at: now })
+    .where('state', '=', 'open')
+    .where('lease_expires_at', '>', now)
+    .where('holder', 'not like', 'hand-back %')
+    .execute()
   let settled = 0
   for (;;) {
     const ended = await ledger.expire(BATCH)
@@ -24,4 +33,29 @@ export async function takeOver({ db, ledger, runtime }: { db: Database; ledger: 
   }
   if (operations.numUpdatedRows > 0n || settled > 0)
     log.warn({ operations: Number(operations.numUpdatedRows), reservations: settled }, 'the last Hub did not end in good order; its work goes on here')
+}
+
+/**
+ * Asks for the start of every machine that the predecessor's end has stopped, and answers their names. One that an operation has in hand, or whose start fails, is
+ * left to the sweep.
+ */
+export async function startAgain({ db, runtime }: { db: Database; runtime: Runtime }, log: EngineLog): Promise<string[]> {
+  const waiting = await db
+    .selectFrom('machines')
+    .select(['id', 'name'])
+    .where('destroyed_at', 'is', null)
+    .where('restarts_left', '>', 0)
+    .where('state', 'in', ['stopped', 'failed'])
+    .orderBy('name')
+    .execute()
+  const names: string[] = []
+  for (const { id, name } of waiting) {
+    try {
+      if (await db.transaction().execute((tx) => enqueueRestart(tx, runtime, id))) names.push(name)
+    } catch (error) {
+      if (!(error instanceof AutovibeError && error.code === 'conflict.busy')) throw error
+    }
+  }
+  if (names.length > 0) log.info({ machines: names }, 'machines that the end of the last Hub has stopped are started again')
+  return names
 }

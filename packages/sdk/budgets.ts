@@ -1,5 +1,5 @@
 /** Budgets and the ledger beneath them, and usage events. */
-import type { Budget, BudgetQuery, CreateBudget, LedgerEntry, UpdateBudget, UsageEvent, UsageQuery } from '@autovibe/contract'
+import type { Budget, BudgetQuery, CreateBudget, LedgerAudit, LedgerEntry, UpdateBudget, UsageEvent, UsageQuery } from '@autovibe/contract'
 import { type List, list } from './pages.ts'
 import type { CallOptions, Transport } from './transport.ts'
 
@@ -21,13 +21,18 @@ export class Budgets {
     return this.#transport.json('GET', at(id), options)
   }
 
-  /** Changes the limit of the budget as it was read; `request.precondition_failed` when it has changed since. */
+  /** Changes the budget as it was read; `request.precondition_failed` when it has changed since. */
   update(budget: Pick<Budget, 'id' | 'version'>, change: UpdateBudget, options?: CallOptions): Promise<Budget> {
     return this.#transport.json('PATCH', at(budget.id), { ...options, body: change, headers: { 'if-match': `"${budget.version}"` } })
   }
 
   ledger(id: string, options?: CallOptions): List<LedgerEntry> {
     return list(this.#transport, `${at(id)}/ledger`, {}, options)
+  }
+
+  /** Recomputes every balance; asks for the role admin. */
+  audit(options?: CallOptions): Promise<LedgerAudit> {
+    return this.#transport.json('POST', '/budgets/audit', { ...options })
   }
 }
 

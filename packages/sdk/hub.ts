@@ -1,5 +1,5 @@
 /** The Hub itself: health, what the host offers, providers, API keys. */
-import type { ApiKey, CreateApiKey, CreatedApiKey, Health, HubInfo, InstalledAgent, Provider, PutProvider } from '@autovibe/contract'
+import type { ApiKey, CreateApiKey, CreatedApiKey, Health, HubInfo, InstalledAgent, Provider, ProviderReach, PutProvider } from '@autovibe/contract'
 import { type List, list } from './pages.ts'
 import type { CallOptions, Transport } from './transport.ts'
 
@@ -41,6 +41,16 @@ export class Providers {
 
   put(name: string, provider: PutProvider, options?: CallOptions): Promise<Provider> {
     return this.#transport.json('PUT', `/providers/${encodeURIComponent(name)}`, { ...options, body: provider })
+  }
+
+  /** Has the Hub try once, for two seconds at most and without a key, whether its API answers. */
+  reach(name: string, options?: CallOptions): Promise<ProviderReach> {
+    return this.#transport.json('GET', `/providers/${encodeURIComponent(name)}/reach`, options)
+  }
+
+  /** Forgets it and its key; `conflict.state` while a run that has not ended calls it. The answer is what it was. */
+  remove(name: string, options?: CallOptions): Promise<Provider> {
+    return this.#transport.json('DELETE', `/providers/${encodeURIComponent(name)}`, options)
   }
 }
 

@@ -1,5 +1,5 @@
 /** Projects, and the source that is imported into them. */
-import type { CreateProject, Project } from '@autovibe/contract'
+import type { CreateProject, Project, ProjectSettings, PutProjectPrice } from '@autovibe/contract'
 import { type List, list } from './pages.ts'
 import type { CallOptions, Transport } from './transport.ts'
 
@@ -37,4 +37,37 @@ export class Projects {
       query: { commit: source.commit, base_commit: source.baseCommit, branch: source.branch, dirty: source.dirty ?? false },
     })
   }
+
+  /** What the project has set for itself. */
+  settings(ref: string, options?: CallOptions): Promise<ProjectSettings> {
+    return this.#transport.json('GET', `${at(ref)}/settings`, options)
+  }
+
+  /** Sets the only models that may be called; null allows every model with a price. */
+  allowModels(ref: string, models: readonly string[] | null, options?: CallOptions): Promise<ProjectSettings> {
+    return this.#transport.json('PUT', `${at(ref)}/models`, { ...options, body: { allowed_models: models } })
+  }
+
+  /** Sets what a model costs the project, in pico-US-dollars per token. */
+  putPrice(ref: string, provider: string, model: string, price: PutProjectPrice, options?: CallOptions): Promise<ProjectSettings> {
+    return this.#transport.json('PUT', priceAt(ref, provider, model), { ...options, body: price })
+  }
+
+  /** Goes back to the Hub's own price. */
+  deletePrice(ref: string, provider: string, model: string, options?: CallOptions): Promise<ProjectSettings> {
+    return this.#transport.json('DELETE', priceAt(ref, provider, model), options)
+  }
+
+  /** Gives the project's own key at a provider, which is never shown again. */
+  putKey(ref: string, provider: string, key: string, options?: CallOptions): Promise<ProjectSettings> {
+    return this.#transport.json('PUT', `${at(ref)}/keys/${encodeURIComponent(provider)}`, { ...options, body: { key } })
+  }
+
+  /** Goes back to the Hub's own key. */
+  deleteKey(ref: string, provider: string, options?: CallOptions): Promise<ProjectSettings> {
+    return this.#transport.json('DELETE', `${at(ref)}/keys/${encodeURIComponent(provider)}`, options)
+  }
 }
+
+const at = (ref: string): string => `/projects/${encodeURIComponent(ref)}`
+const priceAt = (ref: string, provider: string, model: string): string => `${at(ref)}/prices/${encodeURIComponent(provider)}/${encodeURIComponent(model)}`

@@ -78,7 +78,7 @@ describe('a Messages request', () => {
       tools: [{ name: 'a', description: 'x'.repeat(100), defer_loading: true }],
       messages: [{ role: 'user', content: [pdf, { type: 'tool_result', content: [{ type: 'tool_reference', tool_name: 'a' }] }] }],
     })
-    assert.deepEqual([size.hasPdf, size.hasCitations, size.toolReferences], [true, true, 1])
+    assert.deepEqual([size.fillsWindow, size.hasCitations, size.toolReferences], [true, true, 1])
     assert.ok(size.longestToolBytes >= 100)
   })
 

@@ -1,5 +1,6 @@
 /** Reads an Anthropic Messages request for its money: what it asks for, how long its input can be, and whatever in it has no upper bound. */
 import type { RequestSize } from './bound.ts'
+import { type Fields, firstOf, isCount, isEmptyList, isFields } from './json-values.ts'
 
 export interface RequestFacts {
   readonly model: string
@@ -16,8 +17,6 @@ export type ReadRequest =
   | { readonly kind: 'invalid'; readonly message: string }
   /** Its cost has no upper bound, because of this field. */
   | { readonly kind: 'unbounded'; readonly field: string }
-
-type Fields = Record<string, unknown>
 
 /** Reads a parsed body of so many bytes. `needsMaxTokens` is false for counting tokens, which makes no output. */
 export function readRequest(body: unknown, bodyBytes: number, needsMaxTokens = true): ReadRequest {
@@ -81,7 +80,7 @@ class Survey {
   readonly #bodyBytes: number
   #imageBytes = 0
   #images = 0
-  #hasPdf = false
+  #fillsWindow = false
   #blocks = 0
   #tools = 0
   #vendorTools = 0
@@ -97,7 +96,8 @@ class Survey {
     return {
       textBytes: this.#bodyBytes - this.#imageBytes,
       images: this.#images,
-      hasPdf: this.#hasPdf,
+      beyondWindowTokens: 0,
+      fillsWindow: this.#fillsWindow,
       blocks: this.#blocks,
       tools: this.#tools,
       vendorTools: this.#vendorTools,
@@ -157,7 +157,7 @@ class Survey {
   #source(block: 'image' | 'document', source: unknown, path: string): string | null {
     if (!isFields(source)) return path
     if (source['type'] === 'base64' && typeof source['data'] === 'string') {
-      if (block === 'document') this.#hasPdf = true
+      if (block === 'document') this.#fillsWindow = true
       else {
         this.#images++
         this.#imageBytes += source['data'].length
@@ -180,17 +180,3 @@ class Survey {
     return null
   }
 }
-
-function firstOf<T>(items: readonly T[], look: (item: T, index: number) => string | null): string | null {
-  for (const [index, item] of items.entries()) {
-    const found = look(item, index)
-    if (found !== null) return found
-  }
-  return null
-}
-
-function isEmptyList(value: unknown): boolean {
-  return Array.isArray(value) && value.length === 0
-}
-const isFields = (value: unknown): value is Fields => typeof value === 'object' && value !== null && !Array.isArray(value)
-const isCount = (value: unknown): value is number => typeof value === 'number' && Number.isSafeInteger(value) && value >= 0

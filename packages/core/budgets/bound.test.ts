@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
 import { boundCall, boundInputTokens, boundNanoUsd, type RequestSize } from './bound.ts'
-import { clamp, FLOOR_TOKENS } from './clamp.ts'
+import { clamp, FLOOR_TOKENS, wantsTighterBound } from './clamp.ts'
 import { anyPrice, plainPrice, tokensWithin } from './testing.ts'
 import { costAtMost, costOfUsage, NO_USAGE } from './usage.ts'
 
@@ -36,6 +36,19 @@ describe('the bound of a call', () => {
     )
   })
 
+  it('holds for several answers side by side, each of them up to the limit of output', () => {
+    const calls = fc
+      .tuple(anyPrice, limits, fc.bigInt(1n, 128n))
+      .chain(([price, limit, choices]) => tokensWithin(limit.input, limit.output * choices).map((tokens) => ({ price, limit, choices, tokens })))
+    fc.assert(
+      fc.property(calls, ({ price, limit, choices, tokens }) => {
+        const bound = boundNanoUsd(boundCall(price, limit.input, choices), limit.output)
+        assert.ok(costOfUsage(tableOf(price), price, { ...NO_USAGE.usage, tokens }) <= bound)
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+
   it('counts a long prompt at the tier that it may reach, and a short one at the plain price', () => {
     const tiered = { ...plainPrice, tiers: [{ aboveInputTokens: 200_000n, rates: { ...plainPrice.rates, cacheWrite1h: 16_000_000n, output: 30_000_000n } }] }
     assert.equal(boundCall(tiered, 200_000n).outputPicoUsdPerToken, 22_000_000n)
@@ -47,7 +60,8 @@ describe('the bound of the input', () => {
   const size: RequestSize = {
     textBytes: 0,
     images: 0,
-    hasPdf: false,
+    beyondWindowTokens: 0,
+    fillsWindow: false,
     blocks: 0,
     tools: 0,
     vendorTools: 0,
@@ -67,7 +81,12 @@ describe('the bound of the input', () => {
   })
 
   it('of a PDF is the whole window, since its bytes say nothing', () => {
-    assert.equal(boundInputTokens({ ...size, textBytes: 10, hasPdf: true }, plainPrice), 1_000_000n)
+    assert.equal(boundInputTokens({ ...size, textBytes: 10, fillsWindow: true }, plainPrice), 1_000_000n)
+  })
+
+  it('counts what is billed without room in the window on top of a full window', () => {
+    assert.equal(boundInputTokens({ ...size, fillsWindow: true, beyondWindowTokens: 7 }, plainPrice), 1_000_007n)
+    assert.equal(boundInputTokens({ ...size, textBytes: 5_000_000, beyondWindowTokens: 7 }, plainPrice), 1_000_007n)
   })
 
   it('goes beyond the listed window where a dearer tier begins at its end', () => {
@@ -115,5 +134,16 @@ describe('the clamp', () => {
     assert.ok(roomy.fits && !roomy.clamped)
     const tight = ask(2_000_000_000n)
     assert.ok(tight.fits && tight.clamped && tight.holdNanoUsd <= 1_000_000_000n)
+  })
+
+  it('wants a tighter bound only where the input is what stands in the way of a comfortable answer', () => {
+    const wants = (inputTokens: bigint, availableNanoUsd: bigint) =>
+      wantsTighterBound({ bound: boundCall(plainPrice, inputTokens), maxTokens: 128_000n, thinkingTokens: null, availableNanoUsd })
+    assert.equal(wants(50_000n, 700_000_000n), true)
+    assert.equal(wants(50_000n, 100_000_000n), true)
+    // Enough for 16,384 tokens; too small an input to matter; nothing that any input would leave room for.
+    assert.equal(wants(50_000n, 900_000_000n), false)
+    assert.equal(wants(1_000n, 100_000_000n), false)
+    assert.equal(wants(50_000n, 20_000_000n), false)
   })
 })

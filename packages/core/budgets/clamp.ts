@@ -32,6 +32,18 @@ export function clamp(question: ClampQuestion): ClampAnswer {
   return { fits: true, maxTokens: granted, holdNanoUsd: boundNanoUsd(bound, granted), clamped: granted < maxTokens }
 }
 
+/**
+ * True when a tighter bound of the input is worth asking for: this one leaves no comfortable answer, takes as much as a useful one costs, and one would be
+ * affordable if the input cost nothing.
+ */
+export function wantsTighterBound(question: ClampQuestion): boolean {
+  const { bound, maxTokens } = question
+  const answer = clamp(question)
+  if (answer.fits && answer.maxTokens >= least(maxTokens, COMFORT_TOKENS)) return false
+  if (bound.inputPicoUsd < FLOOR_TOKENS * bound.outputPicoUsdPerToken) return false
+  return clamp({ ...question, bound: { ...bound, inputPicoUsd: 0n } }).fits
+}
+
 function floorOf(maxTokens: bigint, thinkingTokens: bigint | null): bigint {
   return least(maxTokens, (thinkingTokens ?? 0n) + FLOOR_TOKENS)
 }

@@ -95,6 +95,18 @@ describe('usage on the wire', () => {
     assert.equal(costOfUsage(table, plainPrice, usage), 20_000n)
   })
 
+  it('takes a figure that is no count for unknown, never for zero', () => {
+    for (const broken of [null, undefined, '500', -5, 1.5, {}]) {
+      assert.equal(usageOfMessage({ id: 'm', usage: { input_tokens: 10, output_tokens: broken } }).completeness, 'input')
+    }
+    for (const broken of ['9000', -1, 1.5, {}]) {
+      for (const name of ['cache_read_input_tokens', 'cache_creation_input_tokens']) {
+        assert.equal(usageOfMessage({ id: 'm', usage: { input_tokens: 10, output_tokens: 5, [name]: broken } }).completeness, 'none')
+      }
+    }
+    assert.equal(usageOfMessage({ id: 'm', usage: { input_tokens: 10, output_tokens: 5, cache_read_input_tokens: null } }).completeness, 'full')
+  })
+
   it('reads any event without failing', () => {
     fc.assert(fc.property(fc.array(fc.jsonValue()), (events) => void events.reduce<typeof NO_USAGE>(usageAfterEvent, NO_USAGE)))
   })

@@ -1,4 +1,5 @@
 /** What the Anthropic wire says was consumed, from one JSON answer or from the events of a stream, and what that costs. */
+import { countOf as count, type Fields, isFields as isRecord, textOf as text } from './json-values.ts'
 import { findPrice, type ModelPrice, NO_TOKENS, nanoUsdOf, type PriceTable, picoUsdOf, type Tokens, withRegionSurcharge } from './prices.ts'
 
 /** A part of a call that is billed apart: the summary of a compaction, the words of an adviser. */
@@ -39,7 +40,9 @@ export const NO_USAGE: UsageSoFar = {
 /** The usage of a whole message (the JSON answer); `none` when it carries no figures. */
 export function usageOfMessage(message: unknown): UsageSoFar {
   const started = readMessage(message)
-  return started.completeness === 'none' ? started : { ...started, completeness: 'full' }
+  if (started.completeness === 'none' || !isRecord(message) || !isRecord(message['usage'])) return started
+  // Without its output a message is known by half, and the half that is missing is the dear one.
+  return { ...started, completeness: count(message['usage']['output_tokens']) === null ? 'input' : 'full' }
 }
 
 /** The usage after one more event of a stream. Figures of `message_delta` are cumulative: the last that is not null counts. */
@@ -71,15 +74,19 @@ export function costAtMost(table: PriceTable, asked: ModelPrice, usage: WireUsag
 function readMessage(message: unknown): UsageSoFar {
   if (!isRecord(message) || !isRecord(message['usage'])) return NO_USAGE
   const figures = message['usage']
-  if (count(figures['input_tokens']) === null) return NO_USAGE
+  if (count(figures['input_tokens']) === null || INPUT_FIGURES.some((name) => isBroken(figures[name]))) return NO_USAGE
   const named = { ...NO_USAGE.usage, model: text(message['model']), messageId: text(message['id']) }
   return { usage: mergeFigures(named, figures), completeness: 'input' }
 }
 
+/** Those that may be absent; one that is there and is no count says that nothing here can be trusted. */
+const INPUT_FIGURES = ['cache_read_input_tokens', 'cache_creation_input_tokens']
+const isBroken = (value: unknown): boolean => value !== undefined && value !== null && count(value) === null
+
 /** Where inference runs when nobody has bound it to a region; any name beside these is one. */
 const WITHOUT_SURCHARGE = new Set(['', 'global', 'not_available'])
 
-function mergeFigures(before: WireUsage, figures: Record<string, unknown>): WireUsage {
+function mergeFigures(before: WireUsage, figures: Fields): WireUsage {
   const tokens = before.tokens
   const serverTools = isRecord(figures['server_tool_use']) ? figures['server_tool_use'] : {}
   const region = text(figures['inference_geo'])
@@ -98,7 +105,7 @@ function mergeFigures(before: WireUsage, figures: Record<string, unknown>): Wire
 }
 
 /** Cache writes by how long they last. What no figure splits is taken at the dearer hour, never at nothing. */
-function cacheWrites(figures: Record<string, unknown>, before: Pick<Tokens, 'cacheWrite5m' | 'cacheWrite1h'>): Pick<Tokens, 'cacheWrite5m' | 'cacheWrite1h'> {
+function cacheWrites(figures: Fields, before: Pick<Tokens, 'cacheWrite5m' | 'cacheWrite1h'>): Pick<Tokens, 'cacheWrite5m' | 'cacheWrite1h'> {
   const split = isRecord(figures['cache_creation']) ? figures['cache_creation'] : undefined
   const fiveMinutes = split ? (count(split['ephemeral_5m_input_tokens']) ?? 0n) : before.cacheWrite5m
   const hour = split ? (count(split['ephemeral_1h_input_tokens']) ?? 0n) : before.cacheWrite1h
@@ -127,8 +134,3 @@ function extrasOf(iterations: readonly unknown[]): Extra[] {
     ]
   })
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value)
-const text = (value: unknown): string | null => (typeof value === 'string' ? value : null)
-/** A count as the wire writes it; null when it is absent or is no whole number (a negative or broken figure must not lower a bill). */
-const count = (value: unknown): bigint | null => (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? BigInt(value) : null)

@@ -55,6 +55,28 @@ test('a refused action names the states in which it is possible', () => {
   }
 })
 
+test('a refused action leads to a command that goes on from there', () => {
+  const fixOf = (state: MachineState, action: keyof typeof MACHINE_ACTIONS) => {
+    try {
+      assertMachineAllows({ name: 'm', state }, action)
+    } catch (thrown) {
+      return (thrown as { fix?: string }).fix
+    }
+    return null
+  }
+  assert.deepEqual(
+    [
+      fixOf('stopped', 'run'),
+      fixOf('stopped', 'stop'),
+      fixOf('running', 'run'),
+      fixOf('ready', 'start'),
+      fixOf('destroyed', 'rollback'),
+      fixOf('ready', 'run'),
+    ],
+    ['autovibe machine start m', 'autovibe ps', 'autovibe attach m', 'autovibe ps', 'autovibe checkpoint list', null],
+  )
+})
+
 test('a machine that can run a prompt is awake', () => {
   for (const state of MACHINE_ACTIONS.run) assert.ok(isAwake(state))
 })

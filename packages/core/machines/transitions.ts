@@ -53,10 +53,15 @@ export function assertMachineAllows(machine: { readonly name: string; readonly s
   if (machineAllows(machine.state, action)) return
   const states = MACHINE_ACTIONS[action].join(', ')
   throw new AutovibeError('conflict.state', `Machine ${machine.name} is ${machine.state}; to ${action} it must be one of: ${states}.`, {
-    fix: machineAllows(machine.state, 'start')
-      ? `autovibe machine start ${machine.name}`
-      : 'autovibe ps --all shows its state; wait, or start another machine.',
+    fix: wayOut(machine, action),
   })
+}
+
+/** What leads on from a state that does not allow an action. */
+function wayOut({ name, state }: { readonly name: string; readonly state: MachineState }, action: MachineAction): string {
+  if (state === 'destroyed') return 'autovibe checkpoint list'
+  if (action !== 'stop' && machineAllows(state, 'start')) return `autovibe machine start ${name}`
+  return action === 'run' && (state === 'running' || state === 'paused') ? `autovibe attach ${name}` : 'autovibe ps'
 }
 
 /** True when an agent is expected to be heard from. */

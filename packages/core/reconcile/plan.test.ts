@@ -15,6 +15,7 @@ const healthy = (n: number, part: Partial<MachineFact> = {}): MachineFact => ({
   inHands: false,
   lastHeartbeatAtMs: NOW,
   isClosed: false,
+  restartsLeft: 0,
   ...part,
 })
 
@@ -74,6 +75,14 @@ test('a machine that was left while it was stopped keeps its tree, and one that 
   assert.deepEqual(after(look({ machines: [healthy(1, { state: 'failed' })], observed: [{ id: id(1), running: false }] })), [])
 })
 
+test('a machine at rest is started only when the end of a Hub has stopped it, it does not run and tries are left', () => {
+  for (const state of ['stopped', 'failed'] as const) {
+    const atRest = (restartsLeft: number, running = false, isClosed = false) =>
+      after(look({ machines: [healthy(1, { state, restartsLeft, isClosed })], observed: [{ id: id(1), running }] })).map(({ kind }) => kind)
+    assert.deepEqual([atRest(1), atRest(0), atRest(1, true), atRest(1, false, true)], [['start-machine'], [], ['fail-machine'], ['destroy-machine']])
+  }
+})
+
 test('a trouble that passes within its grace is forgotten', () => {
   const first = planReconciliation(look({ machines: [healthy(1)] }))
   const well = planReconciliation(look({ machines: [healthy(1)], observed: [{ id: id(1), running: true }], suspicions: first.suspicions, nowMs: NOW + 1 }))
@@ -87,6 +96,7 @@ test('whatever the world looks like, a machine in the hands of an operation is n
     inHands: fc.boolean(),
     lastHeartbeatAtMs: fc.option(fc.integer({ min: NOW - 200_000, max: NOW })),
     isClosed: fc.boolean(),
+    restartsLeft: fc.integer({ min: 0, max: 3 }),
   })
   fc.assert(
     fc.property(

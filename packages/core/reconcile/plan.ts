@@ -10,6 +10,8 @@ export interface MachineFact {
   readonly lastHeartbeatAtMs: number | null
   /** Its token is void: it was on its way to be destroyed, and there is no way back. */
   readonly isClosed: boolean
+  /** How many more times it may be started without anybody asking, because only the end of a Hub has stopped it. */
+  readonly restartsLeft: number
 }
 
 export interface ObservedFact {
@@ -30,6 +32,7 @@ export type Action =
   | { readonly kind: 'remove-orphan'; readonly machineId: MachineId }
   | { readonly kind: 'fail-machine'; readonly machineId: MachineId; readonly reason: string }
   | { readonly kind: 'destroy-machine'; readonly machineId: MachineId }
+  | { readonly kind: 'start-machine'; readonly machineId: MachineId }
   | { readonly kind: 'store-checkpoint'; readonly checkpointId: CheckpointId }
   | { readonly kind: 'fail-checkpoint'; readonly checkpointId: CheckpointId }
 
@@ -76,10 +79,17 @@ export function planReconciliation({ machines, observed, strandedCheckpoints, su
   return { actions, suspicions: next }
 }
 
-function whatIsWrong({ id: machineId, state, lastHeartbeatAtMs, isClosed }: MachineFact, running: boolean | undefined, nowMs: number): Action | null {
+function whatIsWrong(
+  { id: machineId, state, lastHeartbeatAtMs, isClosed, restartsLeft }: MachineFact,
+  running: boolean | undefined,
+  nowMs: number,
+): Action | null {
   if (isClosed || state === 'requested' || state === 'provisioning') return { kind: 'destroy-machine', machineId }
   if (state === 'stopping') return { kind: 'fail-machine', machineId, reason: 'The machine was left between running and stopped.' }
-  if (!isAwake(state)) return running ? { kind: 'fail-machine', machineId, reason: `The machine ran although it was ${state}.` } : null
+  if (!isAwake(state)) {
+    if (running) return { kind: 'fail-machine', machineId, reason: `The machine ran although it was ${state}.` }
+    return restartsLeft > 0 ? { kind: 'start-machine', machineId } : null
+  }
   if (running === undefined) return { kind: 'fail-machine', machineId, reason: 'The machine is gone from the substrate.' }
   if (!running) return { kind: 'fail-machine', machineId, reason: 'The machine ended by itself.' }
   if (lastHeartbeatAtMs === null || nowMs - lastHeartbeatAtMs > SILENCE_MS)

@@ -1,7 +1,7 @@
 /** Budgets: caps, their ETag, their ledger, and the runs that go on once a limit is raised. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import type { Budget, BudgetId, LedgerEntry, Page, Run } from '@autovibe/contract'
+import type { Budget, BudgetId, LedgerAudit, LedgerEntry, Page, Run } from '@autovibe/contract'
 import { startTestApi } from './testing/test-api.ts'
 
 const api = await startTestApi()
@@ -93,7 +93,7 @@ test('the ledger lists each movement in order, and adds up to what the budget sa
   const machine = await api.machine(project, 'ledger')
   const id = await open('machine', machine, projectBudget.id, 1000n)
   for (let index = 0; index < 5; index++) {
-    const held = await api.ledger.reserve({ key: `l${index}`, budgetId: id, amount: 100n, holder: 'test', leaseMs: 60_000 })
+    const held = await api.ledger.reserve({ key: `l${index}`, budgetId: id, amount: 100n, holder: 'test', subject: null, leaseMs: 60_000 })
     if (index % 2 === 0)
       await api.ledger.settle(held.id, { projectId: project, machineId: machine, runId: null, resource: 'money', amount: 60n, quality: 'measured', cost: 60n })
   }
@@ -111,4 +111,67 @@ test('the ledger lists each movement in order, and adds up to what the budget sa
   assert.deepEqual([budget.settled, budget.reserved, budget.available], ['180', '200', '620'])
   const usage = await api.call<Page<{ cost: string }>>('GET', `/v1/usage-events?machine=${machine}`)
   assert.equal(sum(usage.body.items.map(({ cost }) => cost)), '180')
+})
+
+test('a cap for a period comes above the budget of its scope, once, and shows when it ends', async () => {
+  const capped = await api.project('capped')
+  const create = (body: object) => api.call<Budget>('POST', '/v1/budgets', { body: { scope: 'project', scope_id: 'capped', ...body } })
+  const daily = await create({ period: 'daily', limit: '500', thresholds: [90, 50], policy: 'wind-down' })
+  assert.equal(daily.status, 201)
+  const { period, period_ends_at, thresholds, policy, share, frozen_at } = daily.body
+  assert.deepEqual([period, thresholds, policy, share, frozen_at], ['daily', [50, 90], 'wind-down', 1, null])
+  assert.ok(period_ends_at?.endsWith('T00:00:00.000Z'))
+  const again = await create({ period: 'daily', limit: '1' })
+  assert.deepEqual([again.status, again.body], [409, { ...again.body, code: 'conflict.name_taken' }])
+  assert.equal((await create({ period: 'total', limit: '1' })).status, 409)
+  assert.equal((await create({ period: 'weekly', limit: '400' })).status, 201)
+  const { body: all } = await api.call<Page<Budget>>('GET', `/v1/budgets?scope=project&scope_id=${capped}`)
+  const whole = all.items.find((budget) => budget.period === 'total')
+  assert.deepEqual([all.items.length, whole?.available, whole?.period_ends_at], [3, '400', null])
+  const { body: weekly } = await api.call<Page<Budget>>('GET', `/v1/budgets?scope=project&scope_id=${capped}&period=weekly`)
+  assert.deepEqual([weekly.items.length, weekly.items[0]?.id, weekly.items[0]?.parent_id], [1, whole?.parent_id, daily.body.id])
+})
+
+test('a project takes at most its share of what is left above it, and only a project has one', async () => {
+  const id = await api.project('greedy')
+  const create = (body: object) => api.call<Budget>('POST', '/v1/budgets', { body: { limit: '1000', resource: 'api_calls', ...body } })
+  const root = (await create({ scope: 'organisation', scope_id: 'organisation', limit: '800' })).body
+  const own = (await create({ scope: 'project', scope_id: 'greedy', share: 0.25 })).body
+  const daily = (await create({ scope: 'project', scope_id: 'greedy', period: 'daily' })).body
+  const read = async (budget: Budget) => (await api.call<Budget>('GET', `/v1/budgets/${budget.id}`)).body
+  assert.deepEqual([own.share, own.available, daily.share, (await read(own)).available], [0.25, '200', 0.25, '200'])
+  const patch = (budget: Budget, body: object) => api.call<Budget>('PATCH', `/v1/budgets/${budget.id}`, { body, headers: { 'if-match': '*' } })
+  assert.deepEqual([(await patch(daily, { share: 0.5 })).body.share, (await read(own)).share, (await read(own)).available], [0.5, 0.5, '400'])
+  for (const refused of [
+    await patch(root, { share: 0.5 }),
+    await patch(own, { share: 1.5 }),
+    await create({ scope: 'organisation', scope_id: 'organisation', share: 1 }),
+  ])
+    assert.equal(refused.status, 400)
+  assert.equal(await api.ledger.available(own.id), 400n)
+  assert.equal(own.scope_id, id)
+})
+
+test('settings change without the limit, a repeat of it thaws, and what is out of bounds is refused', async () => {
+  const machine = await api.machine(project, 'frozen')
+  const id = await open('machine', machine, projectBudget.id, 1000n)
+  await api.db.updateTable('budgets').set({ frozen_at: new Date() }).where('id', '=', id).execute()
+  const patch = (body: object) => api.call<Budget>('PATCH', `/v1/budgets/${id}`, { body, headers: { 'if-match': '*' } })
+  const settled = await patch({ thresholds: [10, 20], policy: 'finish-step' })
+  assert.deepEqual([settled.body.thresholds, settled.body.policy, settled.body.limit, settled.body.available], [[10, 20], 'finish-step', '1000', '0'])
+  assert.ok(settled.body.frozen_at !== null)
+  const thawed = await patch({ limit: '1000' })
+  assert.deepEqual([thawed.body.frozen_at, thawed.body.available, thawed.body.policy], [null, '1000', 'finish-step'])
+  for (const body of [{ thresholds: [0] }, { thresholds: [100] }, { policy: 'nothing' }, { period: 'daily' }, { limit: '-1' }, {}])
+    assert.equal((await patch(body)).status, 400)
+})
+
+test('the audit says how much it has looked at, and what it found', async () => {
+  const asked = () => api.call<LedgerAudit>('POST', '/v1/budgets/audit')
+  const { status, body } = await asked()
+  assert.deepEqual([status, body.is_complete, body.findings], [200, true, []])
+  assert.ok(body.checked.budgets > 5 && body.checked.entries > 5)
+  await api.db.updateTable('budgets').set({ settled: 1n }).where('id', '=', projectBudget.id).execute()
+  const [finding] = (await asked()).body.findings
+  assert.deepEqual([finding?.check, finding?.subject], ['balance', projectBudget.id])
 })

@@ -1,9 +1,10 @@
 /** `/v1/budgets`: the caps, their ledger, and raising a limit, which lets the runs beneath go on. */
-import { AutovibeError, Budget, BudgetId, BudgetQuery, CreateBudget, LedgerEntry, PageQuery, pageOf, UpdateBudget } from '@autovibe/contract'
+import { AutovibeError, Budget, BudgetId, BudgetQuery, CreateBudget, LedgerAudit, LedgerEntry, PageQuery, pageOf, UpdateBudget } from '@autovibe/contract'
 import { UNLIMITED } from '@autovibe/core/budgets/unlimited.ts'
 import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
 import { transactionWithRetry } from '../database/transaction.ts'
+import type { BudgetSettings } from '../ledger/ledger.ts'
 import { change } from './plumbing/change.ts'
 import type { Api, ApiContext } from './plumbing/deps.ts'
 import { findOpenBudget, findPausedRunsBeneath, listBudgets, listLedger, readBudget } from './read/budgets.ts'
@@ -24,11 +25,12 @@ export function registerBudgets(app: Api, context: ApiContext): void {
     { schema: { tags, operationId: 'createBudget', summary: 'Cap the organisation or a project', body: CreateBudget.strict(), response: { 201: Budget } } },
     (request, reply) =>
       change(context, request, reply, { action: 'budget.create', status: 201 }, async (tx) => {
-        const { resource, limit } = request.body
+        const { resource, period, limit } = request.body
         const scope = await resolveScope(tx, request.body)
-        const existing = await findOpenBudget(tx, scope.scope, scope.scopeId, resource)
+        assertShare(scope.scope, request.body.share)
+        const existing = await findOpenBudget(tx, scope.scope, scope.scopeId, resource, period)
         if (existing) {
-          throw new AutovibeError('conflict.name_taken', `There is an open budget of ${resource} for this ${scope.scope} already: ${existing}.`, {
+          throw new AutovibeError('conflict.name_taken', `There is an open ${period} budget of ${resource} for this ${scope.scope} already: ${existing}.`, {
             fix: `Change its limit: PATCH /v1/budgets/${existing}`,
           })
         }
@@ -37,8 +39,13 @@ export function registerBudgets(app: Api, context: ApiContext): void {
           scope.scope === 'project'
             ? await ledger.openBudget(tx, { scope: 'organisation', scopeId: ORGANISATION, parentId: null, resource, limit: UNLIMITED })
             : null
-        const id = await ledger.openBudget(tx, { scope: scope.scope, scopeId: scope.scopeId, parentId, resource, limit: BigInt(limit) })
-        return { body: await readBudget(tx, id), subject: id, detail: { limit } }
+        const settings = settingsOf(request.body)
+        const asked = { ...settings, limit: BigInt(limit) }
+        const id =
+          period === 'total'
+            ? await ledger.openBudget(tx, { ...scope, parentId, resource, ...asked })
+            : await ledger.openCap(tx, await ledger.openBudget(tx, { ...scope, parentId, resource, limit: UNLIMITED }), { ...asked, period })
+        return { body: await readBudget(tx, id), subject: id, detail: { limit, period } }
       }),
   )
 
@@ -72,8 +79,8 @@ export function registerBudgets(app: Api, context: ApiContext): void {
       schema: {
         tags,
         operationId: 'updateBudget',
-        summary: 'Change a limit',
-        description: 'Asks for If-Match with the ETag of the budget.',
+        summary: 'Change a limit or other settings',
+        description: 'Asks for If-Match with the ETag of the budget. Setting the limit thaws a frozen budget.',
         params,
         body: UpdateBudget.strict(),
         response: { 200: Budget },
@@ -82,9 +89,13 @@ export function registerBudgets(app: Api, context: ApiContext): void {
     async (request, reply) => {
       const budget = await change(context, request, reply, { action: 'budget.set_limit', status: 200 }, async (tx) => {
         const before = await readBudget(tx, request.params.budget)
-        await ledger.setLimit(tx, before.id, BigInt(request.body.limit), versionOf(request.headers['if-match'], before))
+        const { limit, share, ...others } = request.body
+        assertShare(before.scope, share)
+        const asked = { ...settingsOf(request.body), ...(limit === undefined ? {} : { limit: BigInt(limit) }) }
+        await ledger.changeBudget(tx, before.id, asked, versionOf(request.headers['if-match'], before))
         const body = await readBudget(tx, before.id)
-        return { body, subject: before.id, detail: { before: before.limit, after: body.limit } }
+        const settings = { ...(others.thresholds && { thresholds: others.thresholds }), ...(others.policy && { policy: others.policy }) }
+        return { body, subject: before.id, detail: { before: before.limit, after: body.limit, ...settings, ...(share === undefined ? {} : { share }) } }
       })
       await resumeBeneath(budget.id)
       reply.header('etag', etagOf(budget))
@@ -107,6 +118,23 @@ export function registerBudgets(app: Api, context: ApiContext): void {
     async (request) => {
       const { id } = await readBudget(db, request.params.budget)
       return listLedger(db, id, request.query)
+    },
+  )
+
+  app.post(
+    '/v1/budgets/audit',
+    {
+      schema: {
+        tags,
+        operationId: 'auditBudgets',
+        summary: 'Recompute every balance from the ledger, and look for what does not agree',
+        response: { 200: LedgerAudit },
+      },
+    },
+    async (request) => {
+      const audit = await ledger.audit()
+      if (audit.findings.length > 0) request.log.error({ findings: audit.findings }, 'the ledger does not agree with itself')
+      return audit
     },
   )
 
@@ -134,6 +162,21 @@ async function resolveScope(tx: Tx, body: z.output<typeof CreateBudget>) {
   if (body.scope_id === ORGANISATION) return { scope: 'organisation', scopeId: ORGANISATION } as const
   throw new AutovibeError('request.invalid', 'The scope_id of the organisation is "organisation".', {
     errors: [{ path: 'body.scope_id', message: 'must be "organisation"' }],
+  })
+}
+
+const PPM = 1_000_000
+
+const settingsOf = ({ thresholds, policy, share }: z.output<typeof UpdateBudget>): BudgetSettings => ({
+  thresholds,
+  policy,
+  sharePpm: share === undefined ? undefined : BigInt(Math.round(share * PPM)),
+})
+
+function assertShare(scope: Budget['scope'], share: number | undefined): void {
+  if (share === undefined || scope === 'project') return
+  throw new AutovibeError('request.invalid', `Only a project has a share of what is left above it, and this budget is of a ${scope}.`, {
+    errors: [{ path: 'body.share', message: 'is for the budgets of a project' }],
   })
 }
 

@@ -1,7 +1,7 @@
 /** Checkpoints: what changed, the bytes of a file, waits and forks. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import type { Checkpoint, CheckpointDiff, ForkedCheckpoint, Operation, Page } from '@autovibe/contract'
+import type { BudgetId, Checkpoint, CheckpointDiff, ForkedCheckpoint, Operation, Page } from '@autovibe/contract'
 import { startTestApi } from './testing/test-api.ts'
 
 const api = await startTestApi()
@@ -91,6 +91,32 @@ test('a fork answers with its machine and operation', async () => {
   assert.equal((await api.call<Operation>('GET', `/v1/operations/${body.operation_id}`)).body.kind, 'fork-checkpoint')
   const taken = await api.call('POST', `/v1/checkpoints/${tip}/fork`, { body: { name: 'the-fork' } })
   assert.deepEqual([taken.status, taken.body.code], [409, 'conflict.name_taken'])
+})
+
+test('a fork without a budget of its own gets what its parent has left, also from one that is destroyed, and never more than the project has', async () => {
+  const place = await api.project('r')
+  const open = (scope: 'project' | 'machine', scopeId: string, parentId: BudgetId | null, limit: bigint) =>
+    api.transaction((tx) => api.ledger.openBudget(tx, { scope, scopeId, parentId, resource: 'money', limit }))
+  const ofProject = await open('project', place, null, 1000n)
+  const parent = async (name: string, settled: bigint) => {
+    const id = await api.machine(place, name)
+    const budgetId = await open('machine', id, ofProject, 700n)
+    await api.db.updateTable('budgets').set({ settled }).where('id', '=', budgetId).execute()
+    return { id, budgetId, from: await api.checkpoint(id, { files: { 'project/a.txt': 'x' } }) }
+  }
+  const limitOfFork = async (from: string) => {
+    const { body } = await api.call<ForkedCheckpoint>('POST', `/v1/checkpoints/${from}/fork`)
+    return ((await api.call<Operation>('GET', `/v1/operations/${body.operation_id}`)).body.input as { limitNanoUsd: string }).limitNanoUsd
+  }
+  const living = await parent('living', 200n)
+  assert.equal(await limitOfFork(living.from), '500')
+
+  const gone = await parent('gone', 300n)
+  await api.transaction((tx) => api.ledger.closeBudget(tx, gone.budgetId))
+  await api.setMachineState(gone.id, 'destroyed')
+  assert.equal(await limitOfFork(gone.from), '400')
+  await api.db.updateTable('budgets').set({ settled: 850n }).where('id', '=', ofProject).execute()
+  assert.equal(await limitOfFork(gone.from), '150')
 })
 
 test('a list is limited to a machine, a project or a run', async () => {

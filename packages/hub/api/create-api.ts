@@ -16,6 +16,7 @@ import { registerClosing } from './plumbing/closing.ts'
 import type { Api, ApiContext, ApiDeps } from './plumbing/deps.ts'
 import { registerOpenApi } from './plumbing/openapi.ts'
 import { answerProblem, registerProblems } from './plumbing/problems.ts'
+import { registerProjectSettings } from './project-settings.ts'
 import { registerProjectSource } from './project-source.ts'
 import { registerProjects } from './projects.ts'
 import { registerProviders } from './providers.ts'
@@ -28,6 +29,7 @@ const RESOURCES = [
   registerHub,
   registerProjects,
   registerProjectSource,
+  registerProjectSettings,
   registerMachines,
   registerRuns,
   registerCheckpoints,

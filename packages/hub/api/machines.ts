@@ -126,7 +126,7 @@ export function registerMachines(app: Api, context: ApiContext): void {
       change(context, request, reply, { action: 'checkpoint.create', status: 202 }, async (tx) => {
         const machine = await readMachine(tx, request.params.machine)
         if (machine.destroyed_at !== null)
-          throw new AutovibeError('conflict.state', `The machine ${machine.name} is destroyed.`, { fix: 'Fork one of its checkpoints instead.' })
+          throw new AutovibeError('conflict.state', `The machine ${machine.name} is destroyed.`, { fix: `autovibe checkpoint list ${machine.id}` })
         const { checkpointId, operationId } = await requests.createCheckpoint(tx, machine.id, request.body.label ?? null)
         return {
           body: { checkpoint: await readCheckpoint(tx, checkpointId), operation_id: operationId },

@@ -8,6 +8,7 @@ const api = await startTestApi()
 after(() => api.close())
 const project = await api.project('p')
 await api.call('PUT', '/v1/providers/anthropic', { body: { key: 'sk-ant-test', simulated: true } })
+await api.call('PUT', '/v1/providers/openai', { body: { key: 'sk-test', simulated: true } })
 
 const ask = { project: 'p', prompt: 'mend it', budget: '2000000000' }
 
@@ -39,6 +40,7 @@ test('what cannot run is refused with one clear error and leaves no run', async 
     [{ ...ask, budget: '-1' }, 400, 'request.invalid'],
     [{ ...ask, agent: 'clippy' }, 400, 'request.invalid'],
     [{ ...ask, provider: 'nobody' }, 400, 'provider.unknown'],
+    [{ ...ask, provider: 'openai' }, 400, 'request.invalid'],
     [{ ...ask, machine: 'nowhere' }, 404, 'not_found'],
     [ask, 400, 'project.source_invalid'],
   ] as const
@@ -62,6 +64,7 @@ test('each step shows the tokens and the cost that the gateway metered under its
     tools: '[]',
     started_at: now,
     ended_at: now,
+    outcome: 'finished' as const,
   })
   await api.db
     .insertInto('steps')
@@ -114,7 +117,7 @@ test('a run shows what its budget settled, and the newest verified checkpoint', 
   const run = await api.run(project, machine, 'running')
   const budget = await api.transaction((tx) => api.ledger.openBudget(tx, { scope: 'run', scopeId: run, parentId: null, resource: 'money', limit: 500n }))
   await api.db.updateTable('runs').set({ budget_id: budget }).where('id', '=', run).execute()
-  const held = await api.ledger.reserve({ key: 'r', budgetId: budget, amount: 200n, holder: 'test', leaseMs: 60_000 })
+  const held = await api.ledger.reserve({ key: 'r', budgetId: budget, amount: 200n, holder: 'test', subject: null, leaseMs: 60_000 })
   await api.ledger.settle(held.id, { projectId: project, machineId: machine, runId: run, resource: 'money', amount: 120n, quality: 'measured', cost: 120n })
   const verified = await api.checkpoint(machine, { files: { 'project/a': 'a' } })
   const pending = await api.checkpoint(machine)

@@ -4,7 +4,8 @@ import { z } from 'zod'
 import { change } from './plumbing/change.ts'
 import type { Api, ApiContext } from './plumbing/deps.ts'
 import { runWaitIsOver, waitUntil } from './plumbing/waiting.ts'
-import { listRuns, listSteps, readRun } from './read/runs.ts'
+import { listRuns, readRun } from './read/runs.ts'
+import { listSteps } from './read/steps.ts'
 
 const tags = ['runs']
 const params = z.object({ run: RunId })

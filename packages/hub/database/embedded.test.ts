@@ -1,6 +1,6 @@
 /** The embedded server makes a cluster only where there is nothing, and never takes anything away. */
 import assert from 'node:assert/strict'
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -43,6 +43,21 @@ test('a data folder that is a file is refused and left as it is', async (t) => {
   await writeFile(data, 'precious')
   await assert.rejects(start(dir), { code: 'hub.data_version' })
   assert.equal(await readFile(data, 'utf8'), 'precious')
+})
+
+const skip = process.getuid?.() === 0 ? false : 'only root runs the database as another user'
+
+test("a folder above that keeps the database's user out is named, with the command that opens it", { skip }, async (t) => {
+  const { dir } = await folder(t)
+  await chmod(dir, 0o755)
+  const closed = join(dir, 'closed')
+  await mkdir(closed, { mode: 0o700 })
+  await assert.rejects(start(join(closed, 'inner', 'postgres')), (error: { code?: string; message: string; fix?: string }) => {
+    assert.equal(error.code, 'request.invalid')
+    assert.match(error.message, /runs as the user \w+/)
+    assert.ok(error.message.includes(`the folder ${closed} `) && error.fix?.startsWith(`chmod o+x ${closed},`), `${error.message} ${error.fix}`)
+    return true
+  })
 })
 
 test('an empty data folder becomes a cluster', async (t) => {

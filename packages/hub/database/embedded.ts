@@ -1,7 +1,7 @@
 /** The embedded PostgreSQL 15: the real server from npm's binaries, on a unix socket in the data directory, no TCP port. */
 import { execFile, spawn } from 'node:child_process'
 import { chmod, chown, cp, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, sep } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { AutovibeError } from '@autovibe/contract'
@@ -33,11 +33,12 @@ export interface EmbeddedOptions {
 }
 
 interface Owner {
+  readonly name: string
   readonly uid: number
   readonly gid: number
 }
 
-/** Starts the server, or takes over the one that already serves this folder. Errors: `hub.data_version`, `hub.database`, `substrate.disk_full`. */
+/** Starts the server, or takes over the one that already serves this folder. Errors: `hub.data_version`, `hub.database`, `substrate.disk_full`, `request.invalid` for a folder that its user cannot enter. */
 export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<EmbeddedPostgres> {
   const data = join(options.dir, 'data')
   const socketDir = join(options.dir, 'socket')
@@ -51,6 +52,7 @@ export async function startEmbeddedPostgres(options: EmbeddedOptions): Promise<E
     await mkdir(dir, { recursive: true, mode: 0o700 })
     if (owner) await chown(dir, owner.uid, owner.gid)
   }
+  if (owner) await requireWayTo(socketDir, owner)
   const bin = await usableBinaries(options.dir, owner)
   await initialise(bin, data, owner, options)
 
@@ -68,11 +70,28 @@ async function serverUser(): Promise<Owner> {
       .split('\n')
       .find((line) => line.startsWith(`${name}:`))
       ?.split(':')
-    if (fields) return { uid: Number(fields[2]), gid: Number(fields[3]) }
+    if (fields) return { name, uid: Number(fields[2]), gid: Number(fields[3]) }
   }
   throw new AutovibeError('hub.database', 'PostgreSQL does not run as root, and this system has neither a user `postgres` nor `nobody`.', {
     fix: 'Run autovibe as an ordinary user.',
   })
+}
+
+/** Root gets into every folder, the server's user does not: the first one above that stops it is named. */
+async function requireWayTo(folder: string, owner: Owner): Promise<void> {
+  const enters = (path: string) =>
+    run('/bin/sh', ['-c', 'cd "$1"', 'sh', path], { cwd: '/', timeout: 10_000, uid: owner.uid, gid: owner.gid }).then(
+      () => true,
+      () => false,
+    )
+  if (await enters(folder)) return
+  const way = folder.split(sep).map((_name, index, names) => names.slice(0, index + 1).join(sep) || sep)
+  for (const path of way) {
+    if (await enters(path)) continue
+    throw new AutovibeError('request.invalid', `The database runs as the user ${owner.name}, who is stopped by the folder ${path} on the way to ${folder}.`, {
+      fix: `chmod o+x ${path}, or choose another --data-dir, or run autovibe as an ordinary user.`,
+    })
+  }
 }
 
 /** The folder with initdb and postgres, copied beside the cluster when the server's user cannot reach the checkout (a checkout below /root). */

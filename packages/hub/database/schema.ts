@@ -11,9 +11,11 @@ import type {
   MachineId,
   MachineState,
   ProjectId,
+  ProviderWire,
   ReservationId,
   RunId,
   RunState,
+  StepOutcome,
   UsageEventId,
 } from '@autovibe/contract'
 import type { Generated, JSONColumnType } from 'kysely'
@@ -38,6 +40,8 @@ export interface ProjectsTable {
   name: string
   source_sha256: string | null
   created_at: Date
+  /** Null: every model that has a price. */
+  allowed_models: Generated<string[] | null>
 }
 
 export interface MachinesTable {
@@ -64,6 +68,8 @@ export interface MachinesTable {
   run_id: RunId | null
   created_at: Date
   destroyed_at: Date | null
+  /** How many more times a Hub may start it by itself. */
+  restarts_left: Generated<number>
 }
 
 export interface RunsTable {
@@ -81,6 +87,9 @@ export interface RunsTable {
   check_result: JsonColumn<CheckResult> | null
   agent_reported_cost: bigint | null
   budget_id: BudgetId | null
+  on_limit: 'park' | 'finish-step' | 'wind-down' | null
+  hand_back: bigint | null
+  winding_down_at: Date | null
   resume: Generated<boolean>
   created_at: Date
   started_at: Date | null
@@ -96,6 +105,7 @@ export interface StepsTable {
   tools: JsonColumn<{ name: string; summary: string; is_error: boolean; duration_ms: number }[]>
   started_at: Date
   ended_at: Date | null
+  outcome: StepOutcome | null
 }
 
 export interface CheckpointsTable {
@@ -134,6 +144,12 @@ export interface BudgetsTable {
   settled: Generated<bigint>
   reserved: Generated<bigint>
   version: Generated<bigint>
+  period: Generated<'total' | 'daily' | 'weekly' | 'monthly'>
+  period_ends_at: Generated<Date | null>
+  thresholds: Generated<number[]>
+  policy: Generated<'park' | 'finish-step' | 'wind-down'>
+  share_ppm: Generated<bigint>
+  frozen_at: Generated<Date | null>
   created_at: Date
   closed_at: Date | null
 }
@@ -141,6 +157,10 @@ export interface BudgetsTable {
 export interface ReservationsTable {
   id: ReservationId
   budget_id: BudgetId
+  budget_ids: BudgetId[]
+  project_id: ProjectId | null
+  machine_id: MachineId | null
+  run_id: RunId | null
   idempotency_key: string
   holder: string
   amount: bigint
@@ -154,9 +174,9 @@ export interface ReservationsTable {
 export interface LedgerEntriesTable {
   seq: Generated<bigint>
   budget_id: BudgetId
-  reservation_id: ReservationId
+  reservation_id: ReservationId | null
   usage_event_id: UsageEventId | null
-  kind: 'reserve' | 'settle' | 'release'
+  kind: 'reserve' | 'settle' | 'release' | 'rollover'
   reserved_delta: bigint
   settled_delta: bigint
   at: Date
@@ -180,16 +200,38 @@ export interface UsageEventsTable {
   first_byte_ms: number | null
   total_ms: number | null
   detail: JsonColumn<Record<string, Json>>
+  report_key: Generated<string | null>
   at: Date
 }
 
 export interface ProvidersTable {
   name: string
-  wire: 'anthropic'
+  wire: ProviderWire
   base_url: string
   default_model: string
   simulated: boolean
   key_sealed: Buffer | null
+  updated_at: Date
+}
+
+export interface ProjectPricesTable {
+  project_id: ProjectId
+  provider: string
+  model: string
+  context_window_tokens: bigint
+  input: bigint
+  cache_read: bigint
+  cache_write_5m: bigint
+  cache_write_1h: bigint
+  output: bigint
+  updated_at: Date
+}
+
+export interface ProjectProviderKeysTable {
+  project_id: ProjectId
+  provider: string
+  origin: string
+  key_sealed: Buffer
   updated_at: Date
 }
 
@@ -238,6 +280,8 @@ export interface Schema {
   events: EventsTable
   machine_event_streams: MachineEventStreamsTable
   providers: ProvidersTable
+  project_prices: ProjectPricesTable
+  project_provider_keys: ProjectProviderKeysTable
   api_keys: ApiKeysTable
   idempotency_keys: IdempotencyKeysTable
   audit_log: AuditLogTable

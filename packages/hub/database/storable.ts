@@ -19,3 +19,6 @@ export function unstorable(where: string): AutovibeError {
     fix: 'Leave it out.',
   })
 }
+
+/** The text without what cannot be stored. */
+export const storableText = (text: string): string => text.toWellFormed().replaceAll('\0', '')

@@ -65,7 +65,13 @@ test('a machine cannot speak of another run, of other types, or at length', asyn
     403,
   )
   assert.equal(
-    (await one.ask('POST', '/usage', { run_id: other.runId, usage: [{ resource: 'cpu_seconds', amount: '1', quality: 'measured', service: 'x' }] })).status,
+    (
+      await one.ask('POST', '/usage', {
+        id: 'report-1',
+        run_id: other.runId,
+        usage: [{ resource: 'cpu_seconds', amount: '1', quality: 'measured', service: 'x' }],
+      })
+    ).status,
     403,
   )
   assert.equal((await one.ask('GET', '/nowhere')).status, 404)

@@ -1,7 +1,9 @@
 /** A machine's sign of life, answered with what is left of its money. */
-import { BudgetStatus, Heartbeat, type MachineId } from '@autovibe/contract'
+import { type BudgetPolicy, BudgetStatus, Heartbeat, type MachineId, type RunId } from '@autovibe/contract'
 import type { z } from 'zod'
+import type { Database } from '../database/database.ts'
 import { transactionWithRetry } from '../database/transaction.ts'
+import { hasHandBack } from '../ledger/holds.ts'
 import { wake } from '../operations/engine/wake.ts'
 import { unknownBoot } from './boot.ts'
 import type { DoorApp, DoorContext } from './door.ts'
@@ -35,9 +37,23 @@ export async function budgetStatus({ db, ledger }: DoorContext, machineId: Machi
     .selectFrom('machines')
     .leftJoin('runs', 'runs.id', 'machines.run_id')
     .leftJoin('budgets', 'budgets.id', 'runs.budget_id')
-    .select(['machines.revision', 'budgets.id as budget_id', 'budgets.settled', 'budgets.limit'])
+    .select(['machines.revision', 'runs.id as run_id', 'budgets.id as budget_id', 'budgets.settled', 'budgets.limit', 'runs.winding_down_at', 'runs.state'])
     .where('machines.id', '=', machineId)
     .executeTakeFirstOrThrow()
-  const available = row.budget_id ? await ledger.available(row.budget_id) : 0n
-  return { spent: (row.settled ?? 0n).toString(), limit: (row.limit ?? 0n).toString(), available: available.toString(), revision: Number(row.revision) }
+  const standing = row.budget_id ? await ledger.standing(row.budget_id) : null
+  return {
+    spent: (row.settled ?? 0n).toString(),
+    limit: (row.limit ?? 0n).toString(),
+    available: (standing?.available ?? 0n).toString(),
+    revision: Number(row.revision),
+    limit_met: standing?.met ? { policy: await policyOf(db, standing.met.policy, row.run_id), sentence: standing.met.sentence } : null,
+    winding_down: row.winding_down_at !== null && row.state === 'running',
+    reached_percent: standing?.reachedPercent ?? null,
+  }
+}
+
+/** Only a run that has something set aside can be wound down; any other ends its step. */
+async function policyOf(db: Database, policy: BudgetPolicy, runId: RunId | null): Promise<BudgetPolicy> {
+  if (policy !== 'wind-down') return policy
+  return runId !== null && (await hasHandBack(db, runId)) ? 'wind-down' : 'finish-step'
 }

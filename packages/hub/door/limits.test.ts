@@ -84,7 +84,7 @@ test('a run that has told all that is kept of one is refused more, which is reco
   const refused = await one.tell(one.told(2, { data: { text: LONG } }))
   assert.deepEqual([refused.status, refused.body['code'], refused.body['retryable']], [413, 'run.events_full', false])
   assert.equal((await one.tell(one.told(3))).status, 413)
-  const usage = { run_id: one.runId, usage: [{ resource: 'cpu_seconds', amount: '1', quality: 'measured', service: 'x' }] }
+  const usage = { id: 'report-1', run_id: one.runId, usage: [{ resource: 'cpu_seconds', amount: '1', quality: 'measured', service: 'x' }] }
   assert.equal((await one.ask('POST', '/usage', usage)).body['code'], 'run.events_full')
   assert.deepEqual([await storedOf(one, 'run.message'), await storedOf(one, 'run.events_full')], [2, 1])
   assert.equal((await one.ask('POST', '/heartbeat', { boot_id: one.bootId, quiet: false })).status, 200)
@@ -97,7 +97,8 @@ test('usage counts against what is kept of a run', async () => {
     [clock.newId('event'), one.id, one.runId, DOOR_LIMITS.runBytes - 150_000],
   )
   const line = { resource: 'cpu_seconds', amount: '1', quality: 'measured', service: 'x' }
-  const report = () => one.ask('POST', '/usage', { run_id: one.runId, usage: Array.from({ length: 100 }, () => line) })
+  let reports = 0
+  const report = () => one.ask('POST', '/usage', { id: `report-${++reports}`, run_id: one.runId, usage: Array.from({ length: 100 }, () => line) })
   assert.deepEqual([(await report()).status, (await report()).status, (await report()).status], [200, 413, 413])
   assert.equal((await db.selectFrom('usage_events').select('id').where('run_id', '=', one.runId).execute()).length, 100)
   assert.equal(await storedOf(one, 'run.events_full'), 1)

@@ -2,7 +2,9 @@
 import { Registered, RegisterMachine } from '@autovibe/contract'
 import { recordEvent } from '../database/events.ts'
 import { transactionWithRetry } from '../database/transaction.ts'
+import { interruptSteps } from '../operations/steps/interrupted-steps.ts'
 import { changeMachine, lockMachine } from '../operations/steps/machine-state.ts'
+import { openRunOf } from '../operations/steps/run-state.ts'
 import type { DoorApp, DoorContext } from './door.ts'
 
 export const HEARTBEAT_MS = 5_000
@@ -12,6 +14,9 @@ export function registerRoutes(app: DoorApp, { db, runtime }: DoorContext): void
     await transactionWithRetry(db, async (tx) => {
       const machine = await lockMachine(tx, machineId)
       if (machine.boot_id === body.boot_id) return
+      // What the agent before it was at, it left: whoever comes now begins anew.
+      const run = await openRunOf(tx, machineId)
+      if (run) await interruptSteps(tx, runtime, run)
       const now = runtime.now()
       const awake = { boot_id: body.boot_id, registered_at: now, last_heartbeat_at: now }
       // An agent that comes back while its machine works (the Hub was away, or it was started again) finds the state as it was.

@@ -7,6 +7,7 @@ import { changeMachine, lockMachine, setControl } from '../operations/steps/mach
 import { changeRun, lockRun } from '../operations/steps/run-state.ts'
 import type { DoorApp, DoorContext } from './door.ts'
 import { instructionsFor } from './instructions.ts'
+import { endPause, isLatePause } from './late-pause.ts'
 
 const TRANSITION_OF = { running: 'start', paused: 'pause', succeeded: 'succeed', failed: 'fail', cancelled: 'cancel' } as const
 
@@ -15,7 +16,12 @@ export function runRoutes(app: DoorApp, context: DoorContext): void {
     '/door/runs/:id/state',
     { schema: { params: z.object({ id: RunId }), body: RunReport, response: { 200: Instructions } } },
     async ({ machineId, params, body }) => {
-      await transactionWithRetry(context.db, (tx) => takeReport(context, tx, machineId, params.id, body))
+      const isTooLate = async () => body.state === 'paused' && isLatePause(context, machineId, params.id, body.reason)
+      if (!(await isTooLate())) {
+        await transactionWithRetry(context.db, (tx) => takeReport(context, tx, machineId, params.id, body))
+        // Whoever raised it just before the pause could be seen has passed it by.
+        if (await isTooLate()) await endPause(context, params.id)
+      }
       return instructionsFor(context.db, machineId)
     },
   )
@@ -30,11 +36,15 @@ async function takeReport({ runtime, ledger }: DoorContext, tx: Tx, machineId: M
     if (machine.notice) await tx.updateTable('machines').set({ notice: null }).where('id', '=', machineId).execute()
     return
   }
-  const changed = await changeRun(tx, runtime, ledger, run, TRANSITION_OF[report.state], report.reason, {
+  // What helps is said by the Hub, never by a machine: people paste it.
+  const isForMoney = report.state === 'paused' && run.budget_id !== null && /budget/i.test(report.reason ?? '')
+  const told = isForMoney && run.budget_id ? { fix: (await ledger.standing(run.budget_id, tx)).raise } : {}
+  const ending = {
     ...(report.summary === null ? {} : { summary: report.summary }),
     ...(report.check_result === null ? {} : { check_result: JSON.stringify(report.check_result) }),
     ...(report.agent_reported_cost === null ? {} : { agent_reported_cost: BigInt(report.agent_reported_cost) }),
-  })
+  }
+  const changed = await changeRun(tx, runtime, ledger, run, TRANSITION_OF[report.state], report.reason, ending, told)
   if (changed === run || machine.state === 'stopping') return
   const paused = changed.state === 'paused'
   await setControl(tx, await changeMachine(tx, runtime, machine, paused ? 'pause' : 'rest'), paused ? 'park' : 'idle')

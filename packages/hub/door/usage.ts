@@ -1,36 +1,62 @@
-/** What a machine used besides model calls: recorded, and answered with what is left. */
+/** What a machine used besides model calls: charged to the budgets that cap it, recorded where none does, and answered with what is left. */
 import { AutovibeError, BudgetStatus, UsageReport } from '@autovibe/contract'
+import { sql } from 'kysely'
+import type { Database, Tx } from '../database/database.ts'
 import { transactionWithRetry } from '../database/transaction.ts'
+import type { Consumption } from '../ledger/ledger.ts'
+import { findNarrowestBudgets } from '../ledger/narrowest.ts'
 import type { DoorApp, DoorContext } from './door.ts'
 import { budgetStatus } from './heartbeat.ts'
 
-/** What one report takes in rows: the usage event and the event that tells of it. */
+/** What one consumption takes in rows: the usage event and the event that tells of it, and what the ledger keeps of a charge. */
 const USAGE_BYTES = 1024
 
+interface Used {
+  /** Of the run, which is this machine's alone, and of the report: the same when it is sent again. */
+  readonly key: string
+  readonly consumption: Consumption
+}
+
 export function usageRoutes(app: DoorApp, context: DoorContext): void {
+  const { db, ledger, room } = context
   app.post('/door/usage', { schema: { body: UsageReport, response: { 200: BudgetStatus } } }, async ({ machineId, body }) => {
-    const bytes = body.usage.length * USAGE_BYTES
-    const isKept = await transactionWithRetry(context.db, async (tx) => {
-      const run = await tx.selectFrom('runs').select('project_id').where('id', '=', body.run_id).where('machine_id', '=', machineId).executeTakeFirst()
-      if (!run) throw new AutovibeError('auth.forbidden', `The run ${body.run_id} is not this machine's.`)
-      if (!(await context.room.hasRoom(tx, { id: body.run_id, machineId, projectId: run.project_id }, bytes))) return false
-      for (const { resource, amount, quality, service } of body.usage) {
-        const consumption = {
-          projectId: run.project_id,
-          machineId,
-          runId: body.run_id,
-          resource,
-          amount: BigInt(amount),
-          quality,
-          cost: 0n,
-          detail: { service },
-        }
-        await context.ledger.record(tx, consumption, null)
-      }
+    const run = await db.selectFrom('runs').select(['id', 'project_id']).where('id', '=', body.run_id).where('machine_id', '=', machineId).executeTakeFirst()
+    if (!run) throw new AutovibeError('auth.forbidden', `The run ${body.run_id} is not this machine's.`)
+    const subject = { projectId: run.project_id, machineId, runId: run.id }
+    const fresh = await withoutKnown(
+      db,
+      body.usage.map(({ resource, amount, quality, service }, index) => ({
+        key: `usage ${run.id} ${body.id} ${index}`,
+        consumption: { ...subject, resource, amount: BigInt(amount), quality, cost: 0n, detail: { service } },
+      })),
+    )
+    if (fresh.length === 0) return budgetStatus(context, machineId)
+    const budgets = await findNarrowestBudgets(db, subject)
+    const bytes = fresh.length * USAGE_BYTES
+    const isKept = await transactionWithRetry(db, async (tx: Tx) => {
+      if (!(await room.hasRoom(tx, { id: run.id, machineId, projectId: run.project_id }, bytes))) return false
+      for (const { key, consumption } of fresh) if (!budgets.has(consumption.resource)) await ledger.record(tx, consumption, key)
       return true
     })
-    if (!isKept) throw context.room.close(body.run_id)
-    context.room.add(body.run_id, bytes)
+    if (!isKept) throw room.close(run.id)
+    room.add(run.id, bytes)
+    // Whatever fails from here on, the agent sends the report again, and what was counted by then is left out.
+    await Promise.all(
+      fresh.map(async ({ key, consumption }) => {
+        const budgetId = budgets.get(consumption.resource)
+        if (budgetId) await ledger.charge(key, consumption, budgetId)
+      }),
+    )
     return budgetStatus(context, machineId)
   })
+}
+
+async function withoutKnown(db: Database, used: readonly Used[]): Promise<Used[]> {
+  const keys = used.map(({ key }) => key)
+  const { rows } = await sql<{ key: string }>`
+    select report_key as key from usage_events where report_key = any(${keys}::text[])
+    union all
+    select idempotency_key from reservations where idempotency_key = any(${keys}::text[])`.execute(db)
+  const known = new Set(rows.map(({ key }) => key))
+  return used.filter(({ key }) => !known.has(key))
 }

@@ -1,11 +1,11 @@
-/** Tells of refused and clamped calls, at a bounded rate: a machine that knocks all day must not fill the stream. */
+/** Tells of refused and clamped calls, and of providers that do not answer, at a bounded rate: a machine that knocks all day must not fill the stream. */
 import type { Json, MachineId, RunId } from '@autovibe/contract'
 import type { Database } from '../database/database.ts'
 import { recordEvent } from '../database/events.ts'
 import type { Runtime } from '../runtime.ts'
 import { LIMITS } from './limits.ts'
 
-export type CallEventType = 'gateway.call_refused' | 'gateway.call_clamped'
+export type CallEventType = 'gateway.call_refused' | 'gateway.call_clamped' | 'gateway.upstream_down' | 'gateway.upstream_up'
 
 interface Window {
   startedMs: number

@@ -1,23 +1,29 @@
 /** What every call of the gateway has in hand. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { PriceTable } from '@autovibe/core/budgets/prices.ts'
 import type { Logger } from 'pino'
 import type { AdmissionTools } from './admission.ts'
 import type { CallEvents } from './call-events.ts'
-import type { Caller } from './caller.ts'
+import type { Caller } from './callers.ts'
 import type { Client } from './client.ts'
+import type { Leases } from './leases.ts'
 import type { Upstream } from './upstream.ts'
+import type { UpstreamHealth } from './upstream-health.ts'
+import type { WindDown } from './wind-down.ts'
+import type { Wire } from './wires/wire.ts'
 
 export interface CallTools extends AdmissionTools {
   readonly logger: Logger
   readonly upstream: Upstream
-  readonly prices: PriceTable
+  readonly leases: Leases
   readonly events: CallEvents
+  readonly health: UpstreamHealth
+  readonly windDown: WindDown
   /** Aborted when the gateway closes and no call may go on. */
   readonly closing: AbortSignal
 }
 
 export interface Call {
+  readonly wire: Wire
   readonly caller: Caller
   readonly client: Client
   readonly req: IncomingMessage

@@ -1,4 +1,4 @@
-/** The reader of an answer: writes as fast as it reads, and knows when it has gone. */
+/** The reader of an answer: takes it as fast as it reads, and knows when it has gone. */
 import type { ServerResponse } from 'node:http'
 import { LIMITS } from './limits.ts'
 
@@ -25,20 +25,22 @@ export class Client {
     return this.#gone.signal
   }
 
-  /** Passes a piece on; resolves when the next may follow, or when the client has gone. A client that reads nothing for too long is sent away. */
-  async write(chunk: Uint8Array | string): Promise<void> {
-    if (this.gone || this.#res.write(chunk)) return
-    await new Promise<void>((resolve) => {
-      const done = () => {
-        clearTimeout(timer)
-        this.#res.off('drain', done)
-        this.leaves.removeEventListener('abort', done)
-        resolve()
-      }
-      const timer = setTimeout(() => this.#res.destroy(), LIMITS.idleMs)
-      this.#res.once('drain', done)
-      this.leaves.addEventListener('abort', done)
-      if (this.gone) done()
-    })
+  /** Passes a piece on; false when nothing more should come before `whenReady` calls. What comes for a client that has gone is dropped. */
+  send(piece: Uint8Array | string): boolean {
+    return this.gone || piece.length === 0 || this.#res.write(piece)
+  }
+
+  /** Calls once when the next piece may follow, or when the client has gone. A client that reads nothing for too long is sent away. */
+  whenReady(then: () => void): void {
+    const done = () => {
+      clearTimeout(timer)
+      this.#res.off('drain', done)
+      this.leaves.removeEventListener('abort', done)
+      then()
+    }
+    const timer = setTimeout(() => this.#res.destroy(), LIMITS.idleMs)
+    this.#res.once('drain', done)
+    this.leaves.addEventListener('abort', done)
+    if (this.gone) done()
   }
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import { ask, INPUT, OUTPUT, USD } from './test-calls.ts'
-import { deltaEvent, messageOf, openStream, openTestGateway, sendJson, startEvent, stopEvent, textEvent, usageOf } from './testing.ts'
+import { deltaEvent, openStream, openTestGateway, sendJson, startEvent, stopEvent, textEvent, usageOf } from './testing.ts'
 
 const hub = await openTestGateway()
 after(() => hub.closeAll())
@@ -51,50 +51,6 @@ describe('a call that goes wrong on the way', () => {
     await assert.rejects(async () => (await machine.call(ask({ stream: true }), { signal: leave.signal })).text())
     await machine.settled()
     assert.deepEqual(await machine.budget(), { limit: USD, settled: 100n * INPUT + 33n * OUTPUT, reserved: 0n })
-    assert.equal((await machine.usage())[0]?.quality, 'measured')
-  })
-
-  it('posts in full what an alias that answers as a dearer model has cost', async () => {
-    hub.answerWith((_, res) => sendJson(res, messageOf(usageOf(100, 1000), { model: 'claude-fable-5' })))
-    const machine = await hub.machine(USD)
-    await (await machine.call(ask())).json()
-    assert.equal((await machine.budget()).settled, 100n * 10_000n + 1000n * 50_000n)
-    assert.equal((await machine.usage())[0]?.model, 'claude-fable-5')
-  })
-
-  it('does not grow memory for a client that reads slowly', async () => {
-    const piece = textEvent('x'.repeat(64 * 1024))
-    let written = 0
-    hub.answerWith(async (seen, res) => {
-      if (seen.body['stream'] !== true) return sendJson(res, messageOf(usageOf(1, 1)))
-      openStream(res).write(startEvent(usageOf(1, 1)))
-      for (let index = 0; index < 400; index++) {
-        written++
-        if (!res.write(piece) && !released) await Promise.race([new Promise((resolve) => res.once('drain', resolve)), stalled])
-      }
-      res.end(deltaEvent({ output_tokens: 5 }) + stopEvent())
-    })
-    let released = false
-    let release = () => {}
-    const stalled = new Promise<void>((resolve) => {
-      release = resolve
-    })
-    const machine = await hub.machine(USD)
-    const response = await machine.call(ask({ stream: true }))
-    const reader = response.body?.getReader()
-    assert.ok(reader)
-    await reader.read()
-    // Until nothing flows any more while whole calls of another machine come and go: 26 MB would have to be somewhere otherwise.
-    const other = await hub.machine(USD)
-    for (let before = -1; before !== written; ) {
-      before = written
-      for (let calls = 0; calls < 5; calls++) await (await other.call(ask())).json()
-    }
-    assert.ok(written < 300, `${written} of 400 pieces left the upstream`)
-    released = true
-    release()
-    for (let next = await reader.read(); !next.done; next = await reader.read());
-    await machine.settled()
     assert.equal((await machine.usage())[0]?.quality, 'measured')
   })
 })

@@ -114,6 +114,27 @@ describe('a call through the gateway', () => {
     assert.deepEqual([clamped?.['asked_max_tokens'], clamped?.['max_tokens']], ['128000', String(granted)])
   })
 
+  it('says in its usage whether an answer ended where the clamp ended it, whole or as a stream, and nothing of it otherwise', async () => {
+    const detailOf = async (maxTokens: number, output: (granted: number) => number, stream: boolean) => {
+      hub.answerWith((seen, res) => {
+        const tokens = output(Number(seen.body['max_tokens']))
+        if (!stream) return sendJson(res, messageOf(usageOf(100, tokens), { stop_reason: 'max_tokens' }))
+        openStream(res).end(startEvent(usageOf(100, 1)) + deltaEvent({ output_tokens: tokens }, 'max_tokens') + stopEvent())
+      })
+      const machine = await hub.machine(USD)
+      await (await machine.call(ask({ max_tokens: maxTokens, stream }))).text()
+      await machine.settled()
+      const [told] = await machine.events('usage.recorded')
+      const { clamped, ended_by_clamp } = (told?.['detail'] ?? {}) as Record<string, unknown>
+      return [clamped, ended_by_clamp]
+    }
+    for (const stream of [false, true]) {
+      assert.deepEqual(await detailOf(128_000, (granted) => granted, stream), [true, true])
+      assert.deepEqual(await detailOf(128_000, (granted) => granted - 1, stream), [true, undefined])
+      assert.deepEqual(await detailOf(500, (granted) => granted, stream), [undefined, undefined])
+    }
+  })
+
   it('keeps thinking.budget_tokens below max_tokens, or refuses', async () => {
     hub.answerWith((_, res) => sendJson(res, messageOf(usageOf(100, 50))))
     const machine = await hub.machine(USD / 5n)

@@ -1,24 +1,33 @@
 /** The model gateway: the only way from a machine to a model. Every billed call is held in the ledger before it leaves and settled when it ends. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { AutovibeError, asAutovibeError, type MachineId } from '@autovibe/contract'
+import { AutovibeError, asAutovibeError, type Json, type MachineId } from '@autovibe/contract'
 import type { Logger } from 'pino'
-import type { Database } from '../database/database.ts'
+import type { Database, DatabaseAddress } from '../database/database.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Runtime } from '../runtime.ts'
 import { Bell } from './bell.ts'
 import type { Call, CallTools } from './call.ts'
-import { CallEvents } from './call-events.ts'
-import { authenticate, findCaller, type Secrets } from './caller.ts'
+import { CallEvents, type CallEventType } from './call-events.ts'
+import { openCallers, type Secrets } from './callers.ts'
 import { Client } from './client.ts'
 import { countTokens } from './count-tokens.ts'
+import { Leases } from './leases.ts'
 import { LIMITS } from './limits.ts'
-import { callMessages } from './messages.ts'
-import { anthropicPrices } from './prices/table.ts'
+import { makeModelCall } from './model-call.ts'
 import { sendRefusal } from './refusal.ts'
 import { createUpstream } from './upstream.ts'
+import { UpstreamDown, UpstreamHealth } from './upstream-health.ts'
+import { WindDown } from './wind-down.ts'
+import { WindingDown } from './winding-down.ts'
+import { anthropicMessages } from './wires/anthropic.ts'
+import { openaiChat } from './wires/openai-chat.ts'
+import { openaiResponses } from './wires/openai-responses.ts'
+import type { Wire } from './wires/wire.ts'
 
 export interface GatewayOptions {
   readonly db: Database
+  /** Where the database tells of changes. */
+  readonly address: DatabaseAddress
   readonly ledger: Ledger
   readonly runtime: Runtime
   readonly secrets: Secrets
@@ -32,47 +41,60 @@ export interface Gateway {
   close(): Promise<void>
 }
 
-const ROUTES: Readonly<Record<string, (tools: CallTools, call: Call) => Promise<void>>> = {
-  'POST /gateway/v1/messages': callMessages,
-  'POST /gateway/v1/messages/count_tokens': countTokens,
+interface Route {
+  readonly wire: Wire
+  /** The providers that speak it. */
+  readonly family: string
+  readonly perform: (tools: CallTools, call: Call) => Promise<void>
+}
+
+const ROUTES: Readonly<Record<string, Route>> = {
+  'POST /gateway/v1/messages': { wire: anthropicMessages, family: 'anthropic', perform: makeModelCall },
+  'POST /gateway/v1/messages/count_tokens': { wire: anthropicMessages, family: 'anthropic', perform: countTokens },
+  'POST /gateway/v1/chat/completions': { wire: openaiChat, family: 'openai', perform: makeModelCall },
+  'POST /gateway/v1/responses': { wire: openaiResponses, family: 'openai', perform: makeModelCall },
 }
 /** What agents ask before their first call, to see whether somebody is there. */
 const GREETINGS = new Set(['/gateway', '/gateway/', '/gateway/api/hello'])
 
 /** Opens the gateway on a ledger; it holds connections to providers until it is closed. */
-export function createGateway({ db, ledger, runtime, secrets, logger }: GatewayOptions): Gateway {
+export function createGateway({ db, address, ledger, runtime, secrets, logger }: GatewayOptions): Gateway {
   const closing = new AbortController()
   const idle = new Bell()
   const upstream = createUpstream()
+  const callers = openCallers({ db, address, secrets, onError: (err) => logger.warn({ err }, 'the connection that tells of callers broke') })
+  const events = new CallEvents(db, runtime)
   const tools: CallTools = {
-    db,
     ledger,
     runtime,
     logger,
     upstream,
-    prices: anthropicPrices,
     moneyBack: new Bell(),
-    events: new CallEvents(db, runtime),
+    leases: new Leases(ledger, logger),
+    events,
+    health: new UpstreamHealth(
+      runtime,
+      (machineId, { provider, since }) => void tell('gateway.upstream_up', machineId, { provider, down_since: since.toISOString() }),
+    ),
+    windDown: new WindDown(db, runtime),
     closing: closing.signal,
   }
   const callsByMachine = new Map<MachineId, number>()
   let closed = false
 
-  async function answer(machineId: MachineId, req: IncomingMessage, res: ServerResponse): Promise<void> {
-    const { pathname, search } = parseUrl(req.url ?? '/')
-    if (GREETINGS.has(pathname) && (req.method === 'HEAD' || req.method === 'GET')) {
-      res.writeHead(200, { 'content-length': 0 }).end()
-      return
-    }
-    const route = ROUTES[`${req.method} ${pathname}`]
-    if (!route) throw new AutovibeError('not_found', `The gateway has no ${req.method} ${pathname.slice(0, 200)}.`)
+  async function answer(machineId: MachineId, route: Route | undefined, search: string, req: IncomingMessage, res: ServerResponse): Promise<void> {
+    if (!route) throw new AutovibeError('not_found', `The gateway has no ${req.method} ${(req.url ?? '').slice(0, 200)}.`)
     if (closed) throw new AutovibeError('provider.unavailable', 'The Hub is shutting down.')
     const calls = callsByMachine.get(machineId) ?? 0
     if (calls >= LIMITS.callsPerMachine) throw new AutovibeError('request.rate_limited', `A machine may make ${LIMITS.callsPerMachine} model calls at once.`)
     callsByMachine.set(machineId, calls + 1)
     try {
-      await authenticate(db, machineId, req)
-      await route(tools, { caller: await findCaller(db, secrets, machineId), client: new Client(res), req, res, search })
+      const caller = await callers.find(machineId, req)
+      if (caller.wire !== route.family) {
+        const message = `The provider ${caller.provider} speaks the wire ${caller.wire}, and this path is of ${route.family}.`
+        throw new AutovibeError('provider.unknown', message, { fix: 'Start the run with a provider of that wire: autovibe run --provider NAME' })
+      }
+      await route.perform(tools, { wire: route.wire, caller, client: new Client(res), req, res, search })
     } finally {
       const left = (callsByMachine.get(machineId) ?? 1) - 1
       if (left > 0) callsByMachine.set(machineId, left)
@@ -83,14 +105,21 @@ export function createGateway({ db, ledger, runtime, secrets, logger }: GatewayO
 
   return {
     async handle(machineId, req, res) {
+      const url = URL.parse(req.url ?? '/', 'http://gateway.invalid')
+      if (url && GREETINGS.has(url.pathname) && (req.method === 'HEAD' || req.method === 'GET')) {
+        res.writeHead(200, { 'content-length': 0 }).end()
+        return
+      }
+      const route = url ? ROUTES[`${req.method} ${url.pathname}`] : undefined
       try {
-        await answer(machineId, req, res)
+        await answer(machineId, route, url?.search ?? '', req, res)
       } catch (thrown) {
         const error = asAutovibeError(thrown)
-        if (error.code === 'internal') logger.error({ err: error, machine_id: machineId }, 'the gateway failed')
+        // A client that breaks off its own request is no fault of ours, and must not fill the log.
+        if (error.code === 'internal' && !req.errored) logger.error({ err: error, machine_id: machineId }, 'the gateway failed')
         // Told before it is answered, so that whoever sees the refusal also finds its reason.
         await tellRefusal(machineId, error)
-        sendRefusal(res, error)
+        sendRefusal(route?.wire ?? anthropicMessages, res, error)
       }
     },
 
@@ -100,20 +129,24 @@ export function createGateway({ db, ledger, runtime, secrets, logger }: GatewayO
       closing.abort(new Error('the gateway closes'))
       // What was cut off is still being settled.
       if (callsByMachine.size > 0) await idle.wait(LIMITS.closeMs, new AbortController().signal)
-      await upstream.close()
+      tools.leases.close()
+      await Promise.all([upstream.close(), callers.close()])
     },
   }
 
   /** Refusals that a person may want to act on; a wrong path or a busy moment is none. */
   async function tellRefusal(machineId: MachineId, error: AutovibeError): Promise<void> {
     if (!/^(budget|model|provider)\./.test(error.code) && error.code !== 'auth.missing' && error.code !== 'conflict.state') return
-    const data = { code: error.code, message: error.message, ...(error.fix === undefined ? {} : { fix: error.fix }) }
-    await tools.events.tell('gateway.call_refused', machineId, data).catch((failure: unknown) => logger.warn({ err: failure }, 'a refusal could not be told'))
+    const policy = error instanceof WindingDown ? { policy: 'wind-down' } : {}
+    const data = { code: error.code, message: error.message, ...policy, ...(error.fix === undefined ? {} : { fix: error.fix }) }
+    if (!(error instanceof UpstreamDown)) await tell('gateway.call_refused', machineId, data)
+    else if (tools.health.tells(machineId, error)) {
+      const retryAfterMs = error.retryAfterMs
+      await tell('gateway.upstream_down', machineId, { ...data, provider: error.provider, down_since: error.since.toISOString(), retry_after_ms: retryAfterMs })
+    }
   }
-}
 
-function parseUrl(url: string): { pathname: string; search: string } {
-  const parsed = URL.parse(url, 'http://gateway.invalid')
-  if (!parsed) throw new AutovibeError('request.invalid', 'The path is not valid.')
-  return parsed
+  async function tell(type: CallEventType, machineId: MachineId, data: Record<string, Json>): Promise<void> {
+    await events.tell(type, machineId, data).catch((failure: unknown) => logger.warn({ err: failure, type }, 'an event of the gateway could not be told'))
+  }
 }

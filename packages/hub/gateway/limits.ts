@@ -9,8 +9,11 @@ export const LIMITS = {
   eventLineBytes: 4 * 1024 * 1024,
   callsPerMachine: 32,
   refusalEventsPerMinute: 20,
-  connectMs: 10_000,
+  connectMs: 5_000,
   firstByteMs: 600_000,
+  /** The provider's count of a call's input, and its answer: one number. */
+  countMs: 3_000,
+  countBytes: 16 * 1024,
   /** Silence in mid-stream, of the upstream or of a reader that does not read. */
   idleMs: 300_000,
   /** How long an upstream is read on for its exact figures after the client has gone. */

@@ -1,6 +1,5 @@
 /** What the gateway refuses itself, and what it passes on of a provider that refuses. */
 import assert from 'node:assert/strict'
-import { request as httpRequest } from 'node:http'
 import { after, describe, it } from 'node:test'
 import { ask, refusalOf, USD, type WireError } from './test-calls.ts'
 import { messageOf, openStream, openTestGateway, sendJson, sse, usageOf } from './testing.ts'
@@ -61,37 +60,10 @@ describe('a refusal of the gateway', () => {
     }
   })
 
-  it('meets a body with two meanings, no meaning, or too much of it', async () => {
-    const machine = await hub.machine(USD)
-    const bad = [
-      '{"model":"claude-opus-5-5","model":"claude-fable-5","max_tokens":1,"messages":[]}',
-      '{"model":"claude-opus-5-5","max_tokens":1,"messages":[{"role":"user","content":[{"type":"text","\\u0074ype":"container_upload"}]}]}',
-      '{"model":',
-      '[]',
-      JSON.stringify(ask({ max_tokens: -1 })),
-      JSON.stringify(ask({ max_tokens: 1.5 })),
-      JSON.stringify(ask({ messages: 'hi' })),
-      `{"a":${'['.repeat(300)}${']'.repeat(300)}}`,
-    ]
-    for (const body of bad)
-      assert.deepEqual(await refusalOf(await machine.call(body)), { status: 400, type: 'invalid_request_error', code: 'request.invalid', retry: 'false' })
-    const status = await new Promise((resolve, reject) => {
-      const req = httpRequest(
-        `${machine.url}/gateway/v1/messages`,
-        { method: 'POST', headers: { 'x-api-key': machine.token, 'content-length': 33 * 1024 * 1024 } },
-        (res) => resolve(res.statusCode),
-      )
-      req.on('error', reject).write('{')
-    })
-    assert.equal(status, 413)
-  })
-
   it('meets a wrong token, the token of another machine, a machine without a run, a provider without a key, a wrong path', async () => {
     const machine = await hub.machine(USD)
     const other = await hub.machine(USD)
     for (const key of ['', 'wrong', other.token]) assert.equal((await refusalOf(await machine.call(ask(), { headers: { 'x-api-key': key } }))).status, 401)
-    await hub.db.updateTable('machines').set({ token_hash: null }).where('id', '=', other.machineId).execute()
-    assert.equal((await refusalOf(await other.call(ask()))).status, 401)
     const path = await fetch(`${machine.url}/gateway/v1/messages/batches`, { method: 'POST', headers: { 'x-api-key': machine.token }, body: '{}' })
     assert.deepEqual(await refusalOf(path), { status: 404, type: 'not_found_error', code: 'not_found', retry: 'false' })
     assert.equal((await fetch(`${machine.url}/gateway/`, { method: 'HEAD' })).status, 200)

@@ -1,117 +1,118 @@
 /** Sends an admitted call and passes its answer back; whatever happens on the way, the hold ends by what is known then. */
 import type { OutgoingHttpHeaders } from 'node:http'
 import { AutovibeError } from '@autovibe/contract'
-import { NO_USAGE, type UsageSoFar, usageOfMessage } from '@autovibe/core/budgets/usage.ts'
-import type { Dispatcher } from 'undici'
+import { NO_USAGE, type UsageSoFar } from '@autovibe/core/budgets/usage.ts'
 import type { Call, CallTools } from './call.ts'
 import type { Charge } from './charge.ts'
+import { type Ending, Exchange } from './exchange.ts'
 import { LIMITS } from './limits.ts'
-import { errorEvent, sendRefusal } from './refusal.ts'
-import { SseTap } from './sse-tap.ts'
-import { responseHeaders, wasNeverSent } from './upstream.ts'
+import { sendRefusal } from './refusal.ts'
+import { responseHeaders } from './upstream.ts'
+import { describeFailure, nameOf, wasNeverSent } from './upstream-failures.ts'
+import type { Visit } from './upstream-health.ts'
+import type { CallFacts } from './wires/wire.ts'
 
 export interface Outgoing {
-  readonly path: string
+  readonly facts: CallFacts
   readonly body: Uint8Array | string
   readonly ownHeaders: OutgoingHttpHeaders
 }
 
-type Answer = Dispatcher.ResponseData
-
-/** Relays one call; never throws for what the provider or the client does. */
+/** Relays one call; never rejects for what the provider or the client does. */
 export async function relayAnswer(tools: CallTools, call: Call, charge: Charge, outgoing: Outgoing): Promise<void> {
-  const stop = new AbortController()
-  const drain = drainWhenLeft(call, stop)
-  try {
-    const signal = AbortSignal.any([stop.signal, tools.closing])
-    const { caller, req } = call
-    const answer = await tools.upstream.send({ target: caller.target, path: outgoing.path, headers: req.headers, body: outgoing.body, signal })
-    if (answer.statusCode < 200 || answer.statusCode > 299) await passRefusal(tools, call, charge, answer)
-    else if (String(answer.headers['content-type'] ?? '').includes('text/event-stream')) await passStream(tools, call, charge, answer, outgoing.ownHeaders)
-    else await passMessage(call, charge, answer, outgoing.ownHeaders)
-  } catch (error) {
-    // Only a connection that was never made is known not to be billed.
-    if (wasNeverSent(error)) await charge.release()
-    else await charge.settle(NO_USAGE, { clientGone: call.client.gone, cutBy: nameOf(error) })
-    tools.logger.warn({ cause: nameOf(error), provider: call.caller.provider, run_id: call.caller.subject.runId }, 'a model call got no answer')
-    sendRefusal(call.res, unavailable(call, error))
-  } finally {
-    drain.end()
+  const visit = tools.health.begin(call.caller)
+  const ending = visit && (await exchange(tools, call, charge, outgoing, visit))
+  // Another call has just begun to try whether the provider answers.
+  if (!ending) return charge.release().then(() => Promise.reject(tools.health.refusal(call.caller) ?? unavailable(call, null)))
+  switch (ending.kind) {
+    case 'refusal':
+      return passRefusal(tools, call, charge, ending)
+    case 'message':
+      return passMessage(call, charge, ending, outgoing.ownHeaders)
+    case 'stream':
+      return endStream(tools, call, charge, ending)
+    case 'failure':
+      return giveUp(tools, call, charge, ending.error)
   }
 }
 
-/** Reads on for a while after the client has left, because the exact figures come last; then stops. */
-function drainWhenLeft(call: Call, stop: AbortController): { end(): void } {
-  let timer: NodeJS.Timeout | undefined
-  const onLeave = () => {
-    timer = setTimeout(() => stop.abort(new Error('the client has gone')), LIMITS.drainMs)
-  }
-  if (call.client.gone) onLeave()
-  else call.client.leaves.addEventListener('abort', onLeave)
-  return {
-    end: () => {
-      clearTimeout(timer)
-      call.client.leaves.removeEventListener('abort', onLeave)
-    },
-  }
+function exchange(tools: CallTools, call: Call, charge: Charge, outgoing: Outgoing, visit: Visit): Promise<Ending> {
+  const { wire, client, res, req, caller } = call
+  return new Promise((resolve) => {
+    let drainTimer: NodeJS.Timeout | undefined
+    const started = new Exchange({
+      client,
+      res,
+      ownHeaders: outgoing.ownHeaders,
+      tap: () => wire.tapStream(outgoing.facts),
+      onFirstByte() {
+        visit.answered()
+        charge.noteFirstByte()
+      },
+      onEnd(ending) {
+        clearTimeout(drainTimer)
+        if (ending.kind === 'failure') visit.failed(ending.error, outgoing.facts.stream)
+        else visit.answered()
+        client.leaves.removeEventListener('abort', onLeave)
+        tools.closing.removeEventListener('abort', onClose)
+        resolve(ending)
+      },
+    })
+    // The exact figures come last, so the answer is read on for a while after the client has left.
+    const onLeave = () => {
+      drainTimer = setTimeout(() => started.abort(new Error('the client has gone')), LIMITS.drainMs)
+    }
+    const onClose = () => started.abort(new Error('the gateway closes'))
+    if (client.gone) onLeave()
+    else client.leaves.addEventListener('abort', onLeave)
+    if (tools.closing.aborted) onClose()
+    else tools.closing.addEventListener('abort', onClose)
+    const path = `${wire.upstreamPath}${call.search}`
+    const { target } = caller
+    tools.upstream.dispatch({ target, path, headers: req.headers, keyHeaders: wire.keyHeaders(target.key), body: outgoing.body }, started)
+  })
 }
 
 /** A status that says no: nothing was billed, the provider's own words go back as they are. */
-async function passRefusal(tools: CallTools, call: Call, charge: Charge, answer: Answer): Promise<void> {
+async function passRefusal(tools: CallTools, call: Call, charge: Charge, ending: Extract<Ending, { kind: 'refusal' }>): Promise<void> {
   await charge.release()
   const { res, caller } = call
-  if (answer.statusCode < 400) {
-    await answer.body.dump()
-    throw new AutovibeError('provider.unavailable', `The provider ${caller.provider} sends its callers elsewhere (status ${answer.statusCode}).`)
+  if (ending.status < 400) {
+    const message = `The provider ${caller.provider} sends its callers elsewhere (status ${ending.status}).`
+    return sendRefusal(call.wire, res, new AutovibeError('provider.unavailable', message, { fix: 'Check its base URL: autovibe doctor' }))
   }
-  const keyRefused = answer.statusCode === 401 || answer.statusCode === 403
+  const keyRefused = ending.status === 401 || ending.status === 403
   if (keyRefused) {
     const data = {
       code: 'provider.key_refused',
       provider: caller.provider,
-      status: answer.statusCode,
+      status: ending.status,
       fix: `Give it a valid key: autovibe provider set ${caller.provider} --key-stdin`,
     }
     await tools.events.tell('gateway.call_refused', caller.subject.machineId, data)
   }
-  const body = await collect(answer, LIMITS.errorBytes)
   if (call.client.gone || res.headersSent) return
-  const headers: OutgoingHttpHeaders = { ...responseHeaders(answer.headers), 'content-length': body.length }
+  const headers: OutgoingHttpHeaders = { ...responseHeaders(ending.headers), 'content-length': ending.body.length }
   // A refused key stays refused; without this, agents try for a minute.
   if (keyRefused) headers['x-should-retry'] = 'false'
-  res.writeHead(answer.statusCode, headers)
-  res.end(body)
+  res.writeHead(ending.status, headers)
+  res.end(ending.body)
 }
 
-/** A whole message: settled before it is handed over, so that its cost stands in its headers. */
-async function passMessage(call: Call, charge: Charge, answer: Answer, ownHeaders: OutgoingHttpHeaders): Promise<void> {
-  const body = await collect(answer, LIMITS.answerBytes, () => charge.noteFirstByte())
-  const usage = usageOfBody(body)
+/** A whole message: settled before it is handed over, so that its cost stands in its headers and in the ledger. */
+async function passMessage(call: Call, charge: Charge, ending: Extract<Ending, { kind: 'message' }>, ownHeaders: OutgoingHttpHeaders): Promise<void> {
+  const usage = usageOfBody(call, ending.body)
   const cost = await charge.settle(usage, { clientGone: call.client.gone, ...(usage.completeness === 'full' ? {} : { cutBy: 'no usage' }) })
   if (call.client.gone) return
-  call.res.writeHead(answer.statusCode, { ...responseHeaders(answer.headers), ...ownHeaders, 'autovibe-cost': cost.toString(), 'content-length': body.length })
-  call.res.end(body)
+  const headers = { ...responseHeaders(ending.headers), ...ownHeaders, 'autovibe-cost': cost.toString(), 'content-length': ending.body.length }
+  call.res.writeHead(ending.status, headers)
+  call.res.end(ending.body)
 }
 
-/** A stream: each piece goes on as it comes and as fast as the client reads; the end waits for the settlement. */
-async function passStream(tools: CallTools, call: Call, charge: Charge, answer: Answer, ownHeaders: OutgoingHttpHeaders): Promise<void> {
-  const { client, res } = call
-  const tap = new SseTap()
-  let cutBy: string | undefined
-  if (!client.gone) {
-    res.writeHead(answer.statusCode, { ...responseHeaders(answer.headers), ...ownHeaders })
-    res.flushHeaders()
-  }
-  try {
-    for await (const chunk of answer.body as AsyncIterable<Uint8Array>) {
-      charge.noteFirstByte()
-      tap.push(chunk)
-      await client.write(chunk)
-    }
-  } catch (error) {
-    cutBy = nameOf(error)
-  }
-  tap.end()
+/** The end of a stream, which the client has seen but for its very last: that waits for the settlement. */
+async function endStream(tools: CallTools, call: Call, charge: Charge, { tap, error }: Extract<Ending, { kind: 'stream' }>): Promise<void> {
+  const { client, res, caller } = call
+  let cutBy = error === null ? undefined : nameOf(error)
   if (tap.refusedBeforeStart) await charge.release()
   else {
     if (tap.usage.completeness !== 'full') cutBy ??= 'ended without usage'
@@ -119,42 +120,35 @@ async function passStream(tools: CallTools, call: Call, charge: Charge, answer: 
   }
   if (client.gone) return
   if (!tap.ended) {
-    tools.logger.warn({ cause: cutBy, provider: call.caller.provider, run_id: call.caller.subject.runId }, 'a stream was cut off')
-    // The piece before may have ended in the middle of an event.
-    await client.write(`\n\n${errorEvent(unavailable(call, cutBy))}`)
+    tools.logger.warn({ cause: cutBy, provider: caller.provider, run_id: caller.subject.runId }, 'a stream was cut off')
+    // An event that was too long to hold back may have ended in the middle.
+    client.send(`\n\n${call.wire.errorEvent(unavailable(call, error))}`)
   }
   res.end()
 }
 
-function usageOfBody(body: Buffer): UsageSoFar {
+/** No answer, or half of one that nobody has seen. Only a connection that was never made is known not to be billed. */
+async function giveUp(tools: CallTools, call: Call, charge: Charge, error: Error): Promise<void> {
+  if (wasNeverSent(error)) await charge.release()
+  else await charge.settle(NO_USAGE, { clientGone: call.client.gone, cutBy: nameOf(error) })
+  const refusal = tools.health.refusal(call.caller) ?? unavailable(call, error)
+  tools.logger.warn({ cause: nameOf(error), provider: call.caller.provider, run_id: call.caller.subject.runId }, 'a model call got no answer')
+  throw refusal
+}
+
+function usageOfBody(call: Call, body: Buffer): UsageSoFar {
   try {
-    return usageOfMessage(JSON.parse(body.toString('utf8')))
+    return call.wire.usageOfAnswer(JSON.parse(body.toString('utf8')))
   } catch {
     // An answer that is no JSON has no figures: the call is settled at its bound.
     return NO_USAGE
   }
 }
 
-async function collect(answer: Answer, maxBytes: number, onChunk: () => void = () => undefined): Promise<Buffer> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of answer.body as AsyncIterable<Uint8Array>) {
-    onChunk()
-    size += chunk.length
-    if (size > maxBytes) throw new Error(`the answer is larger than ${maxBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks, size)
-}
-
-function unavailable(call: Call, cause: unknown): AutovibeError {
-  if (cause instanceof AutovibeError) return cause
-  return new AutovibeError('provider.unavailable', `The provider ${call.caller.provider} gave no complete answer.`, { cause, fix: 'Check it: autovibe doctor' })
-}
-
-/** A short name of what went wrong, without any text of the request. */
-function nameOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown'
-  const code = (error as NodeJS.ErrnoException).code
-  return typeof code === 'string' ? code : error.name
+function unavailable({ caller }: Call, cause: Error | null): AutovibeError {
+  const message =
+    cause !== null && wasNeverSent(cause)
+      ? `The provider ${caller.provider} cannot be reached at ${caller.target.baseUrl} (${describeFailure(cause)}).`
+      : `The provider ${caller.provider} gave no complete answer${cause === null ? '' : ` (${describeFailure(cause)})`}.`
+  return new AutovibeError('provider.unavailable', message, { fix: 'Check it: autovibe doctor', ...(cause === null ? {} : { cause }) })
 }

@@ -1,5 +1,6 @@
 /** A gateway as it runs in the Hub (real database, ledger and sockets), and an upstream that speaks the wire and keeps its own bill. */
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { BudgetId, Json, MachineId, ProjectId, RunId } from '@autovibe/contract'
@@ -7,11 +8,14 @@ import { sql } from 'kysely'
 import { pino } from 'pino'
 import { freshDatabase } from '../database/testing.ts'
 import { createLedger } from '../ledger/create-ledger.ts'
-import { systemRuntime } from '../runtime.ts'
+import { type Runtime, systemRuntime } from '../runtime.ts'
 import { createGateway } from './gateway.ts'
 
 export const TOKEN = 'a-machine-token'
 export const PROVIDER_KEY = 'sk-the-real-key'
+/** A provider of each wire, of the wire's own name; all of them are the one upstream. */
+const DEFAULT_MODELS = { anthropic: 'claude-opus-5-5', openai: 'gpt-5' } as const
+type ProviderWire = keyof typeof DEFAULT_MODELS
 
 export interface Seen {
   readonly method: string
@@ -20,6 +24,10 @@ export interface Seen {
   readonly text: string
   /** The body as JSON. */
   readonly body: Record<string, Json>
+}
+interface CallOptions {
+  readonly headers?: Record<string, string>
+  readonly signal?: AbortSignal
 }
 export type UpstreamAnswer = (seen: Seen, res: ServerResponse) => void | Promise<void>
 
@@ -38,13 +46,15 @@ async function listen(handler: RequestListener): Promise<{ server: Server; url: 
 }
 
 /** Opens everything; `answer` decides what the upstream says and may be changed between tests. */
-export async function openTestGateway() {
+export async function openTestGateway(runtime: Runtime = systemRuntime) {
   const database = await freshDatabase()
-  const runtime = systemRuntime
   const ledger = createLedger({ db: database.db, runtime })
   const logger = pino({ level: 'silent' })
-  const secrets = { open: (sealed: Buffer, context: string) => (context === 'provider:anthropic' ? sealed.toString() : 'wrong context') }
-  const gateway = createGateway({ db: database.db, ledger, runtime, secrets, logger })
+  const secrets = {
+    open: (sealed: Buffer, context: string) =>
+      /^(project:prj_\S+ provider:anthropic origin:http:\S+|provider:(anthropic|openai))$/.test(context) ? sealed.toString() : 'wrong context',
+  }
+  const gateway = createGateway({ db: database.db, address: database.address, ledger, runtime, secrets, logger })
 
   const seen: Seen[] = []
   let answer: UpstreamAnswer = (_, res) => void res.writeHead(500).end()
@@ -58,19 +68,21 @@ export async function openTestGateway() {
   })
   await database.db
     .insertInto('providers')
-    .values({
-      name: 'anthropic',
-      wire: 'anthropic',
-      base_url: upstream.url,
-      default_model: 'claude-opus-5-5',
-      simulated: false,
-      key_sealed: Buffer.from(PROVIDER_KEY),
-      updated_at: runtime.now(),
-    })
+    .values(
+      (['anthropic', 'openai'] as const).map((wire) => ({
+        name: wire,
+        wire,
+        base_url: upstream.url,
+        default_model: DEFAULT_MODELS[wire],
+        simulated: false,
+        key_sealed: Buffer.from(PROVIDER_KEY),
+        updated_at: runtime.now(),
+      })),
+    )
     .execute()
 
   /** A machine with a run and its money, reachable at its own address, as by its own socket. */
-  async function machine(limitNanoUsd: bigint) {
+  async function machine(limitNanoUsd: bigint, wire: ProviderWire = 'anthropic') {
     const projectId: ProjectId = runtime.newId('project')
     const machineId: MachineId = runtime.newId('machine')
     const runId: RunId = runtime.newId('run')
@@ -87,13 +99,22 @@ export async function openTestGateway() {
       return ledger.openBudget(tx, { scope: 'run', scopeId: runId, parentId, resource: 'money', limit: limitNanoUsd })
     })
     await sql`insert into runs (id, project_id, machine_id, prompt, agent, provider, model, state, budget_id, created_at)
-      values (${runId}, ${projectId}, ${machineId}, 'p', 'builtin', 'anthropic', 'claude-opus-5-5', 'running', ${budgetId}, ${at})`.execute(database.db)
+      values (${runId}, ${projectId}, ${machineId}, 'p', 'builtin', ${wire}, ${DEFAULT_MODELS[wire]}, 'running', ${budgetId}, ${at})`.execute(database.db)
     let answered: Promise<void> = Promise.resolve()
+    let knocks = 0
     const front = await listen((req, res) => {
+      knocks++
       answered = new Promise((resolve) => res.once('close', () => resolve()))
       void gateway.handle(machineId, req, res)
     })
     fronts.push(front)
+    const post = (path: string, body: unknown, options: CallOptions = {}) =>
+      fetch(`${front.url}/gateway${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-api-key': token, 'anthropic-version': '2023-06-01', ...options.headers },
+        body: typeof body === 'string' ? body : JSON.stringify(body),
+        ...(options.signal ? { signal: options.signal } : {}),
+      })
     return {
       projectId,
       machineId,
@@ -101,13 +122,15 @@ export async function openTestGateway() {
       budgetId,
       token,
       url: front.url,
-      call: (body: unknown, options: { path?: string; headers?: Record<string, string>; signal?: AbortSignal } = {}) =>
-        fetch(`${front.url}/gateway/v1/messages${options.path ?? ''}`, {
-          method: 'POST',
-          headers: { 'content-type': 'application/json', 'x-api-key': token, 'anthropic-version': '2023-06-01', ...options.headers },
-          body: typeof body === 'string' ? body : JSON.stringify(body),
-          ...(options.signal ? { signal: options.signal } : {}),
-        }),
+      /** Sends a body to a path of the gateway. */
+      post,
+      call: (body: unknown, options: CallOptions & { path?: string } = {}) => post(`/v1/messages${options.path ?? ''}`, body, options),
+      /** How many requests have reached the gateway. */
+      knocks: () => knocks,
+      /** Resolves when so many have. */
+      knocked: async (count: number): Promise<void> => {
+        while (knocks < count) await once(front.server, 'request')
+      },
       /** Resolves when the answer to the latest call is at its end, or its client has left. */
       answered: () => answered,
       budget: () => database.db.selectFrom('budgets').select(['limit', 'settled', 'reserved']).where('id', '=', budgetId).executeTakeFirstOrThrow(),

@@ -1,11 +1,20 @@
 /** The way out: one request to a provider, with our key instead of the machine's token. */
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http'
-import { Agent, type Dispatcher, request } from 'undici'
+import { Agent, type Dispatcher } from 'undici'
 import { LIMITS } from './limits.ts'
 
 export interface UpstreamTarget {
   readonly baseUrl: string
+  readonly origin: string
+  /** What of the base URL comes before every path; without a slash at its end. */
+  readonly basePath: string
   readonly key: string
+}
+
+/** Where a provider's base URL leads. */
+export function targetOf(baseUrl: string, key: string): UpstreamTarget {
+  const { origin, pathname } = new URL(baseUrl)
+  return { baseUrl, origin, basePath: pathname.replace(/\/+$/, ''), key }
 }
 
 export interface UpstreamRequest {
@@ -13,12 +22,16 @@ export interface UpstreamRequest {
   /** Path and query below the base URL. */
   readonly path: string
   readonly headers: IncomingHttpHeaders
+  /** What carries our key, in the wire's own way. */
+  readonly keyHeaders: Record<string, string>
   readonly body: Uint8Array | string
-  readonly signal: AbortSignal
 }
 
 export interface Upstream {
-  send(request: UpstreamRequest): Promise<Dispatcher.ResponseData>
+  /** Sends it; the handler hears of the answer, or of the error that took its place. */
+  dispatch(request: UpstreamRequest, handler: Dispatcher.DispatchHandler): void
+  /** Asks a small question and returns the text of a good answer; rejects on any other status, above so many bytes, and when the signal says so. */
+  ask(request: UpstreamRequest, limits: { readonly signal: AbortSignal; readonly mostBytes: number }): Promise<string>
   /** Breaks what is still under way. */
   close(): Promise<void>
 }
@@ -27,9 +40,23 @@ export interface Upstream {
 export function createUpstream(): Upstream {
   const agent = new Agent({ connect: { timeout: LIMITS.connectMs }, headersTimeout: LIMITS.firstByteMs, bodyTimeout: LIMITS.idleMs, allowH2: false })
   return {
-    send({ target, path, headers, body, signal }) {
-      const base = target.baseUrl.replace(/\/+$/, '')
-      return request(`${base}${path}`, { dispatcher: agent, method: 'POST', headers: requestHeaders(headers, target.key), body, signal })
+    dispatch({ target, path, headers, keyHeaders, body }, handler) {
+      const { origin, basePath } = target
+      agent.dispatch({ origin, path: `${basePath}${path}`, method: 'POST', headers: requestHeaders(headers, keyHeaders), body }, handler)
+    },
+    async ask({ target, path, headers, keyHeaders, body }, { signal, mostBytes }) {
+      const { origin, basePath } = target
+      const answer = await agent.request({ origin, path: `${basePath}${path}`, method: 'POST', headers: requestHeaders(headers, keyHeaders), body, signal })
+      const chunks: Buffer[] = []
+      let size = 0
+      for await (const chunk of answer.body as AsyncIterable<Buffer>) {
+        size += chunk.length
+        // Leaving the loop early breaks the connection.
+        if (size > mostBytes) throw new Error(`the answer is larger than ${mostBytes} bytes`)
+        chunks.push(chunk)
+      }
+      if (answer.statusCode !== 200) throw new Error(`status ${answer.statusCode}`)
+      return Buffer.concat(chunks, size).toString('utf8')
     },
     close: () => agent.destroy(),
   }
@@ -63,11 +90,13 @@ const NOT_FORWARDED = new Set([
   'x-real-ip',
   'anthropic-workspace-id',
   'anthropic-user-profile-id',
+  'openai-organization',
+  'openai-project',
 ])
 const NOT_RETURNED = new Set(['set-cookie', 'content-length', 'alt-svc', 'strict-transport-security'])
 
-function requestHeaders(headers: IncomingHttpHeaders, key: string): Record<string, string | string[]> {
-  return { ...pick(headers, NOT_FORWARDED), 'x-api-key': key, 'accept-encoding': 'identity' }
+function requestHeaders(headers: IncomingHttpHeaders, keyHeaders: Record<string, string>): Record<string, string | string[]> {
+  return { ...pick(headers, NOT_FORWARDED), ...keyHeaders, 'accept-encoding': 'identity' }
 }
 
 /** The provider's headers that the client may see. */
@@ -76,29 +105,15 @@ export function responseHeaders(headers: IncomingHttpHeaders): OutgoingHttpHeade
 }
 
 function pick(headers: IncomingHttpHeaders, left: ReadonlySet<string>): Record<string, string | string[]> {
-  const named = new Set(
-    String(headers.connection ?? '')
-      .toLowerCase()
-      .split(',')
-      .map((name) => name.trim()),
-  )
+  const named = String(headers.connection ?? '')
+    .toLowerCase()
+    .split(',')
+    .map((name) => name.trim())
   const kept: Record<string, string | string[]> = {}
-  for (const [name, value] of Object.entries(headers)) {
+  for (const name in headers) {
+    const value = headers[name]
     const lower = name.toLowerCase()
-    if (value !== undefined && !HOP_BY_HOP.has(lower) && !left.has(lower) && !named.has(lower)) kept[lower] = value
+    if (value !== undefined && !HOP_BY_HOP.has(lower) && !left.has(lower) && !named.includes(lower)) kept[lower] = value
   }
   return kept
-}
-
-const NEVER_SENT_CODES = new Set(['UND_ERR_CONNECT_TIMEOUT', 'ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'UND_ERR_INVALID_ARG'])
-
-/** True when the request cannot have reached the provider: the connection was never made. Everything else may have been billed. */
-export function wasNeverSent(error: unknown): boolean {
-  if (!(error instanceof Error)) return false
-  const { code, syscall } = error as NodeJS.ErrnoException
-  return (
-    syscall === 'connect' ||
-    syscall === 'getaddrinfo' ||
-    (code !== undefined && (NEVER_SENT_CODES.has(code) || /^(CERT_|ERR_TLS_CERT|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_)/.test(code)))
-  )
 }

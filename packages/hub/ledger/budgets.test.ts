@@ -38,7 +38,7 @@ describe('a budget of the ledger', () => {
 
   it('takes a limit below what is used, blocks by it, and lets work go on when it is raised', async () => {
     const at = await scene({ organisation: 1_000n, project: 1_000n, run: 1_000n })
-    const set = (limit: bigint, version: bigint) => database.db.transaction().execute((tx) => ledger.setLimit(tx, at.run, limit, version))
+    const set = (limit: bigint, version: bigint) => database.db.transaction().execute((tx) => ledger.changeBudget(tx, at.run, { limit }, version))
     await ledger.settle((await hold(at.run, 500n)).id, spend(at, 500n))
     await set(100n, 1n)
     await assert.rejects(set(2_000n, 1n), withCode('request.precondition_failed'))
@@ -85,8 +85,9 @@ describe('a budget of the ledger', () => {
 
   it('posts what is reported after the fact, even above the limit, with rows that balance', async () => {
     const at = await scene({ organisation: 1_000n, project: 1_000n, run: 100n })
-    await database.db.transaction().execute((tx) => ledger.record(tx, spend(at, 130n), at.run))
-    await database.db.transaction().execute((tx) => ledger.record(tx, { ...spend(at, 9n), resource: 'wall_seconds' }, null))
+    const answers = await Promise.all(Array.from({ length: 4 }, () => ledger.charge('the report', spend(at, 130n), at.run)))
+    assert.equal(new Set([...answers, await ledger.charge('the report', spend(at, 130n), at.run)]).size, 1)
+    await database.db.transaction().execute((tx) => ledger.record(tx, { ...spend(at, 9n), resource: 'wall_seconds' }, 'a report'))
     assert.equal(await ledger.available(at.run), 0n)
     assert.equal(await ledger.available(at.project), 870n)
     assert.equal((await eventsOf(at.run, 'budget.exhausted')).length, 1)

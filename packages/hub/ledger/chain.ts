@@ -1,69 +1,117 @@
-/** The chain of a budget, from the narrowest link to the root: reading it, locking it, and what may still be reserved from it. */
-import { AutovibeError, type BudgetId, type BudgetScope, type MachineId, type ProjectId, type RunId } from '@autovibe/contract'
-import { least } from '@autovibe/core/budgets/extremes.ts'
+/** The chain of a budget, from the narrowest link to the root: reading it, and what is said about its links. */
+import {
+  AutovibeError,
+  type BudgetId,
+  type BudgetPeriod,
+  type BudgetPolicy,
+  type BudgetScope,
+  type MachineId,
+  type ProjectId,
+  type Resource,
+  type RunId,
+} from '@autovibe/contract'
+import { type Account, type Links, WHOLE_PPM } from '@autovibe/core/budgets/account.ts'
 import { type Kysely, sql } from 'kysely'
-import type { Tx } from '../database/database.ts'
 import type { NewEvent } from '../database/events.ts'
 import type { Schema } from '../database/schema.ts'
 
-export interface Link {
+/** A budget with what it takes to decide about it and to tell of it. */
+export interface Link extends Account {
   readonly id: BudgetId
+  readonly parentId: BudgetId | null
+  readonly scope: BudgetScope
+  readonly scopeId: string
+  readonly resource: Resource
+  readonly period: BudgetPeriod
+  /** When `settled` begins anew; null when it never does. */
+  readonly periodEndsAt: Date | null
+  readonly version: bigint
+  /** What happens to a run that meets the limit. */
+  readonly policy: BudgetPolicy
+}
+export type Chain = Links<Link>
+
+/** Longer than any chain of four scopes with four periods each; a longer one is a mistake in the rows. */
+const MAX_LINKS = 17
+
+interface Row {
+  readonly id: BudgetId
+  readonly parent_id: BudgetId | null
   readonly scope: BudgetScope
   readonly scope_id: string
-  readonly resource: string
+  readonly resource: Resource
+  readonly period: BudgetPeriod
+  readonly period_ends_at: Date | null
   readonly limit: bigint
   readonly settled: bigint
   readonly reserved: bigint
+  readonly set_aside: bigint
   readonly version: bigint
+  readonly share_ppm: bigint
+  readonly policy: BudgetPolicy
+  readonly thresholds: number[]
   readonly closed_at: Date | null
+  readonly frozen_at: Date | null
 }
-/** At least one link; the narrowest first. */
-export type Chain = readonly [Link, ...Link[]]
 
-/** Longer than organisation > project > machine > run can be; a longer one is a mistake in the rows. */
-const MAX_LINKS = 8
-
-const chainOf = (budgetId: BudgetId) => sql`
-  with recursive chain (id, parent_id, depth) as (
-    select id, parent_id, 1 from budgets where id = ${budgetId}
-    union all
-    select b.id, b.parent_id, chain.depth + 1 from budgets b join chain on b.id = chain.parent_id where chain.depth < ${MAX_LINKS}
-  )
-  select b.id, b.scope, b.scope_id, b.resource, b."limit", b.settled, b.reserved, b.version, b.closed_at
-  from budgets b join chain on chain.id = b.id
-  order by chain.depth`
+/** The budgets and all above them, as they stand now, in no order; ids that do not exist are left out. */
+export async function readLinks(db: Kysely<Schema>, ids: readonly BudgetId[]): Promise<Link[]> {
+  const { rows } = await sql<Row>`
+    with recursive up as (
+      select b.* from budgets b where b.id = any(${ids}::text[])
+      union
+      select b.* from budgets b join up on b.id = up.parent_id
+    )
+    select id, parent_id, scope, scope_id, resource, period, period_ends_at, "limit", settled, reserved, version, share_ppm, policy, thresholds,
+      closed_at, frozen_at, coalesce((
+        select sum(r.amount) from reservations r where r.state = 'open' and r.holder like 'hand-back %' and up.id = any(r.budget_ids)), 0)::bigint as set_aside
+    from up`.execute(db)
+  const scopes = new Map(rows.map((row) => [row.id, row.scope]))
+  return rows.map((row) => ({
+    id: row.id,
+    parentId: row.parent_id,
+    scope: row.scope,
+    scopeId: row.scope_id,
+    resource: row.resource,
+    limit: row.limit,
+    settled: row.settled,
+    reserved: row.reserved,
+    setAside: row.set_aside,
+    version: row.version,
+    policy: row.policy,
+    period: row.period,
+    periodEndsAt: row.period_ends_at,
+    // It is a share of what is left above the scope, so it counts where the scope ends.
+    sharePpm: row.parent_id !== null && scopes.get(row.parent_id) === row.scope ? WHOLE_PPM : row.share_ppm,
+    thresholds: row.thresholds,
+    isClosed: row.closed_at !== null,
+    isFrozen: row.frozen_at !== null,
+  }))
+}
 
 /** The chain as it stands now; `not_found` when there is no such budget. */
 export async function readChain(db: Kysely<Schema>, budgetId: BudgetId): Promise<Chain> {
-  const { rows } = await sql<Link>`${chainOf(budgetId)}`.execute(db)
-  return asChain(rows, budgetId)
+  const links = new Map((await readLinks(db, [budgetId])).map((link) => [link.id, link]))
+  return chainOf(links, budgetId)
 }
 
-/**
- * Locks every link until the transaction ends. Budgets form a tree and everyone locks from the leaf to the root, so two transactions never wait
- * for each other in a circle; the root, which all share, is held for the shortest time. NO KEY UPDATE lets foreign keys be checked meanwhile.
- */
-export async function lockChain(tx: Tx, budgetId: BudgetId): Promise<Chain> {
-  const { rows } = await sql<Link>`${chainOf(budgetId)} for no key update of b`.execute(tx)
-  return asChain(rows, budgetId)
-}
-
-/** What may still be reserved: the least of what each link has left; zero when a link is closed or overdrawn. */
-export function availableOf(chain: Chain): bigint {
-  const [first, ...others] = chain
-  return least(leftOf(first), ...others.map(leftOf))
-}
-
-/** What one link has left, at least zero. */
-export function leftOf(link: Link): bigint {
-  const left = link.limit - link.settled - link.reserved
-  return link.closed_at !== null || left < 0n ? 0n : left
+/** The chain of a budget among links that were read; `not_found` when there is no such budget. */
+export function chainOf<L extends Link>(links: ReadonlyMap<BudgetId, L>, budgetId: BudgetId): Links<L> {
+  const first = links.get(budgetId)
+  if (!first) throw new AutovibeError('not_found', `There is no budget ${budgetId}.`, { fix: 'autovibe budget' })
+  const rest: L[] = []
+  for (let at: L | undefined = first; at?.parentId != null; rest.push(at)) {
+    at = links.get(at.parentId)
+    // To go on without it would leave out a cap.
+    if (!at || rest.length === MAX_LINKS) throw new Error(`the chain of the budget ${budgetId} is not whole`)
+  }
+  return [first, ...rest]
 }
 
 /** Whom a link's events concern, for those who follow one run, machine or project. */
 export function subjectOf(chain: Chain, link: Link): Pick<NewEvent, 'project_id' | 'machine_id' | 'run_id'> {
   const from = chain.slice(chain.indexOf(link))
-  const idOf = (scope: BudgetScope) => from.find((candidate) => candidate.scope === scope)?.scope_id ?? null
+  const idOf = (scope: BudgetScope) => from.find((candidate) => candidate.scope === scope)?.scopeId ?? null
   return { project_id: idOf('project') as ProjectId | null, machine_id: idOf('machine') as MachineId | null, run_id: idOf('run') as RunId | null }
 }
 
@@ -71,13 +119,8 @@ export function subjectOf(chain: Chain, link: Link): Pick<NewEvent, 'project_id'
 export const describeLink = (link: Link) => ({
   budget_id: link.id,
   scope: link.scope,
-  scope_id: link.scope_id,
+  scope_id: link.scopeId,
   resource: link.resource,
+  period: link.period,
   limit: link.limit.toString(),
 })
-
-function asChain(rows: readonly Link[], budgetId: BudgetId): Chain {
-  const [first, ...rest] = rows
-  if (!first) throw new AutovibeError('not_found', `There is no budget ${budgetId}.`, { fix: 'autovibe budget' })
-  return [first, ...rest]
-}

@@ -5,7 +5,7 @@ import { sql } from 'kysely'
 import { freshDatabase } from '../database/testing.ts'
 import { type Runtime, systemRuntime } from '../runtime.ts'
 import { createLedger } from './create-ledger.ts'
-import type { Consumption } from './ledger.ts'
+import type { BudgetChange, Consumption, OpenCap, Subject } from './ledger.ts'
 
 export const MINUTE_MS = 60_000
 
@@ -50,13 +50,15 @@ export async function openTestLedger() {
       })
       const project = await ledger.openBudget(tx, { scope: 'project', scopeId: projectId, parentId: organisation, resource: 'money', limit: limits.project })
       const run = await ledger.openBudget(tx, { scope: 'run', scopeId: runId, parentId: project, resource: 'money', limit: limits.run })
+      subjects.set(run, { projectId, machineId: null, runId })
       return { projectId, runId, organisation, project, run }
     })
   }
 
+  const subjects = new Map<BudgetId, Subject>()
   let keys = 0
   const hold = (budgetId: BudgetId, amount: bigint, key = `key ${keys++}`, leaseMs = MINUTE_MS) =>
-    ledger.reserve({ key, budgetId, amount, holder: 'test', leaseMs })
+    ledger.reserve({ key, budgetId, amount, holder: 'test', subject: subjects.get(budgetId) ?? null, leaseMs })
   const balances = (ids: BudgetId[]) =>
     database.db.selectFrom('budgets').select(['id', 'limit', 'settled', 'reserved', 'version']).where('id', 'in', ids).orderBy('id').execute()
   const eventsOf = async (budgetId: BudgetId, type: string) =>
@@ -64,21 +66,31 @@ export async function openTestLedger() {
       .map((row) => row.data)
       .filter((data) => data['budget_id'] === budgetId)
 
-  /** Recomputes every balance of a scene from its ledger rows. */
-  async function assertBalanced(at: Scene): Promise<void> {
-    for (const row of await balances([at.organisation, at.project, at.run])) {
+  /** Recomputes every balance of a scene from its ledger rows, and what is reserved from the open holds too. */
+  async function assertBalanced(at: Scene, ...caps: BudgetId[]): Promise<void> {
+    for (const row of await balances([at.organisation, at.project, at.run, ...caps])) {
       const { rows } = await sql<{ reserved: bigint; settled: bigint; open: bigint }>`
-        select coalesce(sum(reserved_delta), 0)::bigint as reserved, coalesce(sum(settled_delta), 0)::bigint as settled,
-          (select coalesce(sum(amount), 0)::bigint from reservations where state = 'open' and id in (select reservation_id from ledger_entries where budget_id = ${row.id})) as open
-        from ledger_entries where budget_id = ${row.id}`.execute(database.db)
+        select coalesce(sum(e.reserved_delta), 0)::bigint as reserved, coalesce(sum(e.settled_delta), 0)::bigint as settled,
+          (select coalesce(sum(amount), 0)::bigint from reservations where state = 'open' and ${row.id} = any(budget_ids)) as open
+        from ledger_entries e left join reservations r on r.id = e.reservation_id where ${row.id} = any(coalesce(r.budget_ids, array[e.budget_id]))`.execute(
+        database.db,
+      )
       assert.deepEqual({ reserved: row.reserved, settled: row.settled, open: row.reserved }, rows[0])
     }
   }
 
+  const openCap = (above: BudgetId, cap: OpenCap) => database.db.transaction().execute((tx) => ledger.openCap(tx, above, cap))
+  /** Changes a budget as it stands now. */
+  const change = (id: BudgetId, what: BudgetChange) =>
+    database.db.transaction().execute(async (tx) => {
+      const { version } = await tx.selectFrom('budgets').select('version').where('id', '=', id).forNoKeyUpdate().executeTakeFirstOrThrow()
+      await ledger.changeBudget(tx, id, what, version)
+    })
+
   const advance = (ms: number): void => {
     clockMs += ms
   }
-  return { database, runtime, ledger, scene, hold, balances, eventsOf, assertBalanced, advance }
+  return { database, runtime, ledger, scene, hold, balances, eventsOf, assertBalanced, openCap, change, advance }
 }
 
 export const spend = (at: Scene, amount: bigint): Consumption => ({

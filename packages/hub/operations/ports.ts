@@ -1,5 +1,5 @@
 /** What operations reach the world by; main.ts gives the real ones. */
-import type { MachineId } from '@autovibe/contract'
+import type { MachineId, ProviderWire } from '@autovibe/contract'
 import type { CheckpointStore } from '../checkpoints/store.ts'
 import type { Database } from '../database/database.ts'
 import type { Ledger } from '../ledger/ledger.ts'
@@ -13,10 +13,10 @@ export interface Ports {
   readonly ledger: Ledger
   readonly store: CheckpointStore
   readonly substrate: Substrate
-  /** The machine's own token, the same each time: derived from the master key, so that it is stored nowhere. */
-  readonly tokenFor: (machineId: MachineId) => string
-  /** Whether the price table knows this exact model. */
-  readonly isModelPriced: (model: string) => boolean
+  /** The machine's own token, the same each time: derived from the master key, so that it is stored nowhere. With the hash of one that was made: that one. */
+  readonly tokenFor: (machineId: MachineId, tokenHash?: string | null) => string
+  /** Whether the price table of this wire knows this exact model. */
+  readonly isModelPriced: (wire: ProviderWire, model: string) => boolean
   /** Whether machines find this agent's tool in the data directory. */
   readonly isAgentInstalled: (agent: string) => Promise<boolean>
 }

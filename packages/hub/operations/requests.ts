@@ -16,12 +16,12 @@ import { rollbackMachine } from './rollback-machine.ts'
 import { runPrompt } from './run-prompt.ts'
 import { spawnMachine } from './spawn-machine.ts'
 import { startMachine } from './start-machine.ts'
-import { projectBudget } from './steps/budgets.ts'
+import { keepHandBack, projectBudget } from './steps/budgets.ts'
 import { insertCheckpoint, type NewCheckpoint } from './steps/checkpoint-state.ts'
 import { closeMachine } from './steps/machine-life.ts'
 import { changeMachine, lockMachine, type MachineRow, setControl } from './steps/machine-state.ts'
 import { changeRun, lockRun, openRunOf } from './steps/run-state.ts'
-import { stopMachine } from './stop-machine.ts'
+import { type StopReason, stopMachine } from './stop-machine.ts'
 
 type RunInput = z.output<typeof CreateRun>
 
@@ -39,7 +39,8 @@ export interface Requests {
     options: { name?: string; budget?: bigint },
   ): Promise<{ machineId: MachineId; machineName: string; operationId: OperationId }>
   rollbackMachine(tx: Tx, machineId: MachineId, to: CheckpointId): Promise<{ operationId: OperationId }>
-  stopMachine(tx: Tx, machineId: MachineId): Promise<{ operationId: OperationId }>
+  /** What was stopped because the Hub ends is started again by the next one. */
+  stopMachine(tx: Tx, machineId: MachineId, reason?: StopReason): Promise<{ operationId: OperationId }>
   startMachine(tx: Tx, machineId: MachineId): Promise<{ operationId: OperationId }>
   destroyMachine(tx: Tx, machineId: MachineId): Promise<{ operationId: OperationId }>
   cancelOperation(tx: Tx, operationId: OperationId): Promise<void>
@@ -116,6 +117,7 @@ export function createRequests(ports: Ports): Requests {
         return
       }
       await changeRun(tx, runtime, ledger, run, 'start', null)
+      await keepHandBack(ports, tx, run.id)
       // Whoever has the machine in hand now (a checkpoint, a start) sets it to work when it lets go.
       if (machine.state === 'paused') await setControl(tx, await changeMachine(tx, runtime, machine, 'work'), 'go', { run_id: run.id })
     },
@@ -148,7 +150,7 @@ export function createRequests(ports: Ports): Requests {
         from: from.id,
         notice: FORKED,
       })
-      const limitNanoUsd = (budget ?? (await leftOf(ports, tx, parent.id))).toString()
+      const limitNanoUsd = (budget ?? (await leftOf(ports, tx, parent))).toString()
       const input = { machineId: machine.id, projectId: from.project_id, from: from.id, limitNanoUsd }
       const operationId = await enqueue(tx, runtime, forkCheckpoint, input, { projectId: from.project_id, machineId: machine.id, checkpointId })
       return { machineId: machine.id, machineName: machine.name, operationId }
@@ -169,9 +171,9 @@ export function createRequests(ports: Ports): Requests {
       }
     },
 
-    async stopMachine(tx, machineId) {
+    async stopMachine(tx, machineId, reason = 'asked') {
       const machine = await allowed(tx, machineId, 'stop')
-      return { operationId: await enqueue(tx, runtime, stopMachine, { machineId }, { projectId: machine.project_id, machineId }) }
+      return { operationId: await enqueue(tx, runtime, stopMachine, { machineId, reason }, { projectId: machine.project_id, machineId }) }
     },
 
     async startMachine(tx, machineId) {
@@ -199,9 +201,11 @@ export function createRequests(ports: Ports): Requests {
 
     async cancelOperation(tx, operationId) {
       const row = await tx.selectFrom('operations').select(['kind', 'ended_at']).where('id', '=', operationId).executeTakeFirst()
-      if (!row) throw new AutovibeError('not_found', `There is no operation ${operationId}.`)
-      if (row.ended_at) throw new AutovibeError('conflict.state', 'The operation has already ended.')
-      if (!registry.get(row.kind)?.cancellable) throw new AutovibeError('conflict.state', `A ${row.kind} cannot be cancelled: once begun it is finished.`)
+      if (!row) throw new AutovibeError('not_found', `There is no operation ${operationId}.`, { fix: 'autovibe operation list' })
+      const fix = `autovibe operation show ${operationId}`
+      if (row.ended_at) throw new AutovibeError('conflict.state', 'The operation has already ended.', { fix })
+      if (!registry.get(row.kind)?.cancellable)
+        throw new AutovibeError('conflict.state', `A ${row.kind} cannot be cancelled: once begun it is finished.`, { fix })
       await requestCancel(tx, runtime, operationId)
     },
 

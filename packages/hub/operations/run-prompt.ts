@@ -21,7 +21,7 @@ async function reserveBudget({ input, ports }: Context, tx: Tx): Promise<{ grant
   const budget = await machineBudget(tx, input.machineId)
   const limitNanoUsd = BigInt(input.limitNanoUsd)
   if (budget.parent_id) await assertLeft(ports, tx, budget.parent_id, limitNanoUsd)
-  await ports.ledger.setLimit(tx, budget.id, budget.limit + limitNanoUsd, budget.version)
+  await ports.ledger.changeBudget(tx, budget.id, { limit: budget.limit + limitNanoUsd }, budget.version)
   await openRunBudget(ports, tx, input.runId, budget.id, limitNanoUsd)
   return { grantedNanoUsd: input.limitNanoUsd }
 }
@@ -35,7 +35,7 @@ async function giveBack(
   if (!outputs.reserve) return
   const budget = await machineBudget(tx, input.machineId)
   const limit = budget.limit - BigInt(outputs.reserve.grantedNanoUsd)
-  await ports.ledger.setLimit(tx, budget.id, limit < 0n ? 0n : limit, budget.version)
+  await ports.ledger.changeBudget(tx, budget.id, { limit: limit < 0n ? 0n : limit }, budget.version)
 }
 
 async function machineBudget(tx: Tx, machineId: MachineId) {
@@ -45,6 +45,7 @@ async function machineBudget(tx: Tx, machineId: MachineId) {
     .where('scope', '=', 'machine')
     .where('scope_id', '=', machineId)
     .where('resource', '=', 'money')
+    .where('period', '=', 'total')
     .where('closed_at', 'is', null)
     .forUpdate()
     .executeTakeFirst()

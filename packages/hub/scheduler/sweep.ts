@@ -8,11 +8,14 @@ import { enqueue } from '../operations/engine/enqueue.ts'
 import { failMachine } from '../operations/fail-machine.ts'
 import type { Ports } from '../operations/ports.ts'
 import { removeOrphan } from '../operations/remove-orphan.ts'
+import { enqueueRestart } from '../operations/requests/restart.ts'
 import { changeCheckpoint } from '../operations/steps/checkpoint-state.ts'
 import { enqueueStore } from '../operations/steps/checkpoint-storing.ts'
+import { tendHandBacks } from './hand-backs.ts'
 
 const LIST_TIMEOUT_MS = 10_000
 const EXPIRED_HOLDS_MAX = 1000
+const ENDED_PERIODS_MAX = 1000
 
 /** One look and what follows from it; answers what to remember for the next, and what was done. */
 export async function sweep(ports: Ports, log: EngineLog, suspicions: Suspicions): Promise<{ suspicions: Suspicions; actions: readonly Action[] }> {
@@ -28,6 +31,8 @@ export async function sweep(ports: Ports, log: EngineLog, suspicions: Suspicions
   }
   const expired = await ports.ledger.expire(EXPIRED_HOLDS_MAX)
   if (expired > 0) log.warn({ expired }, 'reservations of dead holders were settled at their bound')
+  await ports.ledger.rollOver(ENDED_PERIODS_MAX)
+  await tendHandBacks(ports)
   return { suspicions: plan.suspicions, actions: plan.actions }
 }
 
@@ -42,7 +47,7 @@ async function look({ db, runtime, substrate }: Ports, suspicions: Suspicions): 
   const ids = observed.map(({ machineId }) => machineId)
   const rows = await db
     .selectFrom('machines')
-    .select(['id', 'state', 'last_heartbeat_at', 'token_hash'])
+    .select(['id', 'state', 'last_heartbeat_at', 'token_hash', 'restarts_left'])
     .where((eb) => eb.or([eb('destroyed_at', 'is', null), ...(ids.length > 0 ? [eb('id', 'in', ids)] : [])]))
     .execute()
   const stranded = await db.selectFrom('checkpoints').select(['id', 'state', 'snapshot']).where('state', 'in', ['pending', 'capturing', 'stored']).execute()
@@ -56,6 +61,7 @@ async function look({ db, runtime, substrate }: Ports, suspicions: Suspicions): 
       inHands: inHands.has(row.id),
       lastHeartbeatAtMs: row.last_heartbeat_at?.getTime() ?? null,
       isClosed: row.token_hash === null,
+      restartsLeft: row.restarts_left,
     })),
     observed: observed.filter(({ machineId }) => !removing.has(machineId)).map(({ machineId, power }) => ({ id: machineId, running: power === 'running' })),
     strandedCheckpoints: stranded.filter(({ id }) => !workedOn.has(id)).map(({ id, state, snapshot }) => ({ id, state, hasSnapshot: snapshot !== null })),
@@ -69,6 +75,8 @@ async function carryOut({ runtime }: Ports, tx: Tx, action: Action): Promise<voi
     await enqueue(tx, runtime, removeOrphan, { machineId: action.machineId }, { projectId: null, machineId: null })
   } else if (action.kind === 'store-checkpoint') {
     await enqueueStore(tx, runtime, action.checkpointId)
+  } else if (action.kind === 'start-machine') {
+    await enqueueRestart(tx, runtime, action.machineId)
   } else if (action.kind === 'fail-checkpoint') {
     await changeCheckpoint(tx, runtime, action.checkpointId, 'failed', { state_reason: 'Nobody works on it any more.' })
   } else {

@@ -13,6 +13,12 @@ export const ROUTES = {
   'GET /v1/projects': 'user',
   'GET /v1/projects/:project': 'user',
   'PUT /v1/projects/:project/source': 'user',
+  'GET /v1/projects/:project/settings': 'user',
+  'PUT /v1/projects/:project/models': 'admin',
+  'PUT /v1/projects/:project/prices/:provider/:model': 'admin',
+  'DELETE /v1/projects/:project/prices/:provider/:model': 'admin',
+  'PUT /v1/projects/:project/keys/:provider': 'admin',
+  'DELETE /v1/projects/:project/keys/:provider': 'admin',
 
   'GET /v1/machines': 'user',
   'GET /v1/machines/:machine': 'user',
@@ -43,6 +49,7 @@ export const ROUTES = {
   'GET /v1/budgets/:budget': 'user',
   'PATCH /v1/budgets/:budget': 'admin',
   'GET /v1/budgets/:budget/ledger': 'user',
+  'POST /v1/budgets/audit': 'admin',
 
   'GET /v1/usage-events': 'user',
   'GET /v1/events': 'user',
@@ -55,7 +62,9 @@ export const ROUTES = {
 
   'GET /v1/providers': 'user',
   'GET /v1/providers/:provider': 'user',
+  'GET /v1/providers/:provider/reach': 'user',
   'PUT /v1/providers/:provider': 'admin',
+  'DELETE /v1/providers/:provider': 'admin',
   'DELETE /v1/providers/:provider/key': 'admin',
 
   'POST /v1/api-keys': 'admin',

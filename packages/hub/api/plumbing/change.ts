@@ -7,6 +7,7 @@ import type { Tx } from '../../database/database.ts'
 import { recordEvent } from '../../database/events.ts'
 import { transactionWithRetry } from '../../database/transaction.ts'
 import type { Identity } from '../../security/keys.ts'
+import { idempotencyContext } from '../../security/secrets.ts'
 import { identityOf } from './auth.ts'
 import type { ApiContext } from './deps.ts'
 import { translate } from './problems.ts'
@@ -123,7 +124,7 @@ async function claimKey(context: ApiContext, tx: Tx, request: FastifyRequest, id
       fix: 'Repeat it in a moment, with the same key.',
     })
   }
-  const place = `idempotency:${name}`
+  const place = idempotencyContext(identity.keyId, key)
   const hash = createHash('sha256')
     .update(JSON.stringify([request.method, request.url, request.body ?? null]))
     .digest('hex')

@@ -26,7 +26,7 @@ export async function listCheckpoints(db: Database, query: CheckpointQuery): Pro
 /** `not_found` when there is none. */
 export async function readCheckpoint(db: Database, id: CheckpointId): Promise<Checkpoint> {
   const row = await select(db).where('c.id', '=', id).executeTakeFirst()
-  if (!row) throw new AutovibeError('not_found', `There is no checkpoint ${id}.`, { fix: 'GET /v1/checkpoints lists them.' })
+  if (!row) throw new AutovibeError('not_found', `There is no checkpoint ${id}.`, { fix: 'autovibe checkpoint list' })
   return toCheckpoint(row)
 }
 
@@ -35,7 +35,7 @@ export async function readVerifiedCheckpoint(db: Database, id: CheckpointId): Pr
   const checkpoint = await readCheckpoint(db, id)
   if (checkpoint.state === 'verified' && checkpoint.manifest_sha256 !== null) return { ...checkpoint, manifest_sha256: checkpoint.manifest_sha256 }
   throw new AutovibeError('checkpoint.not_verified', `The checkpoint ${id} is ${checkpoint.state}; only what is verified is shown.`, {
-    fix: `GET /v1/checkpoints/${id}/wait?for=verified tells when it is.`,
+    fix: `autovibe checkpoint show ${id}`,
   })
 }
 

@@ -49,7 +49,7 @@ export async function listOperations(db: Database, query: OperationQuery): Promi
 /** `not_found` when there is none. */
 export async function readOperation(db: Database, id: OperationId): Promise<Operation> {
   const row = await select(db).where('o.id', '=', id).executeTakeFirst()
-  if (!row) throw new AutovibeError('not_found', `There is no operation ${id}.`, { fix: 'GET /v1/operations lists them.' })
+  if (!row) throw new AutovibeError('not_found', `There is no operation ${id}.`, { fix: 'autovibe operation list' })
   return toOperation(row)
 }
 

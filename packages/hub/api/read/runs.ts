@@ -1,8 +1,8 @@
-/** Runs and their steps as the wire shows them; what a run spent is what its budget settled. */
-import { type AgentName, AutovibeError, type Page, type Run, type RunId, type RunQuery, type Step } from '@autovibe/contract'
+/** Runs as the wire shows them; what a run spent is what its budget settled. */
+import { type AgentName, AutovibeError, type Page, type Run, type RunId, type RunQuery } from '@autovibe/contract'
 import { sql } from 'kysely'
 import type { Database } from '../../database/database.ts'
-import { idAfter, numberAfter, toPage } from '../plumbing/pages.ts'
+import { idAfter, toPage } from '../plumbing/pages.ts'
 
 const select = (db: Database) =>
   db
@@ -13,12 +13,14 @@ const select = (db: Database) =>
     .select((eb) => [
       'm.name as machine_name',
       'b.settled',
+      'b.reserved',
       'b.limit',
+      sql<bigint>`(
+        select coalesce(sum(kept.amount), 0)::bigint from reservations kept
+        where kept.state = 'open' and kept.holder like 'hand-back %' and kept.holder = 'hand-back ' || r.id)`.as('set_aside'),
       eb
         .selectFrom('steps as s')
         .whereRef('s.run_id', '=', 'r.id')
-        // One that has only begun may never become a step: its model call can still be refused.
-        .where('s.ended_at', 'is not', null)
         .select((count) => count.fn.countAll<bigint>().as('n'))
         .as('steps'),
       eb
@@ -58,7 +60,7 @@ export async function listRuns(db: Database, query: RunQuery): Promise<Page<Run>
 /** `not_found` when there is none. */
 export async function readRun(db: Database, id: RunId): Promise<Run> {
   const row = await select(db).where('r.id', '=', id).executeTakeFirst()
-  if (!row) throw new AutovibeError('not_found', `There is no run ${id}.`, { fix: 'GET /v1/runs lists them.' })
+  if (!row) throw new AutovibeError('not_found', `There is no run ${id}.`, { fix: 'autovibe ps --all' })
   return toRun(row)
 }
 
@@ -80,6 +82,8 @@ function toRun(row: Row): Run {
     agent_reported_cost: row.agent_reported_cost?.toString() ?? null,
     budget_id: row.budget_id,
     spent: (row.settled ?? 0n).toString(),
+    held: ((row.reserved ?? 0n) - row.set_aside).toString(),
+    set_aside: row.set_aside.toString(),
     limit: row.limit?.toString() ?? row.asked_limit ?? '0',
     steps: Number(row.steps ?? 0),
     checkpoint_id: row.checkpoint_id,
@@ -87,59 +91,4 @@ function toRun(row: Row): Run {
     started_at: row.started_at?.toISOString() ?? null,
     ended_at: row.ended_at?.toISOString() ?? null,
   }
-}
-
-/** In the order in which they were taken. Tokens and cost are what the gateway metered under the step's message. */
-export async function listSteps(db: Database, runId: RunId, query: { limit: number; cursor?: string | undefined }): Promise<Page<Step>> {
-  const after = numberAfter(query.cursor)
-  const rows = await db
-    .selectFrom('steps as s')
-    .leftJoinLateral(
-      (eb) =>
-        eb
-          .selectFrom('usage_events as u')
-          .whereRef('u.message_id', '=', 's.message_id')
-          .whereRef('u.run_id', '=', 's.run_id')
-          .select([
-            sumOf('input').as('input_tokens'),
-            sumOf('cache_read').as('cache_read_tokens'),
-            sumOf('cache_write_5m', 'cache_write_1h').as('cache_write_tokens'),
-            sumOf('output').as('output_tokens'),
-            sql<string>`coalesce(sum(u.cost), 0)::text`.as('cost'),
-          ])
-          .as('used'),
-      (join) => join.onTrue(),
-    )
-    .select(['s.index', 's.model', 's.message_id', 's.text', 's.tools', 's.started_at', 's.ended_at'])
-    .select(['used.input_tokens', 'used.cache_read_tokens', 'used.cache_write_tokens', 'used.output_tokens', 'used.cost'])
-    .where('s.run_id', '=', runId)
-    .$if(after !== undefined, (qb) => qb.where('s.index', '>', Number(after)))
-    .orderBy('s.index')
-    .limit(query.limit + 1)
-    .execute()
-  return toPage(
-    rows,
-    query.limit,
-    (row) => ({
-      index: row.index,
-      model: row.model,
-      message_id: row.message_id,
-      tools: row.tools,
-      text: row.text,
-      input_tokens: row.input_tokens ?? '0',
-      cache_read_tokens: row.cache_read_tokens ?? '0',
-      cache_write_tokens: row.cache_write_tokens ?? '0',
-      output_tokens: row.output_tokens ?? '0',
-      cost: row.cost ?? '0',
-      started_at: row.started_at.toISOString(),
-      ended_at: row.ended_at?.toISOString() ?? null,
-    }),
-    (row) => String(row.index),
-  )
-}
-
-/** The sum of members of `tokens`, which are decimal strings (see TokenCounts). */
-function sumOf(...members: string[]) {
-  const each = members.map((member) => sql`coalesce((u.tokens ->> ${member})::numeric, 0)`)
-  return sql<string>`coalesce(sum(${sql.join(each, sql` + `)}), 0)::text`
 }

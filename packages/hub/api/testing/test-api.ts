@@ -238,7 +238,7 @@ export async function startTestApi(): Promise<TestApi> {
     substrate,
     tokenFor: (id) => `avm_${id}`,
     isAgentInstalled: async (name) => name === 'builtin',
-    isModelPriced: (model) => model.startsWith('claude-'),
+    isModelPriced: (_, model) => model.startsWith('claude-'),
   })
   const changes = await openChangeFeed(address, { onError: () => undefined })
   const app = await createApi({
@@ -257,7 +257,15 @@ export async function startTestApi(): Promise<TestApi> {
       started_at: '2026-01-01T00:00:00.000Z',
       checks: [{ name: 'database', ok: true, detail: 'answers' }],
     }),
-    info: async () => ({ version: '0.1.0', node: process.version, database: 'PostgreSQL 15', data_dir: dataDir, tier: CAPABILITIES.tier, findings: [] }),
+    info: async () => ({
+      version: '0.1.0',
+      node: process.version,
+      database: 'PostgreSQL 15',
+      data_dir: dataDir,
+      tier: CAPABILITIES.tier,
+      findings: [],
+      started_again: [],
+    }),
     agents: async () => [{ name: 'claude-code', version: null, installed: false, path: null }],
     installAgent: async (name) => ({ name, version: '1', installed: true, path: '/agents/x' }),
   })

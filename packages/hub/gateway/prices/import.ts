@@ -1,19 +1,8 @@
-/** Writes anthropic.json, our own dated table, from the price list of @pydantic/genai-prices: `node packages/hub/gateway/prices/import.ts`; look at the diff before you commit it. */
+/** Writes our own dated tables from the price list of @pydantic/genai-prices: `node packages/hub/gateway/prices/import.ts [VENDOR…]`; look at the diff before you commit it. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { findProvider, type ModelPrice as ListPrice, type ModelInfo, type TieredPrices } from '@pydantic/genai-prices'
 import type { PriceFile } from './table.ts'
-
-/** Dated names of the same model, as the vendor publishes them. The list's own rules match by prefix, which would price a newer, dearer model as an older one. */
-const DATED_IDS: Readonly<Record<string, readonly string[]>> = {
-  'claude-3-5-haiku-latest': ['claude-3-5-haiku-20241022'],
-  'claude-3-7-sonnet-latest': ['claude-3-7-sonnet-20250219'],
-  'claude-haiku-4-5': ['claude-haiku-4-5-20251001'],
-  'claude-opus-4-0': ['claude-opus-4-20250514'],
-  'claude-opus-4-1': ['claude-opus-4-1-20250805'],
-  'claude-opus-4-5': ['claude-opus-4-5-20251101'],
-  'claude-sonnet-4-0': ['claude-sonnet-4-20250514'],
-  'claude-sonnet-4-5': ['claude-sonnet-4-5-20250929'],
-}
+import { VENDORS, type Vendor } from './vendors.ts'
 
 const KINDS = {
   input: 'input_mtok',
@@ -22,23 +11,28 @@ const KINDS = {
   cache_write_1h: 'cache_write_1h_mtok',
   output: 'output_mtok',
 } as const
-const FILE = new URL('./anthropic.json', import.meta.url)
 
 const today = new Date().toISOString().slice(0, 10)
 const { version } = JSON.parse(await readFile(new URL('../package.json', import.meta.resolve('@pydantic/genai-prices')), 'utf8')) as { version: string }
-const provider = findProvider({ providerId: 'anthropic' })
-if (!provider) throw new Error('the price list has no vendor anthropic')
-const models = provider.models.flatMap((model) => {
-  const imported = importModel(model)
-  if (!imported) process.stderr.write(`left out, because a price is missing: ${model.id}\n`)
-  return imported ? [imported] : []
-})
-const file: PriceFile = { version: `anthropic-${today}`, imported_from: `@pydantic/genai-prices ${version}`, unit: 'pico-US-dollars', models }
-await writeFile(FILE, `${JSON.stringify(file, null, 2)}\n`)
-process.stderr.write(`${models.length} models written as ${file.version}\n`)
+const asked = process.argv.slice(2)
+for (const vendor of VENDORS) if (asked.length === 0 || asked.includes(vendor.name)) await importVendor(vendor)
 
-function importModel(model: ModelInfo): PriceFile['models'][number] | null {
-  const prices = pricesToday(model)
+async function importVendor(vendor: Vendor): Promise<void> {
+  const provider = findProvider({ providerId: vendor.name })
+  if (!provider) throw new Error(`the price list has no vendor ${vendor.name}`)
+  const models = provider.models.flatMap((model) => {
+    const ids = vendor.idsOf(model)
+    const imported = ids.length === 0 ? null : importModel(vendor, model, ids)
+    if (!imported) process.stderr.write(`left out, because a price or an exact id is missing: ${model.id}\n`)
+    return imported ? [imported] : []
+  })
+  const file: PriceFile = { version: `${vendor.name}-${today}`, imported_from: `@pydantic/genai-prices ${version}`, unit: 'pico-US-dollars', models }
+  await writeFile(new URL(`./${vendor.name}.json`, import.meta.url), `${JSON.stringify(file, null, 2)}\n`)
+  process.stderr.write(`${models.length} models written as ${file.version}\n`)
+}
+
+function importModel(vendor: Vendor, model: ModelInfo, ids: readonly string[]): PriceFile['models'][number] | null {
+  const prices = completed(pricesToday(model), vendor.pricedAs)
   const rates = ratesAt(prices, 0)
   if (!rates || model.context_window === undefined) return null
   const starts = new Set(Object.values(prices).flatMap((price) => (isTiered(price) ? price.tiers.map((tier) => tier.start) : [])))
@@ -51,12 +45,19 @@ function importModel(model: ModelInfo): PriceFile['models'][number] | null {
     })
   const searches = prices['web_searches_kcount']
   return {
-    ids: [model.id, ...(DATED_IDS[model.id] ?? [])],
-    context_window_tokens: model.context_window,
+    ids: [...ids],
+    context_window_tokens: vendor.windowOf(model.context_window),
     rates,
     tiers,
     web_search: typeof searches === 'number' ? picoUsd(searches, 9) : '0',
   }
+}
+
+/** The prices with those that are missing taken from the kind that they are billed as; in this order, so that one may follow another. */
+function completed(prices: ListPrice, pricedAs: Vendor['pricedAs']): ListPrice {
+  const all = { ...prices }
+  for (const [kind, other] of Object.entries(pricedAs)) if (other !== undefined) all[kind] ??= all[other]
+  return all
 }
 
 /** The price in force today: the last whose start date has come. */

@@ -1,7 +1,9 @@
 /** The price tables that the gateway charges by, read from the dated files beside this one. */
+import type { ProviderWire } from '@autovibe/contract'
 import type { ModelPrice, PriceTable, Rates } from '@autovibe/core/budgets/prices.ts'
 import { z } from 'zod'
 import anthropic from './anthropic.json' with { type: 'json' }
+import openai from './openai.json' with { type: 'json' }
 
 const PicoUsd = z.string().regex(/^\d{1,18}$/)
 const RatesInFile = z.object({ input: PicoUsd, cache_read: PicoUsd, cache_write_5m: PicoUsd, cache_write_1h: PicoUsd, output: PicoUsd })
@@ -43,6 +45,10 @@ export function readPriceTable(file: unknown): PriceTable {
 
 /** Prices of the Anthropic wire, in pico-US-dollars per token. */
 export const anthropicPrices: PriceTable = readPriceTable(anthropic)
+/** Prices of both OpenAI wires, in pico-US-dollars per token. */
+export const openaiPrices: PriceTable = readPriceTable(openai)
+/** The prices of what a provider of a wire sells. */
+export const pricesOf: Readonly<Record<ProviderWire, PriceTable>> = { anthropic: anthropicPrices, openai: openaiPrices }
 
 function readRates(rates: z.infer<typeof RatesInFile>): Rates {
   return {

@@ -24,7 +24,10 @@ export async function assertAtRest({ database: { db }, ports }: World, verified:
     const run = working.find(({ machine_id }) => machine_id === id)
     if (state === 'running' || state === 'paused') assert.equal(run?.state, state, `machine ${id} is ${state}, and so is its run`)
     if (state === 'ready') assert.equal(run, undefined, `machine ${id} rests without a run`)
+    if (state !== 'running') assert.notEqual(run?.state, 'running', `machine ${id} is ${state}, and its run waits`)
   }
+  const openSteps = db.selectFrom('steps as s').innerJoin('runs as r', 'r.id', 's.run_id').select(['s.run_id', 's.index']).where('s.ended_at', 'is', null)
+  assert.deepEqual(await openSteps.where('r.state', '<>', 'running').execute(), [], 'a run that rests has no step under way')
   const known = new Set(machines.map(({ id }) => id))
   for (const id of observed.keys()) assert.ok(known.has(id), `${id} exists without a row`)
 

@@ -1,7 +1,9 @@
 /** What a request names, found and checked: project, machine, run, checkpoint. */
 import { AutovibeError, type CheckpointId, type MachineId, type ProjectId, type RunId } from '@autovibe/contract'
+import { greatest, least } from '@autovibe/core/budgets/extremes.ts'
 import type { Tx } from '../../database/database.ts'
 import type { Ports } from '../ports.ts'
+import { projectBudget } from '../steps/budgets.ts'
 import type { CheckpointRow } from '../steps/checkpoint-state.ts'
 import { lockMachine, type MachineRow } from '../steps/machine-state.ts'
 import { lockRun, type RunRow } from '../steps/run-state.ts'
@@ -81,14 +83,24 @@ export async function isUntouched(tx: Tx, machine: MachineRow): Promise<boolean>
   return held === undefined
 }
 
-/** What is left of a machine's budget, for a fork that names none. */
-export async function leftOf({ ledger }: Ports, tx: Tx, machineId: MachineId): Promise<bigint> {
+/**
+ * What is left of a machine's budget, for a fork that names none: at most what the project has left. A destroyed machine leaves what it had not
+ * spent; its budget is closed, but nobody has taken that money since.
+ */
+export async function leftOf(ports: Ports, tx: Tx, machine: MachineRow): Promise<bigint> {
   const budget = await tx
     .selectFrom('budgets')
-    .select('id')
+    .select(['id', 'limit', 'settled', 'reserved', 'closed_at'])
     .where('scope', '=', 'machine')
-    .where('scope_id', '=', machineId)
-    .orderBy('created_at', 'desc')
+    .where('scope_id', '=', machine.id)
+    .where('resource', '=', 'money')
+    .where('period', '=', 'total')
+    // The one that it was born with.
+    .orderBy('id')
     .executeTakeFirst()
-  return budget ? ledger.available(budget.id, tx) : 0n
+  if (!budget) return 0n
+  if (budget.closed_at === null) return ports.ledger.available(budget.id, tx)
+  const unspent = budget.limit - budget.settled - budget.reserved
+  const ofProject = await ports.ledger.available(await projectBudget(ports, tx, machine.project_id), tx)
+  return greatest(0n, least(unspent, ofProject))
 }

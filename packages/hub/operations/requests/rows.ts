@@ -1,11 +1,13 @@
 /** The rows that a request makes before its operation begins: a machine that is asked for, a run that is queued. */
 import { createHash } from 'node:crypto'
-import { AutovibeError, type CheckpointId, type ProjectId, type RunId } from '@autovibe/contract'
+import { type AgentName, AutovibeError, type BudgetPolicy, type CheckpointId, type ProjectId, type RunId } from '@autovibe/contract'
 import { machineName } from '@autovibe/core/machines/names.ts'
+import { AGENT_WIRES } from '@autovibe/core/runs/agent-wires.ts'
 import type { Tx } from '../../database/database.ts'
 import { recordEvent } from '../../database/events.ts'
 import type { Ports } from '../ports.ts'
 import type { MachineRow } from '../steps/machine-state.ts'
+import { projectChoices } from './project-choices.ts'
 
 const NAME_ATTEMPTS_MAX = 8
 
@@ -79,9 +81,13 @@ export interface NewRun {
   readonly check?: string | undefined
   readonly machine: MachineRow
   readonly resume: boolean
+  readonly on_limit?: BudgetPolicy | undefined
+  /** In nano-US-dollars, as a decimal string. */
+  readonly hand_back?: string | undefined
 }
 
-export async function insertRun({ runtime }: Ports, tx: Tx, { prompt, agent, provider, model, check, machine, resume }: NewRun): Promise<RunId> {
+export async function insertRun({ runtime }: Ports, tx: Tx, run: NewRun): Promise<RunId> {
+  const { prompt, agent, provider, model, check, machine, resume } = run
   const id = runtime.newId('run')
   await tx
     .insertInto('runs')
@@ -100,6 +106,9 @@ export async function insertRun({ runtime }: Ports, tx: Tx, { prompt, agent, pro
       check_result: null,
       agent_reported_cost: null,
       budget_id: null,
+      on_limit: run.on_limit ?? null,
+      hand_back: run.hand_back === undefined ? null : BigInt(run.hand_back),
+      winding_down_at: null,
       resume,
       created_at: runtime.now(),
       started_at: null,
@@ -122,26 +131,53 @@ export async function insertRun({ runtime }: Ports, tx: Tx, { prompt, agent, pro
   return id
 }
 
-/** Checks what a run needs before anything is made: an installed agent, a known provider with a key, a priced model, and isolation fit for a real agent. */
+/** Checks what a run needs before anything is made: an installed agent, a known provider of its wire with a key, a priced model, and isolation fit for a real agent. */
 export async function resolveModel(
   { substrate, isAgentInstalled, isModelPriced }: Ports,
   tx: Tx,
-  input: { agent: string; provider: string; model?: string | undefined; allow_unisolated: boolean; budget: string },
+  input: {
+    project: string
+    machine?: string | undefined
+    agent: AgentName
+    provider: string
+    model?: string | undefined
+    allow_unisolated: boolean
+    budget: string
+    hand_back?: string | undefined
+  },
 ): Promise<{ model: string; simulated: boolean }> {
   if (BigInt(input.budget) === 0n)
     throw new AutovibeError('request.invalid', 'The budget must be above zero.', { fix: 'Give what the run may spend, for example --budget 2.00' })
+  if (input.hand_back !== undefined && BigInt(input.hand_back) >= BigInt(input.budget))
+    throw new AutovibeError('request.invalid', 'What is set aside for handing the work back must be less than the budget.', {
+      fix: 'Give a smaller --hand-back.',
+    })
   if (!(await isAgentInstalled(input.agent))) {
     throw new AutovibeError('agent.not_installed', `The agent ${input.agent} is not installed.`, { fix: `autovibe agent install ${input.agent}` })
   }
   const provider = await tx.selectFrom('providers').selectAll().where('name', '=', input.provider).executeTakeFirst()
   if (!provider) throw new AutovibeError('provider.unknown', `There is no provider ${input.provider}.`, { fix: 'autovibe provider list' })
-  if (!provider.key_sealed) {
+  const spoken = AGENT_WIRES[input.agent]
+  if (!spoken.includes(provider.wire)) {
+    throw new AutovibeError(
+      'request.invalid',
+      `The agent ${input.agent} speaks the wire ${spoken.join(' or ')}, and the provider ${input.provider} speaks ${provider.wire}.`,
+      { fix: 'Choose a --provider of that wire: autovibe provider list' },
+    )
+  }
+  const model = input.model ?? provider.default_model
+  const choices = await projectChoices(tx, input, model)
+  if (!provider.key_sealed && !choices.hasOwnKey) {
     throw new AutovibeError('provider.key_missing', `The Hub has no key for ${input.provider}.`, {
       fix: `Set ANTHROPIC_API_KEY before autovibe run, or: autovibe provider set ${input.provider} --key-stdin`,
     })
   }
-  const model = input.model ?? provider.default_model
-  if (!isModelPriced(model)) {
+  if (choices.allowedModels && !choices.allowedModels.includes(model)) {
+    throw new AutovibeError('model.not_allowed', `The project does not allow the model ${model}.`, {
+      fix: `Use one that it allows: --model ${choices.allowedModels[0]}`,
+    })
+  }
+  if (!choices.hasOwnPrice && !isModelPriced(provider.wire, model)) {
     throw new AutovibeError('model.unpriced', `The model ${model} has no known price, so its cost could not be bounded.`, {
       fix: `Use a model of the price list, for example --model ${provider.default_model}`,
     })

@@ -29,9 +29,13 @@ export async function placeMachine({ input, ports }: Context, tx: Tx): Promise<n
 
 export const machineExists: EnsureStep<Ports, OnMachine & { readonly from: CheckpointId | null }, unknown, null> = {
   do: async ({ input, ports, signal }) => {
-    const { name } = await ports.db.selectFrom('machines').select('name').where('id', '=', input.machineId).executeTakeFirstOrThrow()
+    const { name, token_hash } = await ports.db
+      .selectFrom('machines')
+      .select(['name', 'token_hash'])
+      .where('id', '=', input.machineId)
+      .executeTakeFirstOrThrow()
     await ports.substrate.create(
-      { machineId: input.machineId, name, from: await snapshotOf(ports, input.from), token: ports.tokenFor(input.machineId) },
+      { machineId: input.machineId, name, from: await snapshotOf(ports, input.from), token: ports.tokenFor(input.machineId, token_hash) },
       signal,
     )
     return { done: null }
@@ -50,8 +54,13 @@ async function snapshotOf(ports: Ports, checkpointId: CheckpointId | null): Prom
 }
 
 export async function machineBoots({ input, ports }: Context, tx: Tx): Promise<null> {
-  const machine = await lockMachine(tx, input.machineId)
-  await changeMachine(tx, ports.runtime, machine, 'boot', null, { registered_at: null, boot_id: null, quiet_revision: null, last_heartbeat_at: null })
+  return bootMachine(ports, tx, input.machineId, null)
+}
+
+/** The same with a reason that people read. */
+export async function bootMachine(ports: Ports, tx: Tx, machineId: MachineId, reason: string | null): Promise<null> {
+  const machine = await lockMachine(tx, machineId)
+  await changeMachine(tx, ports.runtime, machine, 'boot', reason, { registered_at: null, boot_id: null, quiet_revision: null, last_heartbeat_at: null })
   return null
 }
 
@@ -71,16 +80,16 @@ export const machineRegistered: UntilStep<Ports, OnMachine, unknown, { bootId: s
   },
 }
 
-/** Gives the machine its open run, or lets it rest. */
+/** Gives the machine its open run, or lets it rest; from here on no Hub has to start it by itself. */
 export async function machineWorks({ input, ports }: Context, tx: Tx): Promise<null> {
   const machine = await lockMachine(tx, input.machineId)
   const run = await tx.selectFrom('runs').selectAll().where('machine_id', '=', input.machineId).where('ended_at', 'is', null).forUpdate().executeTakeFirst()
   if (!run) {
-    await setControl(tx, await changeMachine(tx, ports.runtime, machine, 'rest'), 'idle')
+    await setControl(tx, await changeMachine(tx, ports.runtime, machine, 'rest', null, { restarts_left: 0 }), 'idle')
     return null
   }
   await changeRun(tx, ports.runtime, ports.ledger, run, 'start', null)
-  await setControl(tx, await changeMachine(tx, ports.runtime, machine, 'work', null, { run_id: run.id }), 'go', { run_id: run.id })
+  await setControl(tx, await changeMachine(tx, ports.runtime, machine, 'work', null, { run_id: run.id, restarts_left: 0 }), 'go', { run_id: run.id })
   return null
 }
 
@@ -125,7 +134,8 @@ export async function machineFailed(ports: Ports, tx: Tx, machineId: MachineId, 
   } else {
     await endOpenRun(tx, ports.runtime, ports.ledger, machineId, 'fail', message)
   }
-  await setControl(tx, await changeMachine(tx, ports.runtime, machine, 'fail', message), open ? 'park' : 'idle')
+  const restarts = run === 'fails' ? { restarts_left: 0 } : {}
+  await setControl(tx, await changeMachine(tx, ports.runtime, machine, 'fail', message, restarts), open ? 'park' : 'idle')
 }
 
 /** The same call as a step: there is nothing to hand on. */

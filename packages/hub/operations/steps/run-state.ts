@@ -1,4 +1,4 @@
-/** Changes the state of a run, with what an end brings along: closed budget, machine at rest. */
+/** Changes the state of a run, with what that brings along: steps cut short, and at its end the closed budget. */
 import { AutovibeError, type Json, type RunId } from '@autovibe/contract'
 import { isRunOpen, nextRunState, type RunTransition } from '@autovibe/core/runs/transitions.ts'
 import type { Selectable } from 'kysely'
@@ -8,6 +8,7 @@ import type { RunsTable } from '../../database/schema.ts'
 import type { Ledger } from '../../ledger/ledger.ts'
 import type { Runtime } from '../../runtime.ts'
 import { wake } from '../engine/wake.ts'
+import { interruptSteps } from './interrupted-steps.ts'
 
 export type RunRow = Selectable<RunsTable>
 type RunEnding = Partial<Pick<RunRow, 'summary' | 'agent_reported_cost'>> & { check_result?: string | null }
@@ -22,7 +23,7 @@ export async function assertOpen(tx: Tx, runId: RunId): Promise<void> {
   if (!run || run.ended_at) throw new AutovibeError('operation.cancelled', `The run ${runId} ended before it began.`)
 }
 
-/** Moves the run on; returns the row as it then is. A change that is not possible from here (late, repeated) changes nothing. */
+/** Moves the run on; returns the row as it then is. `told` is said in the event besides the states and the reason. A change that is not possible from here (late, repeated) changes nothing. */
 export async function changeRun(
   tx: Tx,
   runtime: Runtime,
@@ -31,6 +32,7 @@ export async function changeRun(
   transition: RunTransition,
   reason: string | null,
   ending: RunEnding = {},
+  told: Record<string, Json> = {},
 ): Promise<RunRow> {
   const state = nextRunState(run.state, transition)
   if (state === null) return run
@@ -41,14 +43,15 @@ export async function changeRun(
       state,
       state_reason: reason,
       ...ending,
-      ...(state === 'running' ? { started_at: run.started_at ?? now } : {}),
+      ...(state === 'running' ? { started_at: run.started_at ?? now, winding_down_at: null } : {}),
       ...(isRunOpen(state) ? {} : { ended_at: now }),
     })
     .where('id', '=', run.id)
     .returningAll()
     .executeTakeFirstOrThrow()
+  if (state !== 'running') await interruptSteps(tx, runtime, changed)
   if (!isRunOpen(state) && run.budget_id) await ledger.closeBudget(tx, run.budget_id)
-  const data: Record<string, Json> = { from: run.state, to: state, reason }
+  const data: Record<string, Json> = { from: run.state, to: state, reason, ...told }
   await recordEvent(tx, runtime, { type: 'run.state_changed', project_id: run.project_id, machine_id: run.machine_id, run_id: run.id, data })
   await wake(tx, run.machine_id)
   return changed

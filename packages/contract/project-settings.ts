@@ -1,0 +1,47 @@
+/** What a project sets for itself: which models may be called, prices of its own, and keys of its own at the providers. */
+import { z } from 'zod'
+import { Time } from './common.ts'
+import { Name, ProjectId } from './ids.ts'
+import { Amount } from './money.ts'
+
+/** The id of a model as it is called, exactly. */
+export const ModelId = z.string().min(1).max(200)
+
+/** Ten thousand dollars for a million tokens: above it a slip of the pen is likelier than a price. */
+const MOST_PICO_USD = 10_000_000_000n
+const PicoUsdPerToken = Amount.refine(
+  (text) => text.length < 12 && BigInt(/^\d+$/.test(text) ? text : 0) <= MOST_PICO_USD,
+  `must be at most ${MOST_PICO_USD}`,
+).describe('Pico-US-dollars per token (4 dollars for a million tokens are 4000000), as a decimal string')
+
+/** What a model costs a project, instead of the Hub's own table; it has no dearer tier for long prompts. */
+export const PutProjectPrice = z.object({
+  context_window_tokens: z.int().min(1).max(100_000_000).describe('The most input that the model accepts'),
+  input: PicoUsdPerToken,
+  cache_read: PicoUsdPerToken,
+  cache_write_5m: PicoUsdPerToken,
+  cache_write_1h: PicoUsdPerToken,
+  output: PicoUsdPerToken,
+})
+export type PutProjectPrice = z.infer<typeof PutProjectPrice>
+
+export const ProjectPrice = PutProjectPrice.extend({ provider: Name, model: ModelId, updated_at: Time })
+export type ProjectPrice = z.infer<typeof ProjectPrice>
+
+/** A key is kept encrypted, is sent to this origin alone, and is never shown again. */
+export const ProjectKey = z.object({ provider: Name, origin: z.string(), updated_at: Time })
+export type ProjectKey = z.infer<typeof ProjectKey>
+
+export const ProjectSettings = z.object({
+  project_id: ProjectId,
+  allowed_models: z.array(ModelId).nullable().describe('The only models that may be called; null: every model with a price'),
+  prices: z.array(ProjectPrice),
+  keys: z.array(ProjectKey).describe("The providers that are called with the project's own key instead of the Hub's"),
+})
+export type ProjectSettings = z.infer<typeof ProjectSettings>
+
+export const PutProjectModels = z.object({ allowed_models: z.array(ModelId).min(1).max(200).nullable() })
+export type PutProjectModels = z.infer<typeof PutProjectModels>
+
+export const PutProjectKey = z.object({ key: z.string().min(1).max(1000) })
+export type PutProjectKey = z.infer<typeof PutProjectKey>

@@ -1,0 +1,103 @@
+/** What a project sets for itself: allowed models, prices, keys; by admins alone, and the keys go in and never come out. */
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import type { ProjectId, ProjectSettings } from '@autovibe/contract'
+import { projectKeyContext, providerKeyContext } from '../security/secrets.ts'
+import { startTestApi } from './testing/test-api.ts'
+
+const api = await startTestApi()
+after(() => api.close())
+
+const AT = '/v1/projects/shop'
+const PRICE = {
+  context_window_tokens: 200_000,
+  input: '4000000',
+  cache_read: '400000',
+  cache_write_5m: '5000000',
+  cache_write_1h: '8000000',
+  output: '20000000',
+}
+let shop: ProjectId
+before(async () => {
+  shop = await api.project('shop')
+  await api.call('PUT', '/v1/providers/anthropic', { body: {} })
+})
+
+test('a project that has set nothing allows every model and has neither prices nor keys', async () => {
+  const { status, body } = await api.call<ProjectSettings>('GET', `${AT}/settings`, { key: api.keys.user })
+  assert.deepEqual([status, body], [200, { project_id: shop, allowed_models: null, prices: [], keys: [] }])
+  assert.equal((await api.call('GET', '/v1/projects/none/settings')).body.code, 'not_found')
+})
+
+test('models are allowed by name, and all of them again by null', async () => {
+  const { body } = await api.call<ProjectSettings>('PUT', `${AT}/models`, { body: { allowed_models: ['claude-haiku-5', 'vendor/model'] } })
+  assert.deepEqual(body.allowed_models, ['claude-haiku-5', 'vendor/model'])
+  assert.equal((await api.call('PUT', `${AT}/models`, { body: { allowed_models: [] } })).status, 400)
+  assert.equal((await api.call<ProjectSettings>('PUT', `${AT}/models`, { body: { allowed_models: null } })).body.allowed_models, null)
+})
+
+test('a price is set for one provider and one model, replaced, and taken back', async () => {
+  const path = `${AT}/prices/anthropic/${encodeURIComponent('vendor/model')}`
+  const set = await api.call<ProjectSettings>('PUT', path, { body: PRICE })
+  assert.equal(set.status, 200, set.text)
+  const again = await api.call<ProjectSettings>('PUT', path, { body: { ...PRICE, output: '1' } })
+  assert.deepEqual(
+    again.body.prices.map(({ provider, model, output }) => [provider, model, output]),
+    [['anthropic', 'vendor/model', '1']],
+  )
+  for (const wrong of [
+    { input: '-1' },
+    { input: '1.5' },
+    { input: 4 },
+    { output: '10000000001' },
+    { output: '9'.repeat(40) },
+    { context_window_tokens: 0 },
+    { tiers: [] },
+  ]) {
+    assert.equal((await api.call('PUT', path, { body: { ...PRICE, ...wrong } })).status, 400, JSON.stringify(wrong))
+  }
+  assert.equal((await api.call('PUT', `${AT}/prices/nobody/m`, { body: PRICE })).body.code, 'not_found')
+  assert.deepEqual((await api.call<ProjectSettings>('DELETE', path)).body.prices, [])
+})
+
+test('a key is sealed for its project, its provider and its origin alone, and stands in no answer, event or audit row', async () => {
+  const { status, body, text } = await api.call<ProjectSettings>('PUT', `${AT}/keys/anthropic`, { body: { key: 'sk-very-secret' } })
+  assert.equal(status, 200, text)
+  assert.deepEqual(
+    body.keys.map(({ provider, origin }) => [provider, origin]),
+    [['anthropic', 'https://api.anthropic.com']],
+  )
+  const { key_sealed } = await api.db.selectFrom('project_provider_keys').selectAll().executeTakeFirstOrThrow()
+  const origin = 'https://api.anthropic.com'
+  assert.equal(api.secrets.open(key_sealed, projectKeyContext(shop, 'anthropic', origin)), 'sk-very-secret')
+  const other = await api.project('other')
+  for (const context of [
+    projectKeyContext(other, 'anthropic', origin),
+    projectKeyContext(shop, 'openai', origin),
+    projectKeyContext(shop, 'anthropic', 'https://evil.example'),
+    providerKeyContext('anthropic'),
+  ])
+    assert.throws(() => api.secrets.open(key_sealed, context), { code: 'internal' })
+  const kept = [await api.db.selectFrom('audit_log').select('detail').execute(), await api.db.selectFrom('events').select('data').execute()]
+  assert.doesNotMatch(JSON.stringify(kept) + text, /very-secret/)
+  assert.deepEqual((await api.call<ProjectSettings>('DELETE', `${AT}/keys/anthropic`)).body.keys, [])
+})
+
+test('a run is refused before anything is made when its project does not allow the model, and goes by the prices and keys of the project', async () => {
+  await api.project('store')
+  await api.call('PUT', '/v1/providers/anthropic', { body: { simulated: true } })
+  let number = 0
+  const codeOf = async (model: string) => {
+    const body = { project: 'store', prompt: 'mend it', budget: '2000000000', model }
+    return (await api.call('POST', '/v1/runs', { body, headers: { 'idempotency-key': `run-${++number}` } })).body.code
+  }
+  assert.equal(await codeOf('claude-opus-5-5'), 'provider.key_missing')
+  await api.call('PUT', '/v1/projects/store/keys/anthropic', { body: { key: 'sk-own' } })
+  // Nothing is wrong any more but that there is no source yet.
+  assert.equal(await codeOf('claude-opus-5-5'), 'project.source_invalid')
+  assert.equal(await codeOf('our-own'), 'model.unpriced')
+  await api.call('PUT', '/v1/projects/store/prices/anthropic/our-own', { body: PRICE })
+  assert.equal(await codeOf('our-own'), 'project.source_invalid')
+  await api.call('PUT', '/v1/projects/store/models', { body: { allowed_models: ['our-own'] } })
+  assert.deepEqual([await codeOf('our-own'), await codeOf('claude-opus-5-5')], ['project.source_invalid', 'model.not_allowed'])
+})

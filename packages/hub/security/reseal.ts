@@ -1,0 +1,106 @@
+/** Seals again what is not sealed under the current master key, and then lets go of the previous one. */
+import { sql } from 'kysely'
+import type { Logger } from 'pino'
+import type { Database, Tx } from '../database/database.ts'
+import { forgetPreviousKey, type MasterKeys } from './master-key.ts'
+import { idempotencyContext, projectKeyContext, providerKeyContext, type Secrets } from './secrets.ts'
+
+export interface Resealed {
+  readonly resealed: number
+  /** Sealed under a key that nobody has any more; they are left as they are. */
+  readonly unreadable: number
+}
+
+/** Answers are sealed one day long; so many are looked at together. */
+const BATCH = 500
+
+/** Every place where a sealed secret stands: whoever adds one adds it here. */
+export const SEALED_COLUMNS = ['idempotency_keys.response', 'project_provider_keys.key_sealed', 'providers.key_sealed'] as const
+
+/** Seals everything under the current key that is not, in the caller's transaction: afterwards all of it is, or, when that does not commit, none. */
+export async function resealSecrets(tx: Tx, secrets: Secrets): Promise<Resealed> {
+  let [resealed, unreadable] = [0, 0]
+  const again = async (sealed: Buffer, context: string, store: (sealed: Buffer) => Promise<unknown>): Promise<void> => {
+    const text = tryToOpen(secrets, sealed, context)
+    if (text === null) unreadable++
+    else {
+      await store(secrets.seal(text, context))
+      resealed++
+    }
+  }
+  const head = secrets.currentHead
+  const isOld = sql<boolean>`substring(key_sealed from 1 for ${sql.lit(head.length)}) <> ${head}`
+
+  for (const { name, key_sealed } of await tx.selectFrom('providers').select(['name', 'key_sealed']).where(isOld).forUpdate().execute()) {
+    if (key_sealed === null) continue
+    await again(key_sealed, providerKeyContext(name), (key) => tx.updateTable('providers').set({ key_sealed: key }).where('name', '=', name).execute())
+  }
+  for (const row of await tx.selectFrom('project_provider_keys').selectAll().where(isOld).forUpdate().execute()) {
+    await again(row.key_sealed, projectKeyContext(row.project_id, row.provider, row.origin), (key_sealed) =>
+      tx.updateTable('project_provider_keys').set({ key_sealed }).where('project_id', '=', row.project_id).where('provider', '=', row.provider).execute(),
+    )
+  }
+  for await (const { api_key_id, key, response } of sealedAnswers(tx, head)) {
+    const sealed = Buffer.from(String(response?.['sealed']), 'base64')
+    await again(sealed, idempotencyContext(api_key_id, key), (answer) =>
+      tx
+        .updateTable('idempotency_keys')
+        .set({ response: JSON.stringify({ sealed: answer.toString('base64') }) })
+        .where('api_key_id', '=', api_key_id)
+        .where('key', '=', key)
+        .execute(),
+    )
+  }
+  return { resealed, unreadable }
+}
+
+/** At the start of a Hub, before anybody seals or opens: everything under the current key, then the previous one is forgotten unless a machine is still made by it. */
+export async function settleMasterKeys(
+  options: { readonly db: Database; readonly secrets: Secrets; readonly keys: MasterKeys; readonly dataDir: string },
+  logger: Pick<Logger, 'info' | 'warn'>,
+): Promise<void> {
+  const { db, secrets, keys, dataDir } = options
+  const { resealed, unreadable } = await db.transaction().execute((tx) => resealSecrets(tx, secrets))
+  if (resealed > 0) logger.info({ resealed }, 'secrets were sealed again under the current master key')
+  if (unreadable > 0) logger.warn({ unreadable }, 'stored secrets cannot be read with the master key; restore it, or set them again')
+  if (!keys.previous) return
+  if (!keys.isOwnFile) logger.info('nothing is sealed under the previous master key any more; AUTOVIBE_MASTER_KEY_PREVIOUS may be taken away')
+  else if (await isAnyMachineBeingMade(db)) logger.info('a machine is still being made by the previous master key, which is kept until the next start')
+  else await forgetPreviousKey(dataDir)
+}
+
+async function isAnyMachineBeingMade(db: Database): Promise<boolean> {
+  const machine = await db.selectFrom('machines').select('id').where('state', 'in', ['requested', 'provisioning']).limit(1).executeTakeFirst()
+  return machine !== undefined
+}
+
+async function* sealedAnswers(tx: Tx, head: Buffer) {
+  // Twelve letters of base64 are nine bytes, which is the head.
+  const headText = head.toString('base64')
+  for (let [keyId, key] = ['', '']; ; ) {
+    const rows = await tx
+      .selectFrom('idempotency_keys')
+      .select(['api_key_id', 'key', 'response'])
+      .where(sql<boolean>`left(response ->> 'sealed', ${sql.lit(headText.length)}) <> ${headText}`)
+      .where(sql<boolean>`(api_key_id, key) > (${keyId}, ${key})`)
+      .orderBy('api_key_id')
+      .orderBy('key')
+      .limit(BATCH)
+      .forUpdate()
+      .execute()
+    yield* rows
+    const last = rows.at(-1)
+    if (!last || rows.length < BATCH) return
+    keyId = last.api_key_id
+    key = last.key
+  }
+}
+
+function tryToOpen(secrets: Secrets, sealed: Buffer, context: string): string | null {
+  try {
+    return secrets.open(sealed, context)
+  } catch {
+    // Counted and told by the caller; the secret stays as it is, should its key be found again.
+    return null
+  }
+}
