@@ -100,6 +100,11 @@ test('a refusal for money pauses the run, and go repeats the very same call', as
       ['running', 'paused', 'running', 'succeeded'],
     )
     assert.equal(machine.read('a.txt'), 'two\n')
+    // The pause has interrupted it for the Hub; from here on it is under way again.
+    assert.deepEqual(
+      [...door.events.values()].flatMap(({ type, data }) => (type === 'step.started' || type === 'step.finished' ? [`${type} ${data['index']}`] : [])),
+      ['step.started 1', 'step.finished 1', 'step.started 2', 'step.started 2', 'step.finished 2', 'step.started 3', 'step.finished 3'],
+    )
   }
 })
 

@@ -72,6 +72,31 @@ test("a provider's refusal of the key fails the run with the provider's own word
   assert.match(machine.door.finalReport?.reason ?? '', /invalid x-api-key/)
 })
 
+const DOWN = {
+  status: 503,
+  headers: { 'retry-after': '0' },
+  body: { type: 'error', error: { type: 'api_error', message: 'autovibe: anthropic is away since noon', autovibe: { code: 'provider.down' } } },
+}
+
+test('a provider that is down before the first answer fails the run after a few tries, with the reason', async (t) => {
+  const machine = await TestMachine.start(t, 'conversations: [{ replies: [{ text: never said }] }]')
+  machine.door.onModelCall = () => DOWN
+  machine.door.wish({ control: 'go', run: machine.run() })
+  await machine.door.until('the final report', () => machine.door.finalReport !== undefined)
+  assert.deepEqual([machine.door.finalReport?.state, machine.door.modelCalls], ['failed', 3])
+  assert.match(machine.door.finalReport?.reason ?? '', /anthropic is away since noon/)
+})
+
+test('a provider that is down in the middle of a run is waited for', async (t) => {
+  const machine = await TestMachine.start(t, EDIT_AND_TEST)
+  const { door } = machine
+  machine.write('a.txt', 'one\n')
+  door.onModelCall = () => (door.modelCalls > 1 && door.modelCalls < 8 ? DOWN : undefined)
+  door.wish({ control: 'go', run: machine.run() })
+  await door.until('the final report', () => door.finalReport !== undefined)
+  assert.equal(door.finalReport?.state, 'succeeded')
+})
+
 test('a fork continues the conversation with a new order and hears what has changed', async (t) => {
   const machine = await TestMachine.start(
     t,

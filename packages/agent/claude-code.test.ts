@@ -119,6 +119,75 @@ conversations:
   assert.equal(isAlive(pid), false)
 })
 
+test('Claude Code stands still in the middle of a command when a limit that parks is met, and goes on where it was', { skip }, async (t) => {
+  const machine = await TestMachine.start(
+    t,
+    `
+conversations:
+  - match: Do it
+    replies:
+      - tools: [{ name: Bash, input: { command: "i=0; while [ ! -e go ]; do i=$((i+1)); echo $i > count; sleep 0.02; done; echo done > result", description: count } }]
+      - text: It is counted.
+`,
+    { agentsDir: agents },
+  )
+  const { door } = machine
+  door.onReport = ({ state }) => {
+    if (state === 'paused') door.wish({ control: 'park' })
+  }
+  door.wish({ control: 'go', run: machine.run({ agent: 'claude-code' }) })
+  await door.until('the command', () => existsSync(join(machine.project, 'count')), 60_000)
+  door.budget = { ...door.budget, limit_met: { policy: 'park', sentence: 'Nothing is left of the budget of the project demo.' } }
+  await door.until('the pause', () => door.reports.at(-1)?.state === 'paused')
+  const count = machine.read('count')
+  const beats = door.heartbeats.length
+  await door.until('three heartbeats', () => door.heartbeats.length >= beats + 3)
+  assert.equal(machine.read('count'), count)
+  door.budget = { ...door.budget, limit_met: null }
+  door.wish({ control: 'go' })
+  await door.until('the count going on', () => machine.read('count') !== count)
+  machine.write('go', '')
+  await door.until('the final report', () => door.finalReport !== undefined, 60_000)
+  assert.deepEqual([door.finalReport?.state, door.finalReport?.summary, machine.read('result')], ['succeeded', 'It is counted.', 'done\n'])
+  assert.deepEqual(
+    door.reports.map(({ state }) => state),
+    ['running', 'paused', 'running', 'succeeded'],
+  )
+})
+
+test('Claude Code that is wound down closes its work in its own session, and goes on in it with new money', { skip }, async (t) => {
+  const machine = await TestMachine.start(
+    t,
+    `
+conversations:
+  - match: Do it
+    replies:
+      - tools: [{ name: Bash, input: { command: "echo half > a.txt", description: begin } }]
+      - text: Half is done.
+      - text: All is done.
+`,
+    { agentsDir: agents },
+  )
+  const { door } = machine
+  door.onModelCall = () => {
+    if (door.modelCalls === 1 || door.budget.winding_down || door.reports.length > 2) return undefined
+    door.budget = { ...door.budget, winding_down: true }
+    return { status: 402, body: { type: 'error', error: { type: 'billing_error', message: 'autovibe: Nothing is left of the budget of the run.' } } }
+  }
+  door.onReport = ({ state }) => {
+    if (state === 'paused') door.wish({ control: 'park' })
+  }
+  door.wish({ control: 'go', run: machine.run({ agent: 'claude-code' }) })
+  await door.until('the pause', () => door.reports.at(-1)?.state === 'paused', 60_000)
+  assert.deepEqual([door.reports.at(-1)?.summary, machine.read('a.txt')], ['Half is done.', 'half\n'])
+  assert.match(JSON.stringify(machine.model.calls().at(-1)?.body), /The money for this work is used up/)
+  door.budget = { ...door.budget, winding_down: false }
+  door.wish({ control: 'go' })
+  await door.until('the final report', () => door.finalReport !== undefined, 60_000)
+  assert.equal(door.finalReport?.summary, 'All is done.')
+  assert.match(JSON.stringify(machine.model.calls().at(-1)?.body), /The money for this work is used up.*Half is done\..*There is money again/)
+})
+
 function isAlive(pid: string): boolean {
   try {
     return !/^\d+ \(.*\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, 'latin1'))

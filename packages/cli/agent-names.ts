@@ -2,12 +2,10 @@
 import { AGENTS, type AgentName, AutovibeError } from '@autovibe/contract'
 import { nearest } from './render/nearest.ts'
 
-/** The agent of this name; `agent.unknown` with the nearest name when there is none. */
-export function agentName(text: string): AgentName {
+/** The agent of this name; `agent.unknown` with the nearest name when there is none, in a fix that `say` writes. */
+export function agentName(text: string, say = (name: string) => `--agent ${name}`): AgentName {
   const known = AGENTS.find((agent) => agent === text)
   if (known !== undefined) return known
   const meant = nearest(text, AGENTS)
-  throw new AutovibeError('agent.unknown', `There is no agent ${JSON.stringify(text)}.`, {
-    fix: meant === undefined ? `Use one of: ${AGENTS.join(', ')}` : `Did you mean --agent ${meant}?`,
-  })
+  throw new AutovibeError('agent.unknown', `There is no agent ${JSON.stringify(text)}, only: ${AGENTS.join(', ')}.`, { fix: say(meant ?? 'builtin') })
 }

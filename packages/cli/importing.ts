@@ -59,10 +59,11 @@ export function projectName(root: string): string {
   return slug === '' ? 'project' : slug
 }
 
-export function checkName(name: string): string {
+/** The name, when it can be one; `option` is where it came from. */
+export function checkName(name: string, option = '--name'): string {
   if (Name.safeParse(name).success) return name
-  throw new AutovibeError('request.invalid', `${JSON.stringify(name)} is not a possible name.`, {
-    fix: 'Use 1 to 40 of a-z, 0-9 and -, with a letter or digit at both ends: --name my-project',
+  throw new AutovibeError('request.invalid', `${option} ${JSON.stringify(name)} must be 1 to 40 of a-z, 0-9 and -, with a letter or digit at both ends.`, {
+    fix: `${option} ${projectName(name)}`,
   })
 }
 

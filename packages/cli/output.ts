@@ -1,6 +1,7 @@
 /** How the command speaks: the payload on standard output, everything else on standard error. */
 import type { Problem } from '@autovibe/contract'
 import pc from 'picocolors'
+import { asCalled, calledAs } from './called.ts'
 
 export type Paint = ReturnType<typeof pc.createColors>
 
@@ -18,10 +19,12 @@ export class Output {
   /** A person sits in front of standard error. */
   readonly interactive: boolean
   readonly #streams: Streams
+  readonly #called: string
   #live = ''
 
   constructor(streams: Streams) {
     this.#streams = streams
+    this.#called = calledAs(streams.env)
     this.json = streams.json
     this.interactive = streams.stderr.isTTY === true && !streams.json
     const { NO_COLOR, FORCE_COLOR, TERM } = streams.env
@@ -30,6 +33,11 @@ export class Output {
         ? (FORCE_COLOR !== undefined && FORCE_COLOR !== '0') || (streams.stdout.isTTY === true && TERM !== 'dumb')
         : false
     this.paint = pc.createColors(wanted)
+  }
+
+  /** How wide the terminal behind standard output is; undefined where there is none. */
+  get width(): number | undefined {
+    return this.#streams.stdout.isTTY === true ? this.#streams.stdout.columns : undefined
   }
 
   /** The answer for people; nothing with --json. */
@@ -51,12 +59,17 @@ export class Output {
     this.lines(lines)
   }
 
-  /** Something to know beside the answer; silent with --json. */
+  /** Something to know beside the answer; silent with --json. The commands in it can be pasted. */
   note(line: string): void {
     if (this.json) return
     this.#clearLive()
-    this.#streams.stderr.write(`${line}\n`)
+    this.#streams.stderr.write(`${asCalled(line, this.#called)}\n`)
     this.#drawLive()
+  }
+
+  /** What a person may do next: whole commands, one on each line. */
+  next(commands: readonly string[]): void {
+    for (const [index, command] of commands.entries()) this.note(`${index === 0 ? 'Next:' : '     '} ${command}`)
   }
 
   /** With --json, a failure is one line on standard error. */
@@ -68,7 +81,7 @@ export class Output {
   live(text: string): void {
     if (!this.interactive) return
     this.#clearLive()
-    this.#live = text.slice(0, Math.max(20, (this.#streams.stderr.columns ?? 80) - 3))
+    this.#live = text.slice(0, Math.max(20, (this.#streams.stderr.columns || 80) - 3))
     this.#drawLive()
   }
 

@@ -5,6 +5,7 @@ import { applyCommand } from './commands/apply.ts'
 import { attachCommand } from './commands/attach.ts'
 import { budgetCommand } from './commands/budget.ts'
 import { checkpointCommand } from './commands/checkpoint.ts'
+import { takeCommonOptions } from './commands/define.ts'
 import { demoCommand } from './commands/demo.ts'
 import { diffCommand } from './commands/diff.ts'
 import { doctorCommand } from './commands/doctor.ts'
@@ -13,12 +14,14 @@ import { forkCommand } from './commands/fork.ts'
 import { logsCommand } from './commands/logs.ts'
 import { machineCommand } from './commands/machine.ts'
 import { operationCommand } from './commands/operation.ts'
+import { projectCommand } from './commands/project.ts'
 import { providerCommand } from './commands/provider.ts'
 import { psCommand } from './commands/ps.ts'
 import { rollbackCommand } from './commands/rollback.ts'
 import { runCommand } from './commands/run.ts'
 import { upCommand } from './commands/up.ts'
 import { versionCommand } from './commands/version.ts'
+import { withHelpOption, withMeantCommand, words } from './words.ts'
 
 const DAILY = [
   upCommand,
@@ -34,13 +37,13 @@ const DAILY = [
   rollbackCommand,
   budgetCommand,
 ]
-const OTHERS = [demoCommand, doctorCommand, agentCommand, machineCommand, operationCommand, providerCommand, versionCommand]
+const OTHERS = [demoCommand, doctorCommand, agentCommand, machineCommand, operationCommand, projectCommand, providerCommand, versionCommand]
 
 export function buildProgram(): Command {
-  const program = new Command('autovibe')
+  const program = takeCommonOptions(new Command('autovibe').usage('COMMAND'))
     .description('Lets AI coding agents work unattended: hard budgets, checkpoints that can be undone, isolated machines, everything recorded.')
     .helpCommand(false)
-    .addHelpText('after', '\nStart here:  autovibe demo\nThen:        autovibe run "PROMPT" --project PATH --budget 2.00')
+    .addHelpText('after', '\nStart here:  autovibe demo\nThen:        autovibe run "PROMPT" --project PATH --budget 2.00\nOne command: autovibe help COMMAND')
   program.commandsGroup('Every day:')
   for (const make of DAILY) program.addCommand(make())
   program.commandsGroup('Also:')
@@ -49,13 +52,22 @@ export function buildProgram(): Command {
     command
       .exitOverride()
       .configureOutput({ outputError: () => undefined })
+      .helpOption('-h, --help', 'show this help')
+      .configureHelp({ subcommandTerm: termOf })
       .showSuggestionAfterError(true)
   return program
 }
 
+/** A command in the list of commands: what must and may stand behind its name. */
+function termOf(command: Command): string {
+  const operands = command.registeredArguments.map((argument) => (argument.required ? `<${argument.name()}>` : `[${argument.name()}]`))
+  return [command.name(), ...(command.commands.length > 0 ? ['COMMAND'] : operands)].join(' ')
+}
+
 /** Runs the command and leaves its exit code in `process.exitCode`. */
-export async function main(args: readonly string[]): Promise<void> {
+export async function main(given: readonly string[]): Promise<void> {
   const program = buildProgram()
+  const args = withMeantCommand(withHelpOption(given, program), program)
   program.option('-V, --version', 'show the version').action(async () => {
     if (program.opts()['version'] === true) process.stdout.write(`${(await import('./local/version.ts')).VERSION}\n`)
     else program.outputHelp()
@@ -64,8 +76,8 @@ export async function main(args: readonly string[]): Promise<void> {
   // With --json there is one document and nothing beside it.
   if (args.includes('--json')) for (const command of withChildren(program)) command.configureOutput({ writeErr: () => undefined })
   try {
-    const [first] = args
-    if (first !== undefined && !first.startsWith('-') && !program.commands.some((command) => command.name() === first || command.aliases().includes(first))) {
+    const first = words(args).next().value?.word
+    if (first !== undefined && !program.commands.some((command) => command.name() === first)) {
       throw new CommanderError(1, 'commander.unknownCommand', `error: unknown command '${first}'${await didYouMean(first, program)}`)
     }
     await program.parseAsync([...args], { from: 'user' })

@@ -33,6 +33,8 @@ const CONTRACT = [
   '  `agent`, `model`, `provider`, `check` and `budget`; the user file also `data_dir` and `port`.',
   '- The data directory is `--data-dir`, `AUTOVIBE_DATA_DIR`, `$XDG_DATA_HOME/autovibe`, `/var/lib/autovibe` for root, or `~/.local/share/autovibe`. `AUTOVIBE_URL` with `AUTOVIBE_API_KEY` names a Hub elsewhere.',
   '- Ctrl-C while following detaches; the run goes on.',
+  '- Where an id is taken, its beginning will do, when only one begins so: `autovibe diff ckp_01m84wxtd`.',
+  '- `autovibe help COMMAND` is `autovibe COMMAND --help`.',
 ]
 
 function section(command: Command, path: readonly string[], level: number): string[] {

@@ -4,11 +4,12 @@ import { Autovibe } from '@autovibe/sdk'
 import type { Command, CommanderError } from 'commander'
 import type { Action, CommonOptions } from './commands/define.ts'
 import type { Context } from './context.ts'
-import { findHub, readKey, remoteHub, startHub } from './local/hub-process.ts'
+import { checkPort, DEFAULT_PORT, findHub, readKey, remoteHub, startHub } from './local/hub-process.ts'
 import { VERSION } from './local/version.ts'
 import { Output } from './output.ts'
 import { renderError } from './render/error.ts'
 import { readSettings } from './settings.ts'
+import { inWordsOf, usageError } from './usage.ts'
 
 /** Thrown when the person at the keyboard has pressed Ctrl-C. */
 export class Interrupted extends Error {
@@ -31,7 +32,10 @@ export async function execute(command: Command, action: Action<unknown>, args: r
     process.exitCode = code ?? EXIT.ok
   } catch (thrown) {
     out.endLive()
-    process.exitCode = interrupt.signal.aborted && !(thrown instanceof AutovibeError) ? EXIT.interrupted : report(thrown, out)
+    process.exitCode =
+      interrupt.signal.aborted && !(thrown instanceof AutovibeError)
+        ? EXIT.interrupted
+        : report(thrown instanceof AutovibeError ? inWordsOf(command, thrown) : thrown, out)
     await out.flush()
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
@@ -43,18 +47,7 @@ export async function execute(command: Command, action: Action<unknown>, args: r
 /** A mistake in the command line, as the parser tells it. */
 export function reportUsage(error: CommanderError, args: readonly string[], program: Command): void {
   const out = new Output({ json: args.includes('--json'), env: process.env, stdout: process.stdout, stderr: process.stderr })
-  const names: string[] = []
-  let at: Command | undefined = program
-  for (const arg of args) {
-    at = at?.commands.find((command) => command.name() === arg)
-    if (!at) break
-    names.push(arg)
-  }
-  const [first = '', ...more] = error.message.replace(/^error: /, '').split('\n')
-  // A group that was called without one of its commands has only printed its help.
-  const message = first === '(outputHelp)' ? `autovibe ${names.join(' ')} needs one of its commands` : first.charAt(0).toUpperCase() + first.slice(1)
-  const hint = more.length > 0 ? ` ${more.join(' ').trim()}` : ''
-  process.exitCode = report(new AutovibeError('request.invalid', `${message}.${hint}`, { fix: ['autovibe', ...names, '--help'].join(' ') }), out)
+  process.exitCode = report(usageError(error, args, program), out)
 }
 
 function report(thrown: unknown, out: Output): number {
@@ -89,10 +82,13 @@ function makeContext(options: CommonOptions, out: Output, signal: AbortSignal): 
       if (!hub) throw new AutovibeError('hub.unreachable', `No Hub runs on ${dataDir}.`, { fix: 'autovibe up' })
       return clientOf(hub.currentUrl, await readKey(dataDir))
     },
-    async ensureHub(port) {
+    async ensureHub(flag) {
+      // Also where a Hub runs already and needs none: a mistake that is told only now and then is found late.
+      const { value = DEFAULT_PORT, origin } = settings.withFlag('port', flag)
+      const port = checkPort(value, origin)
       const remote = remoteHub(process.env)
       if (remote) return { client: await clientOf(remote.url, remote.key), hub: { url: remote.url, pid: null, version: '', started_at: '' }, startedMs: null }
-      const started = await startHub({ dataDir, port: settings.withFlag('port', port).value, env: process.env, signal, onProgress: (text) => out.live(text) })
+      const started = await startHub({ dataDir, port, env: process.env, signal, onProgress: (text) => out.live(text) })
       out.endLive()
       const running = await findHub(dataDir)
       const client = await clientOf(running?.currentUrl ?? started.hub.url, await readKey(dataDir))

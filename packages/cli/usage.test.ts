@@ -78,15 +78,30 @@ const WRONG: readonly (readonly [string, readonly string[], string, number])[] =
   ['no Hub to list machines of', ['ps'], 'hub.unreachable', 3],
   ['no Hub to follow', ['attach'], 'hub.unreachable', 3],
   ['no log of a Hub', ['logs', '--hub'], 'not_found', 5],
+  ['a log of the Hub that shall be followed', ['logs', '--hub', '--follow'], 'request.invalid', 2],
+  ['a number of lines that is none', ['logs', '--hub', '--tail', 'x'], 'request.invalid', 2],
   ['a checkpoint that is none', ['rollback', 'm', 'x'], 'request.invalid', 2],
   ['an operation that is none', ['operation', 'show', 'x'], 'request.invalid', 2],
   ['an unknown state of operations', ['operation', 'list', '--state', 'stuk'], 'request.invalid', 2],
   ['a port that is none', ['up', '--port', '99999'], 'request.invalid', 2],
+  ['a port that is a word', ['demo', '--port', 'abc'], 'request.invalid', 2],
+  ['a data directory where no folder can be', ['up', '--data-dir', '/proc/foo/bar'], 'request.invalid', 2],
+  ['a data directory that takes no files', ['up', '--data-dir', '/proc'], 'request.invalid', 2],
+  ['a data directory that is a file', ['up', '--data-dir', join(repository, '.git', 'HEAD')], 'request.invalid', 2],
   ['a data directory that cannot be', ['up', '--data-dir', join(repository, '.git', 'HEAD', 'x')], 'request.invalid', 2],
+  ['no Hub to show the budgets of', ['budget'], 'hub.unreachable', 3],
+  ['a budget set to nothing at all', ['budget', 'set', 'organisation'], 'request.invalid', 2],
+  ['a period that is none', ['budget', 'set', 'organisation', '5', '--period', 'hourly'], 'request.invalid', 2],
+  ['a percentage that is none', ['budget', 'set', 'organisation', '--warn-at', '50,100'], 'request.invalid', 2],
+  ['a greediness above all', ['budget', 'set', 'project:x', '--greediness', '1.5'], 'request.invalid', 2],
+  ['some models and any at once', ['project', 'models', 'x', '--any', '--allow', 'm'], 'request.invalid', 2],
+  ['a price of nothing', ['project', 'price', 'x', 'm'], 'request.invalid', 2],
   ['an unknown agent to install', ['agent', 'install', 'clade-code'], 'agent.unknown', 2],
   ['a checkout that does not exist to apply to', ['apply', '--project', join(folder, 'missing')], 'project.source_invalid', 2],
+  ['a provider of no known wire', ['provider', 'set', 'x', '--wire', 'telex'], 'request.invalid', 2],
   ['a provider at no address', ['provider', 'set', 'x', '--base-url', 'nowhere'], 'request.invalid', 2],
   ['a key in a variable that is not set', ['provider', 'set', 'x', '--key-env', 'NOT_SET'], 'request.invalid', 2],
+  ['a key and none at once', ['provider', 'set', 'x', '--no-key', '--key-env', 'PATH'], 'request.invalid', 2],
 ]
 
 for (const [what, args, code, exit] of WRONG) {
@@ -110,6 +125,67 @@ test('a near miss is guessed', async () => {
     [['operation', 'list', '--state', 'stuk'], 'stuck'],
   ] as const)
     assert.match((await autovibe(args)).stderr, new RegExp(guess))
+})
+
+test('a mistyped word is mended in the fix, with the rest of the line as it was', async () => {
+  for (const [args, fix] of [
+    [['rnu', "don't stop", '--budget', '1'], "autovibe run 'don'\\''t stop' --budget 1"],
+    [['checkpoint', 'lst'], 'autovibe checkpoint list'],
+    [['--data-dir', 'x', 'ps', '--al'], 'autovibe --data-dir x ps --all'],
+    [['checkpoint', 'sow', 'sow'], 'autovibe checkpoint --help'],
+    [['xyzzy'], 'autovibe --help'],
+  ] as const)
+    assert.equal(problemOf(await autovibe([...args, '--json'])).fix, fix)
+})
+
+test('a mistake is one sentence with one full stop', async () => {
+  const { detail } = problemOf(await autovibe(['ps', 'a', 'b', '--json']))
+  assert.equal(detail, "Too many arguments for 'ps'. Expected 0 arguments but got 2: a, b.")
+  assert.match(problemOf(await autovibe(['machine', '--json'])).detail, /needs one of its commands: list, stop, start, destroy\.$/)
+})
+
+test('help is a word too, before a command and within a group', async () => {
+  for (const [words, option] of [
+    [['help'], ['--help']],
+    [
+      ['help', 'run'],
+      ['run', '--help'],
+    ],
+    [
+      ['help', 'checkpoint', 'list'],
+      ['checkpoint', 'list', '--help'],
+    ],
+    [
+      ['checkpoint', 'help', 'list'],
+      ['checkpoint', 'list', '--help'],
+    ],
+    [
+      ['budget', 'help'],
+      ['budget', '--help'],
+    ],
+  ]) {
+    const asked = await autovibe(words ?? [])
+    assert.deepEqual([asked.code, asked.stderr], [0, ''], words?.join(' '))
+    assert.deepEqual(asked, await autovibe(option ?? []))
+  }
+  assert.equal((await autovibe(['help', 'rnu'])).code, 2)
+})
+
+test('the options that all commands take are taken before the command too', async () => {
+  const { code, stdout } = await autovibe(['--json', '--data-dir', join(folder, 'elsewhere'), 'down'])
+  assert.deepEqual([code, JSON.parse(stdout).data_dir], [0, join(folder, 'elsewhere')])
+})
+
+test('what helps is told as the command was called, so that it can be pasted', async () => {
+  for (const [typed, path, told] of [
+    ['./autovibe', '', './autovibe up'],
+    ['/opt/here/autovibe', '', '/opt/here/autovibe up'],
+    ['/opt/here/autovibe', `${delimiter}/opt/here`, 'autovibe up'],
+    ['/usr/bin/npm', '', 'autovibe up'],
+  ] as const) {
+    const { stderr } = await autovibe(['ps'], { _: typed, PATH: `${dirname(process.execPath)}${path}` })
+    assert.ok(stderr.includes(`Fix: ${told}\n`), stderr)
+  }
 })
 
 test('every command has its --help, without touching anything', async () => {
@@ -164,8 +240,18 @@ test('version and doctor work without a Hub', async () => {
   assert.equal(existsSync(dataDir), false)
 })
 
+test('a port that is none is told by where it stands, by doctor too', async () => {
+  const env = { AUTOVIBE_PORT: 'x' }
+  const refused = problemOf(await autovibe(['up', '--json'], env))
+  assert.match(`${refused.detail} ${refused.fix}`, /"x".*AUTOVIBE_PORT.*export AUTOVIBE_PORT=/)
+  const { code, stdout } = await autovibe(['doctor', '--json', '--data-dir', '/proc/foo'], env)
+  const { findings } = JSON.parse(stdout) as { findings: { name: string; status: string }[] }
+  const failed = findings.filter(({ status }) => status === 'failed').map(({ name }) => name)
+  assert.deepEqual([code, failed.includes('port'), failed.includes('data directory')], [1, true, true])
+})
+
 test('down without a Hub is no error, and --purge keeps its hands off a folder that is not ours', async () => {
-  assert.deepEqual(JSON.parse((await autovibe(['down', '--json'])).stdout), { data_dir: dataDir, stopped: false, purged: false })
+  assert.deepEqual(JSON.parse((await autovibe(['down', '--json'])).stdout), { data_dir: dataDir, stopped: false, machines: [], purged: false })
   const precious = join(folder, 'precious')
   mkdirSync(precious)
   writeFileSync(join(precious, 'thesis.txt'), 'x')

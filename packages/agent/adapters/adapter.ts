@@ -55,6 +55,12 @@ export interface AgentHost {
   moneyOut(reason: string): Promise<void>
   /** The reason why no model call may be made now, by what the Hub last said of the budget; null when one may. */
   moneyRefusal(): Promise<string | null>
+  /** Whether the agent is to close its work now, paid from what was set aside for that. */
+  isWindingDown(): Promise<boolean>
+  /** The work is closed: keeps a checkpoint, reports the pause with the agent's words, and returns when there is money again. Rejects when the run is cancelled. */
+  handBack(reason: string, report: string | null): Promise<void>
+  /** What the agent shall be told of its money before its next call, once; null when there is nothing new. */
+  moneyNotice(): string | null
 }
 
 export interface Adapter {

@@ -13,6 +13,7 @@ export class Heart {
   #quiet = false
   #status: BudgetStatus | undefined
   #wasLost = false
+  readonly #listeners = new Set<(status: BudgetStatus) => void>()
 
   constructor(door: Pick<Door, 'heartbeat'>) {
     this.#door = door
@@ -25,6 +26,13 @@ export class Heart {
 
   learn(status: BudgetStatus): void {
     this.#status = status
+    for (const listener of [...this.#listeners]) listener(status)
+  }
+
+  /** Calls the listener with every status from now on, until the returned function is called. */
+  onStatus(listener: (status: BudgetStatus) => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
   }
 
   start(everyMs: number): void {
@@ -66,7 +74,7 @@ export class Heart {
 
   async #beatOnce(): Promise<void> {
     try {
-      this.#status = await this.#door.heartbeat(this.#quiet, process.memoryUsage.rss(), this.#stopping.signal)
+      this.learn(await this.#door.heartbeat(this.#quiet, process.memoryUsage.rss(), this.#stopping.signal))
       this.#wasLost = false
     } catch (error) {
       if (this.#stopping.signal.aborted) return

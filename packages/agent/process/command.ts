@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import process from 'node:process'
-import { enlist, FAMILY_VARIABLE, killFamily, MACHINE_MARK } from './family.ts'
+import { enlist, FAMILY_VARIABLE, killFamily, MACHINE_MARK, stoodStillMs } from './family.ts'
 import { BoundedOutput } from './tail.ts'
 
 export interface Command {
@@ -11,6 +11,7 @@ export interface Command {
   readonly args: readonly string[]
   readonly cwd: string
   readonly env: Readonly<Record<string, string>>
+  /** Time in which it stands still does not count. */
   readonly timeoutMs: number
   /** Bytes of output that are kept from its beginning and from its end. */
   readonly headBytes: number
@@ -31,6 +32,9 @@ export interface CommandResult {
 
 /** A process that lets go of its pipes late must not hold a run; what it printed until then is kept. */
 const PIPES_CLOSE_MS = 1_000
+
+/** A deadline that falls into a standstill is looked at again no sooner than this. */
+const LOOK_AGAIN_MS = 1_000
 
 /** The shell of this machine: bash where there is one, because that is what most people mean by a shell command. */
 export const SHELL = existsSync('/bin/bash') ? '/bin/bash' : '/bin/sh'
@@ -62,10 +66,15 @@ export async function runCommand(command: Command): Promise<CommandResult> {
   const end = (): void => {
     if (child.pid !== undefined) killFamily(child.pid, mark)
   }
-  const deadline = setTimeout(() => {
-    timedOut = true
-    end()
-  }, command.timeoutMs)
+  const atDeadline = (): void => {
+    const restMs = command.timeoutMs + (child.pid === undefined ? 0 : stoodStillMs(child.pid)) - (performance.now() - startedAt)
+    if (restMs > 1) deadline = setTimeout(atDeadline, Math.max(restMs, LOOK_AGAIN_MS))
+    else {
+      timedOut = true
+      end()
+    }
+  }
+  let deadline = setTimeout(atDeadline, command.timeoutMs)
   command.signal.addEventListener('abort', end, { once: true })
   if (command.signal.aborted) end()
 

@@ -17,17 +17,47 @@ interface Entry {
   readonly zombie: boolean
 }
 
-const living = new Map<number, string>()
+interface Family {
+  readonly mark: string
+  /** Several may want it to stand still; it goes on when none does any more. */
+  stops: number
+  stoppedAtMs: number
+  stoodStillMs: number
+}
 
-/** Remembers the family until the returned function is called, so that it ends with the agent. */
+const living = new Map<number, Family>()
+let allStopped = false
+
+/** Remembers the family until the returned function is called, so that it ends with the agent, and stands still when all do. */
 export function enlist(rootPid: number, mark: string): () => void {
-  living.set(rootPid, mark)
+  living.set(rootPid, { mark, stops: 0, stoppedAtMs: 0, stoodStillMs: 0 })
+  if (allStopped) stopFamily(rootPid, mark)
   return () => void living.delete(rootPid)
 }
 
 /** Ends every family that is enlisted. */
 export function killAllFamilies(): void {
-  for (const [rootPid, mark] of living) killFamily(rootPid, mark)
+  for (const [rootPid, { mark }] of living) killFamily(rootPid, mark)
+}
+
+/** Stops every family that is enlisted or will be, until `continueAllFamilies`. */
+export function stopAllFamilies(): void {
+  if (allStopped) return
+  allStopped = true
+  for (const [rootPid, { mark }] of living) stopFamily(rootPid, mark)
+}
+
+export function continueAllFamilies(): void {
+  if (!allStopped) return
+  allStopped = false
+  for (const [rootPid, { mark }] of living) continueFamily(rootPid, mark)
+}
+
+/** How long the family has stood still since it was enlisted. */
+export function stoodStillMs(rootPid: number): number {
+  const family = living.get(rootPid)
+  if (!family) return 0
+  return family.stoodStillMs + (family.stops > 0 ? performance.now() - family.stoppedAtMs : 0)
 }
 
 /** The living processes of the family whose first process had this id and mark. Without /proc only the first one is known. */
@@ -62,6 +92,8 @@ export function killFamily(rootPid: number, mark: string): void {
 
 /** Stops the whole family: repeated until a look finds no member that was not stopped before. */
 export function stopFamily(rootPid: number, mark: string): void {
+  const family = living.get(rootPid)
+  if (family && ++family.stops === 1) family.stoppedAtMs = performance.now()
   send(-rootPid, 'SIGSTOP')
   const stopped = new Set<number>()
   for (let round = 0; round < ROUNDS_MAX; round++) {
@@ -74,7 +106,13 @@ export function stopFamily(rootPid: number, mark: string): void {
   }
 }
 
+/** Does nothing while somebody else wants the family to stand still. */
 export function continueFamily(rootPid: number, mark: string): void {
+  const family = living.get(rootPid)
+  if (family && family.stops > 0) {
+    if (--family.stops > 0) return
+    family.stoodStillMs += performance.now() - family.stoppedAtMs
+  }
   for (const pid of familyOf(rootPid, mark).reverse()) send(pid, 'SIGCONT')
   send(-rootPid, 'SIGCONT')
 }

@@ -11,12 +11,19 @@ export class Gate {
   #holders = 0
   #freezer: Freezer | undefined
   #frozen = false
+  /** Whoever is inside stands still, and counts as out. */
+  #isStill = false
   /** Freezing and thawing happen one after the other, whatever order they were asked in. */
   #turn: Promise<void> = Promise.resolve()
   readonly #waiting = new Set<() => void>()
 
   get held(): boolean {
     return this.#holders > 0
+  }
+
+  /** Somebody is inside, and does not stand still. */
+  get isBusy(): boolean {
+    return this.#inside > 0 && !this.#isStill
   }
 
   /** Waits until nobody holds the gate. Rejects with the signal's reason. */
@@ -44,8 +51,27 @@ export class Gate {
   /** Shuts the gate and waits until all are out and frozen; `release` must follow, even when this rejects. */
   async hold(signal: AbortSignal): Promise<void> {
     this.#holders++
-    await this.#until(() => this.#inside === 0, signal)
+    await this.#until(() => this.#isEmpty, signal)
     await this.#settle()
+  }
+
+  /** Shuts the gate at once and makes those inside stand still; `goOn` must follow, even when this rejects. One at a time. */
+  async halt(still: Freezer): Promise<void> {
+    this.#holders++
+    await still.freeze()
+    this.#isStill = true
+    this.#wake()
+  }
+
+  /** Ends a halt once nobody else holds the gate, because those inside then write again. Rejects with the signal's reason, and then the halt is over all the same. */
+  async goOn(still: Freezer, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#until(() => this.#holders === 1, signal)
+    } finally {
+      this.#isStill = false
+      await still.thaw()
+      await this.release()
+    }
   }
 
   async release(): Promise<void> {
@@ -66,9 +92,13 @@ export class Gate {
     this.#wake()
   }
 
+  get #isEmpty(): boolean {
+    return this.#inside === 0 || this.#isStill
+  }
+
   #settle(): Promise<void> {
     this.#turn = this.#turn.then(async () => {
-      const want = this.#holders > 0 && this.#inside === 0
+      const want = this.#holders > 0 && this.#isEmpty
       if (want === this.#frozen || !this.#freezer) return
       if (want) await this.#freezer.freeze()
       else await this.#freezer.thaw()

@@ -9,6 +9,19 @@ import type { StateReports } from './state-reports.ts'
 /** A Hub that never takes its `go` back is asked again, ever more rarely. */
 const ASK_AGAIN = { firstMs: 1_000, mostMs: 60_000 }
 
+/** More than any refusal of ours has. */
+const REASON_MAX = 4_000
+/** What the wire puts before the Hub's own sentence. */
+const BEFORE = /^.*?\bautovibe: /s
+/** The remedy behind it is a command for people, who are told the right one where they read of the pause. */
+const REMEDY = /\s+[^\s:.][^:.]*: autovibe [a-z].*$/s
+
+/** What was refused, in a sentence that always names the budget: by that word a raised limit lets the run go on. */
+export function sentenceOf(reason: string): string {
+  const sentence = reason.slice(0, REASON_MAX).replace(BEFORE, '').replace(REMEDY, '').trim()
+  return /budget/i.test(sentence) ? sentence : `Out of budget: ${sentence}`
+}
+
 export class MoneyOut {
   readonly #wishes: Wishes
   readonly #reports: StateReports
@@ -26,9 +39,9 @@ export class MoneyOut {
     this.#refusals = 0
   }
 
-  /** Returns when the call may be tried again. Rejects with the signal's reason. */
-  async wait(reason: string, signal: AbortSignal): Promise<void> {
-    await this.#reports.pause('money', reason, signal)
+  /** Returns when the call may be tried again; `report` is what the agent says of its work. Rejects with the signal's reason. */
+  async wait(reason: string, report: string | null, signal: AbortSignal): Promise<void> {
+    await this.#reports.pause('money', sentenceOf(reason), signal, report)
     const patience = AbortSignal.any([signal, AbortSignal.timeout(backoffMs(ASK_AGAIN, this.#refusals++, 1))])
     await this.#untilGo(signal, patience)
     await this.#reports.resume('money', signal)

@@ -1,6 +1,6 @@
 /** One run from its order to its final report: checkpoints, control, the agent itself, the check. */
 import type { CheckResult, RunReport } from '@autovibe/contract'
-import type { Adapter, AgentHost, Outcome, Paths, RunOrder } from '../adapters/adapter.ts'
+import type { Adapter, AgentEvent, AgentHost, Outcome, Paths, RunOrder } from '../adapters/adapter.ts'
 import type { Door } from '../door/door.ts'
 import type { EventQueue } from '../door/event-queue.ts'
 import type { Heart } from '../door/heart.ts'
@@ -10,10 +10,11 @@ import { runCheck } from '../project/check.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { dataOf } from './event-data.ts'
 import { Gate } from './gate.ts'
+import { LimitWatch } from './limit-watch.ts'
 import { MoneyOut } from './money-out.ts'
 import { obey } from './obey.ts'
 import { StateReports } from './state-reports.ts'
-import { clip } from './text.ts'
+import { clip, SUMMARY_MAX } from './text.ts'
 import { ResourceTracker, refusalOf } from './tracker.ts'
 
 export interface RunParts {
@@ -73,7 +74,7 @@ async function work(adapter: Adapter, order: RunOrder, parts: RunParts, { gate, 
       startKept: parts.startKept,
     })
     await checkpoints.quietPoint({ kind: 'before-first-step' }, signal)
-    const outcome = await adapter.run(order, hostOf(order, parts, { gate, reports, signal }, checkpoints))
+    const outcome = await withHost(order, parts, { gate, reports, signal }, checkpoints, (host) => adapter.run(order, host))
     if (outcome.state === 'cancelled' || signal.aborted) return reportOf({ ...outcome, state: 'cancelled' }, null)
     await checkpoints.quietPoint({ kind: 'run-ended' }, signal)
     if (outcome.state !== 'succeeded' || order.check === null) return reportOf(outcome, null)
@@ -85,21 +86,57 @@ async function work(adapter: Adapter, order: RunOrder, parts: RunParts, { gate, 
   }
 }
 
-function hostOf(order: RunOrder, parts: RunParts, { gate, reports, signal }: Work, checkpoints: Checkpoints): AgentHost {
+async function withHost<T>(order: RunOrder, parts: RunParts, work: Work, checkpoints: Checkpoints, use: (host: AgentHost) => Promise<T>): Promise<T> {
+  const { gate, reports, signal } = work
   const money = new MoneyOut(parts.wishes, reports, order.id)
-  return {
+  let open: number | undefined
+  let pause: Promise<void> | undefined
+  // A limit that is met under a tool and a call that is refused meanwhile are one pause.
+  const moneyOut = (reason: string, report: string | null = null): Promise<void> => {
+    pause ??= waitForMoney(reason, report).finally(() => {
+      pause = undefined
+    })
+    return pause
+  }
+  const waitForMoney = async (reason: string, report: string | null): Promise<void> => {
+    // What happened comes before the pause, so that whoever is told of the pause has all of it.
+    await parts.events.drained()
+    await money.wait(reason, report, signal)
+    // For the Hub the pause has interrupted the step in which the call was refused.
+    if (open !== undefined) tell({ type: 'step.started', index: open })
+  }
+  const watch = new LimitWatch({ heart: parts.heart, gate, pause: moneyOut, signal })
+  const tell = (event: AgentEvent): void => parts.events.push(event.type, order.id, dataOf(event))
+  const host: AgentHost = {
     paths: parts.paths,
     token: parts.token,
     signal,
     gate,
     emit: (event) => {
-      if (event.type === 'step.started') checkpoints.atStep(event.index)
-      if (event.type === 'step.finished') money.paid()
-      parts.events.push(event.type, order.id, dataOf(event))
+      if (event.type === 'step.started') {
+        checkpoints.atStep(event.index)
+        open = event.index
+      }
+      if (event.type === 'step.finished') {
+        money.paid()
+        if (event.step.index === open) open = undefined
+      }
+      tell(event)
     },
     quietPoint: (point) => checkpoints.quietPoint(point, signal),
-    moneyOut: (reason) => money.wait(reason, signal),
+    moneyOut: (reason) => moneyOut(reason),
+    isWindingDown: async () => (await parts.heart.freshStatus())?.winding_down ?? false,
+    handBack: async (reason, report) => {
+      await checkpoints.quietPoint({ kind: 'run-ended' }, signal)
+      await moneyOut(reason, report)
+    },
     moneyRefusal: async () => (refusalOf(parts.heart.status) === null ? null : refusalOf(await parts.heart.freshStatus())),
+    moneyNotice: () => watch.takeNotice(),
+  }
+  try {
+    return await use(host)
+  } finally {
+    await watch.end()
   }
 }
 
@@ -121,7 +158,7 @@ function reportOf(outcome: Outcome, checkResult: CheckResult | null): RunReport 
   return {
     state: checkFailed ? 'failed' : outcome.state,
     reason: checkFailed ? 'check failed' : outcome.reason === null ? null : clip(outcome.reason, 2000),
-    summary: outcome.summary === null ? null : clip(outcome.summary, 16_000),
+    summary: outcome.summary === null ? null : clip(outcome.summary, SUMMARY_MAX),
     check_result: checkResult,
     agent_reported_cost: outcome.agentReportedCostNanoUsd?.toString() ?? null,
   }

@@ -1,6 +1,7 @@
 /** Tells the Hub how the run stands. A run is paused as long as one cause for it holds, and running again when the last one ends. */
 import type { Instructions, RunId, RunReport } from '@autovibe/contract'
 import { log, wordsOf } from '../log.ts'
+import { clip, SUMMARY_MAX } from './text.ts'
 
 export interface ReportDoor {
   reportRun(runId: RunId, report: RunReport, signal?: AbortSignal): Promise<Instructions>
@@ -27,10 +28,11 @@ export class StateReports {
     return this.#send({ ...NOTHING, state: 'running' }, signal)
   }
 
-  async pause(cause: PauseCause, reason: string, signal: AbortSignal): Promise<void> {
+  async pause(cause: PauseCause, reason: string, signal: AbortSignal, summary: string | null = null): Promise<void> {
     const isFirst = this.#causes.size === 0
     this.#causes.set(cause, reason)
-    if (isFirst) await this.#send({ ...NOTHING, state: 'paused', reason: reason.slice(0, 2000) }, signal)
+    if (isFirst)
+      await this.#send({ ...NOTHING, state: 'paused', reason: reason.slice(0, 2000), summary: summary === null ? null : clip(summary, SUMMARY_MAX) }, signal)
   }
 
   async resume(cause: PauseCause, signal: AbortSignal): Promise<void> {

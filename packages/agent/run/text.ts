@@ -1,6 +1,9 @@
 /** Cuts texts and step records to what the door takes, and says so inside them. */
 import { DOOR_LIMITS, type StepFinished } from '@autovibe/contract'
 
+/** Of the agent's closing words as much as the door takes. */
+export const SUMMARY_MAX = 16_000
+
 /** The text in at most `most` characters, with the cut named; characters that a database cannot hold are left out. */
 export function clip(text: string, most: number): string {
   // A half of a surrogate pair or a NUL is valid JSON text, and refused by PostgreSQL.

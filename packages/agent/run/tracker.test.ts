@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { RUN_ID } from '../test/door-server.ts'
 import { type Consumed, ResourceTracker, refusalOf } from './tracker.ts'
 
-const STATUS: BudgetStatus = { spent: '1', limit: '10', available: '9', revision: 1 }
+const STATUS: BudgetStatus = { spent: '1', limit: '10', available: '9', revision: 1, limit_met: null, winding_down: false, reached_percent: null }
 
 test('whole seconds are reported, the rest is carried over, and nothing is reported twice or lost', async () => {
   await fc.assert(
@@ -37,6 +37,7 @@ test('whole seconds are reported, the rest is carried over, and nothing is repor
         await tracker.finish()
         const sum = (resource: string): number =>
           reports.flatMap(({ usage }) => usage).reduce((total, one) => (one.resource === resource ? total + Number(one.amount) : total), 0)
+        assert.equal(new Set(reports.map(({ id }) => id)).size, reports.length)
         assert.deepEqual([sum('wall_seconds'), sum('cpu_seconds')], [Math.floor(now.wallSeconds - 100), Math.floor(now.cpuSeconds - 3)])
       },
     ),
@@ -44,7 +45,10 @@ test('whole seconds are reported, the rest is carried over, and nothing is repor
   )
 })
 
-test('a call is refused locally only when all is spent of a limit that there is', () => {
-  const refused = (spent: string, limit: string): boolean => refusalOf({ ...STATUS, spent, limit }) !== null
-  assert.deepEqual([refused('9', '10'), refused('10', '10'), refused('11', '10'), refused('0', '0'), refusalOf(undefined)], [false, true, true, false, null])
+test('a call is refused locally while a limit is met, but where the work is wound down the gateway decides', () => {
+  const refused = (policy: 'park' | 'finish-step' | 'wind-down') => refusalOf({ ...STATUS, limit_met: { policy, sentence: 'The budget is used up.' } })
+  assert.deepEqual(
+    [refused('park'), refused('finish-step'), refused('wind-down'), refusalOf(STATUS), refusalOf(undefined)],
+    ['The budget is used up.', 'The budget is used up.', null, null, null],
+  )
 })

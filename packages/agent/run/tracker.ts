@@ -1,5 +1,6 @@
 /** The resource tracker: reports what a run consumes beside model calls, and refuses locally what the budget no longer holds. */
 
+import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import process from 'node:process'
 import type { BudgetStatus, RunId, UsageReport } from '@autovibe/contract'
@@ -65,7 +66,7 @@ export class ResourceTracker {
     if (cpu > 0) usage.push({ resource: 'cpu_seconds', amount: String(cpu), quality: now.cpuQuality, service: 'agent' })
     if (usage.length === 0) return
     try {
-      this.#learn(await this.#door.usage({ run_id: this.#runId, usage }))
+      this.#learn(await this.#door.usage({ id: randomUUID(), run_id: this.#runId, usage }))
       this.#reportedWall += Math.max(0, wall)
       this.#reportedCpu += Math.max(0, cpu)
     } catch (error) {
@@ -74,10 +75,9 @@ export class ResourceTracker {
   }
 }
 
-/** Why no model call may be made, by the Hub's own figures; null when one may. A limit of 0 is not judged here. */
+/** Why no model call may be made, by what the Hub says of the limits; null when one may. Where the work shall be wound down, the gateway says when. */
 export function refusalOf(status: BudgetStatus | undefined): string | null {
-  if (!status || BigInt(status.limit) === 0n || BigInt(status.spent) < BigInt(status.limit)) return null
-  return 'The budget of the run is used up.'
+  return status?.limit_met && status.limit_met.policy !== 'wind-down' ? status.limit_met.sentence : null
 }
 
 /** This process and every child that has ended, by the kernel's own count. */

@@ -42,7 +42,7 @@ export class DoorServer {
   onCheckpoint: ((wish: RequestCheckpoint) => Promise<void> | void) | undefined
   onReport: ((report: RunReport) => void) | undefined
   bundle: Buffer | undefined
-  budget: BudgetStatus = { spent: '0', limit: '1000000000', available: '1000000000', revision: 0 }
+  budget: BudgetStatus = { spent: '0', limit: '1000000000', available: '1000000000', revision: 0, limit_met: null, winding_down: false, reached_percent: null }
   modelCalls = 0
   #instructions: Instructions = { revision: 1, control: 'idle', source: null, run: null }
   #server: Server | undefined

@@ -1,12 +1,13 @@
 /** Has the Hub install agents, and lists them. */
 import { agentName } from '../agent-names.ts'
+import { AUTOVIBE } from '../called.ts'
 import type { Action } from '../commands/define.ts'
 import { duration, table } from '../render/text.ts'
 
 const TICK_MS = 1000
 
 export const agentInstall: Action<unknown> = async (context, [ref = '']) => {
-  const name = agentName(ref)
+  const name = agentName(ref, (known) => `autovibe agent install ${known === 'builtin' ? 'claude-code' : known}`)
   const { out, signal } = context
   const { client } = await context.ensureHub()
   const startedAt = performance.now()
@@ -23,7 +24,7 @@ export const agentInstall: Action<unknown> = async (context, [ref = '']) => {
       ? `${name} comes with autovibe; there is nothing to install.`
       : `${out.paint.green('✓')} ${name} ${agent.version} in ${agent.path} (${duration(performance.now() - startedAt)})`,
   ])
-  if (agent.path !== null) out.note(`Next: autovibe run "PROMPT" --agent ${name} --project PATH --budget 2.00`)
+  if (agent.path !== null) out.next([`autovibe run "PROMPT" --agent ${name} --project PATH --budget 2.00`])
   return 0
 }
 
@@ -32,7 +33,7 @@ export const agentList: Action<unknown> = async (context) => {
   const agents = await client.hub.agents({ signal: context.signal }).take(100)
   const [head = '', ...lines] = table(
     ['AGENT', 'INSTALLED', 'VERSION', 'PATH'],
-    agents.map((agent) => [agent.name, agent.installed ? 'yes' : `no (autovibe agent install ${agent.name})`, agent.version ?? '-', agent.path ?? '-']),
+    agents.map((agent) => [agent.name, agent.installed ? 'yes' : `no (${AUTOVIBE} agent install ${agent.name})`, agent.version ?? '-', agent.path ?? '-']),
   )
   context.out.answer({ agents }, [context.out.paint.bold(head), ...lines])
   return 0

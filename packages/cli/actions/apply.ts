@@ -5,7 +5,7 @@ import type { Action } from '../commands/define.ts'
 import type { AppliedFile } from '../git/apply.ts'
 import { applyToCheckout } from '../git/apply.ts'
 import { applyToBranch } from '../git/branch.ts'
-import { openRepository } from '../git/repository.ts'
+import { openRepository, quote } from '../git/repository.ts'
 import { plain, plural } from '../render/text.ts'
 import { resolveCheckpoint } from '../resolve.ts'
 
@@ -13,7 +13,8 @@ export const apply: Action<ApplyOptions> = async (context, [ref], options) => {
   const { out, signal } = context
   const repository = await openRepository(resolve(context.cwd, options.project ?? '.'))
   const client = await context.connect()
-  const checkpoint = await resolveCheckpoint(client, ref, { signal })
+  const { checkpoint, chosen } = await resolveCheckpoint(client, ref, { signal })
+  if (chosen !== null) out.note(chosen)
   const diff = await client.checkpoints.diff(checkpoint.id, undefined, { signal })
   const read = (id: string, path: string) => client.checkpoints.content(id, path, { signal })
   const flags = { allowOutsideLinks: options.allowOutsideLinks }
@@ -31,7 +32,7 @@ export const apply: Action<ApplyOptions> = async (context, [ref], options) => {
         ? `${out.paint.green('✓')} The branch ${options.branch} holds the changes in ${applied.commit.slice(0, 12)}; your work tree is as it was.`
         : 'There is nothing to apply.',
     ])
-    if (applied.files.some(isWritten)) out.note(`Next: git merge ${options.branch}`)
+    if (applied.files.some(isWritten)) out.note(`Take it over with: git -C ${quote(repository.root)} merge ${options.branch}`)
     return 0
   }
   const files = await applyToCheckout(repository, diff, read, flags)
@@ -44,7 +45,7 @@ export const apply: Action<ApplyOptions> = async (context, [ref], options) => {
         ? 'The checkout has all of it already.'
         : `${out.paint.green('✓')} ${plural(written.length, 'file')} in ${repository.root} changed; nothing is staged or committed.`,
   ])
-  if (written.length > 0) out.note('Next: git diff')
+  if (written.length > 0) out.note(`Read it with: git -C ${quote(repository.root)} diff`)
   return 0
 }
 

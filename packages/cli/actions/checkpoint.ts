@@ -1,10 +1,11 @@
 /** Makes, lists and shows checkpoints. */
-import { AutovibeError, type CheckpointQuery, isId } from '@autovibe/contract'
+import { AutovibeError, type CheckpointQuery, type Machine } from '@autovibe/contract'
 import type { CheckpointCreateOptions } from '../commands/checkpoint.ts'
 import type { Action } from '../commands/define.ts'
 import { renderCheckpointLine } from '../render/moment.ts'
 import { renderCheckpoint, renderCheckpoints } from '../render/resources.ts'
-import { resolveMachine } from '../resolve.ts'
+import { resolveMachine, resolveRun } from '../resolve.ts'
+import { canBeId, wholeId } from '../short-ids.ts'
 
 export const checkpointCreate: Action<CheckpointCreateOptions> = async (context, [ref = ''], options) => {
   const client = await context.connect()
@@ -17,36 +18,49 @@ export const checkpointCreate: Action<CheckpointCreateOptions> = async (context,
   const checkpoint = await client.checkpoints.wait(pending.id, 'verified', { signal })
   out.endLive()
   out.answer({ checkpoint, operation_id }, [renderCheckpointLine(checkpoint, out.paint).trim()])
-  if (checkpoint.state === 'verified') return 0
+  if (checkpoint.state === 'verified') {
+    out.next([`autovibe rollback ${machine.name} ${checkpoint.id}`, `autovibe fork ${checkpoint.id}`])
+    return 0
+  }
   throw new AutovibeError(
     checkpoint.state === 'corrupt' ? 'checkpoint.corrupt' : 'substrate.failed',
     `The checkpoint became ${checkpoint.state}${checkpoint.state_reason === null ? '' : `: ${checkpoint.state_reason}`}`,
-    {
-      fix: `autovibe operation show ${operation_id}`,
-    },
+    { fix: `autovibe operation show ${operation_id}` },
   )
 }
 
 export const checkpointList: Action<unknown> = async (context, [ref]) => {
   const client = await context.connect()
-  const { signal } = context
-  const query: Partial<CheckpointQuery> =
-    ref === undefined ? {} : isId('run', ref) ? { run: ref } : { machine: (await resolveMachine(client, ref, { signal })).id }
+  const { out, signal } = context
+  const query: Partial<CheckpointQuery> = {}
+  let machine: Machine | undefined
+  if (ref !== undefined && canBeId('run', ref)) query.run = (await resolveRun(client, ref, { signal })).id
+  else if (ref !== undefined) {
+    machine = await resolveMachine(client, ref, { signal })
+    query.machine = machine.id
+  }
   const checkpoints = await client.checkpoints.list(query, { signal }).take(1000)
-  context.out.answer({ checkpoints }, renderCheckpoints(checkpoints, Date.now(), context.out.paint))
+  out.answer({ checkpoints }, renderCheckpoints(checkpoints, Date.now(), out.paint))
+  const newest = checkpoints.find(({ state }) => state === 'verified')
+  if (machine !== undefined && machine.destroyed_at !== null && newest) out.next([`autovibe fork ${newest.id}`])
   return 0
 }
 
-export const checkpointShow: Action<unknown> = async (context, [id = '']) => {
-  const wanted = checkpointId(id)
+export const checkpointShow: Action<unknown> = async (context, [ref = '']) => {
+  const wanted = checkpointRef(ref)
   const client = await context.connect()
-  const checkpoint = await client.checkpoints.get(wanted, { signal: context.signal })
-  context.out.answer({ checkpoint }, renderCheckpoint(checkpoint, Date.now()))
-  context.out.note(`Next: autovibe diff ${checkpoint.id} | fork ${checkpoint.id} | rollback ${checkpoint.machine_name} ${checkpoint.id}`)
+  const { out, signal } = context
+  const checkpoint = await client.checkpoints.get(await wholeId(client, wanted, { signal }), { signal })
+  const machine = await client.machines.get(checkpoint.machine_id, { signal })
+  out.answer({ checkpoint }, renderCheckpoint(checkpoint, Date.now()))
+  const { id, state } = checkpoint
+  if (state !== 'verified') return 0
+  out.next([`autovibe diff ${id}`, `autovibe fork ${id}`, ...(machine.destroyed_at === null ? [`autovibe rollback ${machine.name} ${id}`] : [])])
   return 0
 }
 
-export function checkpointId(text: string): string {
-  if (isId('checkpoint', text)) return text
+/** The text, when it can be the id of a checkpoint or its beginning; `request.invalid` otherwise. */
+export function checkpointRef(text: string): string {
+  if (canBeId('checkpoint', text)) return text
   throw new AutovibeError('request.invalid', `${JSON.stringify(text)} is not the id of a checkpoint.`, { fix: 'autovibe checkpoint list' })
 }

@@ -1,14 +1,15 @@
-/** Checks this host and, where one runs, the Hub. */
+/** Checks this host and, where one runs, the Hub with its providers. */
 import { AutovibeError, EXIT, type Finding } from '@autovibe/contract'
 import type { Action } from '../commands/define.ts'
 import type { Context } from '../context.ts'
 import { localChecks } from '../local/checks.ts'
+import { providerFindings } from '../local/providers.ts'
 import { renderFindings } from '../render/resources.ts'
 import { isTooWeak, tierMeaning } from '../render/tiers.ts'
 
 export const doctor: Action<unknown> = async (context) => {
   const { out } = context
-  const findings = [...(await localChecks(context.dataDir, context.settings.get('port').value)), ...(await hubFindings(context))]
+  const findings = [...(await localChecks(context.dataDir, context.settings.get('port'))), ...(await hubFindings(context))]
   const failed = findings.filter(({ status }) => status === 'failed').length
   const warned = findings.filter(({ status }) => status === 'warning').length
   const verdict =
@@ -21,7 +22,7 @@ async function hubFindings(context: Context): Promise<Finding[]> {
   const { signal } = context
   try {
     const client = await context.connect()
-    const [info, health] = await Promise.all([client.hub.info({ signal }), client.hub.health({ signal })])
+    const [info, health, providers] = await Promise.all([client.hub.info({ signal }), client.hub.health({ signal }), providerFindings(client, { signal })])
     const stuck = await client.operations.list({ state: 'stuck' }, { signal }).take(100)
     return [
       { area: 'hub', name: 'process', status: 'ok', detail: `version ${info.version}, Node ${info.node}, ${info.database}`, fix: null },
@@ -39,6 +40,7 @@ async function hubFindings(context: Context): Promise<Finding[]> {
         ? [{ area: 'hub', name: 'operations', status: 'failed', detail: `${stuck.length} stuck`, fix: 'autovibe operation list --state stuck' } as const]
         : []),
       ...info.findings,
+      ...providers,
     ]
   } catch (thrown) {
     if (!(thrown instanceof AutovibeError)) throw thrown

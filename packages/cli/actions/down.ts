@@ -4,7 +4,9 @@ import { AutovibeError } from '@autovibe/contract'
 import type { Action } from '../commands/define.ts'
 import type { DownOptions } from '../commands/down.ts'
 import type { Context } from '../context.ts'
-import { stopHub } from '../local/hub-process.ts'
+import { findHub, stopHub } from '../local/hub-process.ts'
+import { readStopped, type StoppedMachine } from '../local/stopped-file.ts'
+import { few, named } from '../render/names.ts'
 
 export const down: Action<DownOptions> = async (context, _args, options) => {
   const { out, dataDir } = context
@@ -13,18 +15,34 @@ export const down: Action<DownOptions> = async (context, _args, options) => {
   const present = purge ? await readDataDir(dataDir) : []
   if (present.length > 0 && options.yes !== true) await confirm(context)
   out.live('stopping the Hub')
+  const hub = await findHub(dataDir)
   const stopped = await stopHub(dataDir, context.signal)
   out.endLive()
+  const machines = hub && stopped ? await readStopped(dataDir, hub.pid) : []
   if (present.length > 0) await rm(dataDir, { recursive: true, force: true, maxRetries: 5 })
-  out.answer({ data_dir: dataDir, stopped, purged: present.length > 0 }, [
-    stopped ? `${out.paint.green('✓')} The Hub has stopped.` : `No Hub runs on ${dataDir}.`,
+  out.answer({ data_dir: dataDir, stopped, machines, purged: present.length > 0 }, [
+    stopped ? `${out.paint.green('✓')} The Hub has stopped${withIt(machines ?? [])}.` : `No Hub runs on ${dataDir}.`,
+    ...(present.length > 0 ? [] : whatComes(machines ?? [])),
     ...(present.length > 0 ? [`${out.paint.green('✓')} ${dataDir} was removed.`] : purge ? [`There is nothing at ${dataDir}.`] : []),
   ])
   return 0
 }
 
+const withIt = (machines: readonly StoppedMachine[]): string => (machines.length > 0 ? `, and with it ${named(namesOf(machines), 'machine')}` : '')
+
+/** What becomes of the machines that it stopped. */
+function whatComes(machines: readonly StoppedMachine[]): string[] {
+  const again = namesOf(machines.filter(({ starts_again }) => starts_again))
+  const waiting = namesOf(machines.filter(({ starts_again }) => !starts_again))
+  if (machines.length === 0) return []
+  if (waiting.length === 0) return [`  autovibe up takes ${again.length === 1 ? 'it' : 'them'} up again.`]
+  return [...(again.length > 0 ? [`  autovibe up takes up again: ${few(again)}`] : []), `  Left as it was, for its run was paused already: ${few(waiting)}`]
+}
+
+const namesOf = (machines: readonly StoppedMachine[]): string[] => machines.map(({ name }) => name)
+
 /** Files that only our data directory has: a mistyped --data-dir must not remove somebody's home. */
-const OURS = new Set(['postgres', 'api-key', 'hub.log', 'hub.json', 'agents', 'sources', 'store', 'machines', 'master-key'])
+const OURS = new Set(['postgres', 'api-key', 'hub.log', 'hub.json', 'stopped.json', 'agents', 'sources', 'store', 'machines', 'master-key'])
 
 async function readDataDir(dataDir: string): Promise<string[]> {
   let names: string[]

@@ -1,14 +1,16 @@
 /** Shows a run as it goes on, and its end: for `run` and `attach`, in both forms. */
-import { AutovibeError, type CheckpointDiff, EXIT, type Run } from '@autovibe/contract'
+import { AutovibeError, type Checkpoint, EXIT, type Machine, type Run } from '@autovibe/contract'
 import type { Autovibe } from '@autovibe/sdk'
 import type { Context } from '../context.ts'
 import { followRun } from '../follow/follow.ts'
 import { hasEnded, type Moment, type Seen } from '../follow/moments.ts'
+import { isOutOfMoney, raiseCommand } from '../follow/money-out.ts'
 import { lastRefusal } from '../follow/refusal.ts'
 import { renderClosing } from '../render/closing.ts'
 import { diffTotals } from '../render/diff.ts'
-import { renderMoment } from '../render/moment.ts'
+import { Progress } from '../render/progress.ts'
 import { plain } from '../render/text.ts'
+import { resultOf } from '../resolve.ts'
 import { operationFailure } from './operation.ts'
 
 export interface Following {
@@ -19,11 +21,14 @@ export interface Following {
 /** Follows to the end and says how it ended; Ctrl-C detaches, says how to come back, and answers 130. */
 export async function followToEnd(context: Context, client: Autovibe, following: Following): Promise<number> {
   const { out } = context
+  const progress = new Progress(out.paint)
+  let isHubAway = false
   const seen = await show(context, client, following, (moment) => {
+    if (moment.type === 'hub_lost' || moment.type === 'hub_back') isHubAway = moment.type === 'hub_lost'
     out.record(moment)
-    out.lines(renderMoment(moment, out.paint))
+    out.lines(progress.tell(moment))
   })
-  if (seen === undefined || context.signal.aborted) return detached(context, following.runId, seen)
+  if (seen === undefined || context.signal.aborted) return detached(context, following.runId, seen, isHubAway)
   return close(context, client, seen)
 }
 
@@ -50,55 +55,90 @@ export async function show(context: Context, client: Autovibe, following: Follow
 function liveLine(moment: Moment): string {
   if (moment.type === 'tool_started') return `${moment.name} ${moment.summary}`
   if (moment.type === 'hub_lost') return 'waiting for the Hub'
-  return moment.type === 'operation_step' ? `${moment.kind}` : 'working'
+  return moment.type === 'operation_step' ? `${plain(moment.kind)}: ${plain(moment.name)}` : 'working'
 }
 
-function detached(context: Context, runId: string, seen: Seen | undefined): number {
-  const name = seen?.run.machine_name ?? runId
-  context.out.record({ type: 'detached', run_id: runId, next: [{ command: `autovibe attach ${name}`, when: 'to follow it again' }] })
-  context.out.note(`Detached; the run goes on. Come back with: autovibe attach ${name}`)
+interface Next {
+  readonly command: string
+  readonly when: string
+}
+
+function detached({ out }: Context, runId: string, seen: Seen | undefined, isHubAway: boolean): number {
+  const next: Next[] = [
+    ...(isHubAway ? [{ command: 'autovibe up', when: 'to let the Hub and the run go on' }] : []),
+    { command: `autovibe attach ${seen?.run.machine_name ?? runId}`, when: 'to follow it again' },
+  ]
+  out.record({ type: 'detached', run_id: runId, next })
+  out.note(isHubAway ? 'Detached; the run goes on when the Hub is back.' : 'Detached; the run goes on.')
+  out.next(next.map(({ command }) => command))
   return EXIT.interrupted
 }
 
 async function close(context: Context, client: Autovibe, seen: Seen): Promise<number> {
-  const { run, operation } = seen
+  const { run, steps, operation } = seen
   const { out, signal } = context
   if (!hasEnded(run) && run.state !== 'paused' && operation && operation.state !== 'done') throw operationFailure(operation)
-  const newest = [...seen.checkpoints].filter(({ state }) => state === 'verified').sort((a, b) => (a.id < b.id ? 1 : -1))[0]
-  const diff: CheckpointDiff | null = newest ? await client.checkpoints.diff(newest.id, undefined, { signal }) : null
-  const totals = diff ? diffTotals(diff) : null
-  const next = nextCommands(run, totals?.files ?? 0, newest?.id)
-  const refused = run.state === 'failed' || run.state === 'paused' ? await lastRefusal(client, run, { signal }) : null
-  const refusal = refused === null ? null : { code: refused.code, message: refused.message, fix: refused.fix ?? null }
-  out.record({ type: 'result', run, steps: seen.steps, checkpoints: seen.checkpoints, diff: totals, refusal, next })
-  out.lines(renderClosing(run, totals, out.paint))
-  if (operation?.error && run.state === 'failed') out.note(`  ${out.paint.bold('Fix:')} ${operation.error.fix ?? `autovibe operation show ${operation.id}`}`)
+  const newest = resultOf(run, seen.checkpoints)
+  const totals = newest ? diffTotals(await client.checkpoints.diff(newest.id, undefined, { signal })) : null
+  const refused = await refusalOf(client, run, signal)
+  const next = [
+    ...(await goOnCommands(client, run, refused, signal)),
+    ...changeCommands(run, await refTo(client, run, newest, signal), totals?.files ?? 0, newest?.id),
+  ]
+  const fix = (isOutOfMoney(run) ? next[0]?.command : refused?.fix) ?? null
+  const refusal = refused === null ? null : { code: refused.code, message: refused.message, fix }
+  out.record({ type: 'result', run, steps, checkpoints: seen.checkpoints, diff: totals, refusal, next })
+  out.lines(renderClosing({ run, interrupted: steps.filter(({ outcome }) => outcome === 'interrupted').length, totals }, out.paint))
+  // What helps when the money is out is the first of what to do next.
+  if (isOutOfMoney(run)) out.note(`  ${plain(refused?.message ?? run.state_reason ?? '')}`)
+  else if (operation?.error && run.state === 'failed')
+    out.note(`  ${out.paint.bold('Fix:')} ${operation.error.fix ?? `autovibe operation show ${operation.id}`}`)
   else if (refused !== null) {
     out.note(`  ${plain(refused.message)} (${refused.code})`)
     if (refused.fix !== undefined) out.note(`  ${out.paint.bold('Fix:')} ${refused.fix}`)
   }
-  if (next.length > 0) out.note(`Next: ${next.map(({ command }) => command).join('  |  ')}`)
+  out.next(next.map(({ command }) => command))
   return exitOf(run, seen, refused)
 }
 
-function nextCommands(run: Run, changedFiles: number, checkpoint: string | undefined): { command: string; when: string }[] {
-  const name = run.machine_name
-  if (isOutOfMoney(run))
-    return [
-      { command: `autovibe budget set ${run.id} ${(Number(run.limit) / 1e9 + 1).toFixed(2)}`, when: 'to let it go on' },
-      { command: `autovibe attach ${name}`, when: 'to follow it then' },
-    ]
+/** The refusal by which a run has failed, or for which it waits. */
+async function refusalOf(client: Autovibe, run: Run, signal: AbortSignal): Promise<AutovibeError | null> {
+  if (run.state !== 'failed' && run.state !== 'paused') return null
+  const newest = await lastRefusal(client, run, { signal })
+  return isOutOfMoney(run) && !newest?.code.startsWith('budget.') ? null : newest
+}
+
+/** Machines that have to be started, as soon as they have come to rest. */
+const AT_REST: ReadonlySet<Machine['state']> = new Set(['stopping', 'stopped', 'failed'])
+
+/** How a run that is paused goes on. */
+async function goOnCommands(client: Autovibe, run: Run, refused: AutovibeError | null, signal: AbortSignal): Promise<Next[]> {
+  if (run.state !== 'paused') return []
+  const follow = { command: `autovibe attach ${run.machine_name}`, when: 'to follow it then' }
+  if (isOutOfMoney(run)) return [{ command: await raiseCommand(client, run, refused, { signal }), when: 'to let it go on' }, follow]
+  const { state } = await client.machines.get(run.machine_id, { signal })
+  const start = { command: `autovibe machine start ${run.machine_name}`, when: 'to let its machine and the run go on' }
+  return AT_REST.has(state) ? [start, follow] : [follow]
+}
+
+/** What stands for the change of a run: its machine's name, unless that was destroyed, rolled back or set to work again and no longer shows it. */
+async function refTo(client: Autovibe, run: Run, result: Checkpoint | undefined, signal: AbortSignal): Promise<string> {
+  const { name, destroyed_at, head_checkpoint_id } = await client.machines.get(run.machine_id, { signal })
+  return destroyed_at === null && result !== undefined && head_checkpoint_id === result.id ? name : run.id
+}
+
+/** What one does with what a run has changed; whoever has just run out of money wants to go on first. */
+function changeCommands(run: Run, ref: string, changedFiles: number, checkpoint: string | undefined): Next[] {
+  if (isOutOfMoney(run)) return []
   const commands =
     changedFiles > 0
       ? [
-          { command: `autovibe diff ${name}`, when: 'to read the change' },
-          { command: `autovibe apply ${name}`, when: 'to take it over' },
+          { command: `autovibe diff ${ref}`, when: 'to read the change' },
+          { command: `autovibe apply ${ref}`, when: 'to take it over' },
         ]
       : []
   return checkpoint === undefined ? commands : [...commands, { command: `autovibe fork ${checkpoint}`, when: 'to try something else from here' }]
 }
-
-const isOutOfMoney = (run: Run): boolean => run.state === 'paused' && /budget/i.test(run.state_reason ?? '')
 
 function exitOf(run: Run, seen: Seen, refused: AutovibeError | null): number {
   if (run.state === 'paused') return isOutOfMoney(run) ? EXIT.budget : EXIT.human

@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { type AgentName, AutovibeError, type CreateRun, type Provider } from '@autovibe/contract'
 import type { Autovibe } from '@autovibe/sdk'
 import { agentName } from '../agent-names.ts'
-import { readBudget } from '../amounts.ts'
+import { type AtLimit, readAtLimit, readBudget } from '../amounts.ts'
 import type { Action } from '../commands/define.ts'
 import type { RunOptions } from '../commands/run.ts'
 import type { Context } from '../context.ts'
@@ -15,7 +15,8 @@ import { readStdin } from '../local/stdin.ts'
 import { bytes, duration, plural, usd } from '../render/text.ts'
 import { isTooWeak, tierMeaning } from '../render/tiers.ts'
 import { resolveMachine } from '../resolve.ts'
-import { checkpointId } from './checkpoint.ts'
+import { wholeId } from '../short-ids.ts'
+import { checkpointRef } from './checkpoint.ts'
 import { followToEnd } from './following.ts'
 
 const LONGEST_PROMPT = 200_000
@@ -24,11 +25,12 @@ interface Wish {
   readonly prompt: string
   readonly budget: string
   readonly budgetOrigin: string
+  readonly atLimit: AtLimit
   readonly agent: AgentName
   readonly provider: string
   readonly model: string | undefined
   readonly check: string | undefined
-  readonly from: CreateRun['from_checkpoint']
+  readonly from: string | undefined
   readonly repository: Repository | undefined
 }
 
@@ -46,6 +48,7 @@ export const run: Action<RunOptions> = async (context, [words = ''], options) =>
     throw new AutovibeError('isolation.too_weak', `A real agent would run here with: ${tierMeaning(tier)}.`, {
       fix: 'autovibe doctor names what is missing; --allow-unisolated accepts the risk.',
     })
+  const from = wish.from === undefined ? undefined : ((await wholeId(client, wish.from, { signal })) as NonNullable<CreateRun['from_checkpoint']>)
   const place = await prepare(context, client, wish, options)
   const { run, operation_id } = await client.runs.create(
     {
@@ -54,10 +57,11 @@ export const run: Action<RunOptions> = async (context, [words = ''], options) =>
       agent: wish.agent,
       provider: wish.provider,
       budget: wish.budget,
+      ...wish.atLimit,
       allow_unisolated: options.allowUnisolated === true,
       ...(wish.model === undefined ? {} : { model: wish.model }),
       ...(wish.check === undefined ? {} : { check: wish.check }),
-      ...(wish.from === undefined ? {} : { from_checkpoint: wish.from }),
+      ...(from === undefined ? {} : { from_checkpoint: from }),
     },
     { signal },
   )
@@ -94,15 +98,17 @@ async function readWish(context: Context, words: string, options: RunOptions): P
   const settings = repository ? context.settings.inProject(repository.root) : context.settings
   const budget = settings.withFlag('budget', options.budget)
   const agent = agentName(settings.withFlag('agent', options.agent).value ?? 'builtin')
+  const limit = readBudget(budget)
   const wish = {
     prompt,
-    budget: readBudget(budget),
+    budget: limit,
     budgetOrigin: budget.origin,
+    atLimit: readAtLimit(limit, options),
     agent,
-    provider: checkName(settings.withFlag('provider', options.provider).value ?? 'anthropic'),
+    provider: checkName(settings.withFlag('provider', options.provider).value ?? 'anthropic', '--provider'),
     model: settings.withFlag('model', options.model).value,
     check: settings.withFlag('check', options.check).value,
-    from: options.from === undefined ? undefined : (checkpointId(options.from) as NonNullable<CreateRun['from_checkpoint']>),
+    from: options.from === undefined ? undefined : checkpointRef(options.from),
     repository,
   }
   if (options.name !== undefined) checkName(options.name)

@@ -4,6 +4,7 @@ import type { Action } from '../commands/define.ts'
 import type { UpOptions } from '../commands/up.ts'
 import type { Context } from '../context.ts'
 import { checkPort, DEFAULT_PORT, HUB_MAIN, makeDataDir } from '../local/hub-process.ts'
+import { named } from '../render/names.ts'
 import { fields } from '../render/resources.ts'
 import { duration } from '../render/text.ts'
 import { copyMeaning, tierMeaning } from '../render/tiers.ts'
@@ -12,9 +13,13 @@ export const up: Action<UpOptions> = async (context, _args, options) => {
   if (options.foreground === true) return inFront(context, options)
   const { client, hub, startedMs } = await context.ensureHub(options.port)
   const info = await client.hub.info({ signal: context.signal })
+  const { version, data_dir, tier } = info
   const already = startedMs === null
   const { paint } = context.out
-  context.out.answer({ url: hub.url, pid: hub.pid, version: info.version, data_dir: info.data_dir, tier: info.tier, already, started_ms: startedMs }, [
+  // A Hub that ran before has told whoever started it.
+  const again = already ? [] : info.started_again
+  const answer = { url: hub.url, pid: hub.pid, version, data_dir, tier, already, started_ms: startedMs, started_again: again }
+  context.out.answer(answer, [
     already ? `The Hub already runs (process ${hub.pid}).` : `${paint.green('✓')} The Hub runs (process ${hub.pid}, ready in ${duration(startedMs)}).`,
     ...fields([
       ['  API', `${hub.url}/v1`],
@@ -23,8 +28,9 @@ export const up: Action<UpOptions> = async (context, _args, options) => {
       ['  Machines', tierMeaning(info.tier)],
       ['', copyMeaning(info.tier)],
     ]),
+    ...(again.length > 0 ? [`It takes up again what the last \`autovibe down\` stopped: ${named(again, 'machine')}.`] : []),
   ])
-  context.out.note('Next: autovibe demo, or autovibe run "PROMPT" --project PATH --budget 2.00')
+  context.out.next(['autovibe demo', 'autovibe run "PROMPT" --project PATH --budget 2.00'])
   return 0
 }
 

@@ -15,7 +15,10 @@ export const applyCommand = () =>
       'Bring the changes into your checkout',
       'Three-way into the work tree, all or nothing: when a file does not fit, nothing is changed. The index is left alone.',
     )
-      .argument('[ref]', 'a machine (its newest verified checkpoint), run or checkpoint (default: the newest run)')
+      .argument(
+        '[ref]',
+        'a machine (where it stands), run (what it left) or checkpoint (default: the machine of the newest run, preferably one that is still there)',
+      )
       .option('--branch <name>', 'make a branch with a commit on the imported commit instead; the work tree stays as it is')
       .option('--project <path>', 'the checkout (default: this folder)')
       .option('--message <text>', 'the message of the commit')

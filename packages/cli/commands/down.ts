@@ -11,7 +11,7 @@ export const downCommand = () =>
     define(
       'down',
       'Stop the Hub',
-      'Machines are stopped with their state kept. After the next `autovibe up`, `autovibe machine start` takes one up again, with the run that waits on it.',
+      'Machines are stopped with their state kept, and named. The next `autovibe up` takes them up again, each with its run; one that you stopped yourself, or whose run was paused already, is left as it was.',
     )
       .option('--purge', 'then remove the data directory: machines, checkpoints, ledger, keys')
       .option('--yes', 'do not ask'),

@@ -9,8 +9,8 @@ export interface ForkOptions {
 export const forkCommand = () =>
   act<ForkOptions>(
     define('fork', 'Make a new machine from a checkpoint', 'It has the files and the conversation of that moment; the first machine goes on undisturbed.')
-      .argument('<ref>', 'a checkpoint, or a machine (its newest verified checkpoint)')
+      .argument('<ref>', 'a checkpoint, a machine (where it stands) or a run (what it left)')
       .option('--name <name>', 'the name of the new machine')
-      .option('--budget <usd>', 'the most the new machine may spend (default: what its parent has left)'),
+      .option('--budget <usd>', 'the most the new machine may spend (default: what the machine it comes from has left)'),
     async () => (await import('../actions/fork.ts')).fork,
   )

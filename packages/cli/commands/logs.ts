@@ -13,6 +13,6 @@ export const logsCommand = () =>
       .argument('[ref]', 'a machine or run (default: everything)')
       .option('-f, --follow', 'go on with what happens from now on')
       .option('--hub', 'the log of the Hub process instead')
-      .option('--tail <count>', 'only the last so many lines of the log of the Hub', '200'),
+      .option('--tail <count>', 'only the last so many (of the log of the Hub: 200)'),
     async () => (await import('../actions/logs.ts')).logs,
   )

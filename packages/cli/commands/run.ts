@@ -6,6 +6,8 @@ export interface RunOptions {
   readonly machine?: string
   readonly from?: string
   readonly budget?: string
+  readonly onLimit?: string
+  readonly handBack?: string
   readonly agent?: string
   readonly model?: string
   readonly check?: string
@@ -26,6 +28,11 @@ export const runCommand = () =>
       .argument('<prompt>', 'what the agent shall do (- reads it from standard input)')
       .option('--project <path>', 'the git checkout to work on (default: this folder)')
       .option('--budget <usd>', 'the most this run may spend, in US dollars (AUTOVIBE_BUDGET)')
+      .option(
+        '--on-limit <policy>',
+        'when the money is used up: park (stand still at once), finish-step, or wind-down (close the work and report) (as the project has it; park)',
+      )
+      .option('--hand-back <usd>', 'with wind-down: how much of the budget is set aside for closing the work (a tenth, at least 0.05, at most half)')
       .option('--agent <agent>', 'builtin or claude-code (AUTOVIBE_AGENT; builtin)')
       .option('--model <model>', 'the model (AUTOVIBE_MODEL; the default of the provider)')
       .option('--check <command>', 'a command that shall succeed at the end, for instance "npm test" (AUTOVIBE_CHECK)')

@@ -1,5 +1,5 @@
 /** Follows a run until it has ended: events say that something changed, the resources say what. */
-import type { Event } from '@autovibe/contract'
+import type { Event, Run } from '@autovibe/contract'
 import { AutovibeError } from '@autovibe/contract'
 import type { Autovibe } from '@autovibe/sdk'
 import { plain } from '../render/text.ts'
@@ -18,6 +18,8 @@ const SETTLE_MS = 60_000
 const FAILED_MS = 5_000
 /** A look without an event, should one ever be missing. */
 const LOOK_MS = 5_000
+/** Steps that are looked at; what more there are costs is told as beside them. */
+const STEPS_MAX = 10_000
 /** Events in quick succession become one look. */
 const GATHER_MS = 25
 
@@ -34,7 +36,7 @@ export async function* followRun(client: Autovibe, options: FollowOptions): Asyn
     bell.ring()
   })
   let told: Told = NOTHING_TOLD
-  let seen: Seen = { operation: null, run: first, steps: [], checkpoints: [] }
+  let seen: Seen = { operation: null, run: first, steps: [], checkpoints: [], isWhole: false }
   let endedAt: number | undefined
   let failedAt: number | undefined
   try {
@@ -46,6 +48,8 @@ export async function* followRun(client: Autovibe, options: FollowOptions): Asyn
       bell.reset()
       yield* queue.splice(0)
       const now = await look(client, options, signal)
+      // A run that rests does not go on before its Hub is back; whoever waits for it is told where it stands.
+      if (!now && seen.run.state === 'paused') return seen
       if (!now) continue
       seen = now
       const next = momentsSince(told, seen)
@@ -101,15 +105,17 @@ async function look(client: Autovibe, options: FollowOptions, signal: AbortSigna
     const run = await client.runs.get(options.runId, { signal })
     const [operation, steps, checkpoints] = await Promise.all([
       options.operationId === undefined ? null : client.operations.get(options.operationId, { signal }),
-      client.runs.steps(options.runId, { signal }).take(10_000),
+      client.runs.steps(options.runId, { signal }).take(STEPS_MAX),
       client.checkpoints.list({ machine: run.machine_id }, { signal }).take(10_000),
     ])
-    // The run is asked again last, so that its sum covers every step that is shown with it.
+    // The run is asked again last: when it stands as before, its sum and number are those of the steps in between.
     const now = await client.runs.get(options.runId, { signal })
+    const isSame = now.spent === run.spent && now.state === run.state && now.steps === run.steps
     return {
       operation,
       run: now,
       steps,
+      isWhole: isSame && (now.steps === steps.length || steps.length === STEPS_MAX) && !(await isStopping(client, now, signal)),
       checkpoints: checkpoints.filter((checkpoint) => checkpoint.run_id === run.id || (checkpoint.run_id === null && checkpoint.created_at >= run.created_at)),
     }
   } catch (thrown) {
@@ -119,11 +125,18 @@ async function look(client: Autovibe, options: FollowOptions, signal: AbortSigna
   }
 }
 
+/** Until its machine has stopped, a paused run may still tell of what it did. */
+async function isStopping(client: Autovibe, run: Run, signal: AbortSignal): Promise<boolean> {
+  return run.state === 'paused' && (await client.machines.get(run.machine_id, { signal })).state === 'stopping'
+}
+
 const NOTICES: Readonly<Record<string, string>> = {
   'budget.threshold': 'The budget is nearly used up',
-  'budget.exhausted': 'The budget is used up; the run is paused with its state kept',
+  'budget.exhausted': 'The budget is at its end',
   'gateway.call_clamped': 'The longest possible answer is now limited by what the budget allows',
   'gateway.call_refused': 'A model call was refused',
+  'gateway.upstream_down': 'The provider does not answer',
+  'gateway.upstream_up': 'The provider answers again',
   'operation.stuck': 'An operation is stuck and waits for a person: autovibe operation list --state stuck',
   'operation.deadline': 'A step takes longer than it should',
 }
@@ -134,7 +147,7 @@ function momentOf(event: Event): Moment | undefined {
   const notice = NOTICES[event.type]
   if (notice === undefined) return undefined
   const detail = text('reason') || text('message') || text('detail')
-  return { type: 'notice', event: event.type, text: detail === '' ? notice : `${notice} (${detail})` }
+  return { type: 'notice', event: event.type, code: text('code') || null, text: detail === '' ? notice : `${notice} (${detail})` }
 }
 
 /** Rung by whoever has news; one waits for it. */

@@ -1,5 +1,6 @@
 /** What a person who follows a run is told, as data: the human lines and the NDJSON are made from the same. */
 import type { Checkpoint, CheckResult, Operation, OperationStep, Run, Step } from '@autovibe/contract'
+import { type CostMoment, costsSince, NO_COSTS_TOLD, type StepMoment, type ToldCosts } from './costs.ts'
 
 export type Moment =
   | {
@@ -18,11 +19,12 @@ export type Moment =
       readonly error: Operation['error']
     }
   | { readonly type: 'tool_started'; readonly name: string; readonly summary: string }
-  | { readonly type: 'step_finished'; readonly step: Step; readonly spent: string; readonly limit: string }
+  | StepMoment
+  | CostMoment
   | { readonly type: 'checkpoint'; readonly checkpoint: Checkpoint }
   | { readonly type: 'check_finished'; readonly check: CheckResult }
   | { readonly type: 'run_state'; readonly state: Run['state']; readonly reason: string | null }
-  | { readonly type: 'notice'; readonly event: string; readonly text: string }
+  | { readonly type: 'notice'; readonly event: string; readonly code: string | null; readonly text: string }
   | { readonly type: 'hub_lost'; readonly reason: string }
   | { readonly type: 'hub_back' }
 
@@ -30,7 +32,7 @@ export type Moment =
 export interface Told {
   readonly operationSteps: ReadonlySet<string>
   readonly operationsEnded: ReadonlySet<string>
-  readonly steps: ReadonlySet<number>
+  readonly costs: ToldCosts
   readonly checkpoints: ReadonlySet<string>
   readonly check: boolean
   readonly runState: Run['state'] | null
@@ -39,7 +41,7 @@ export interface Told {
 export const NOTHING_TOLD: Told = {
   operationSteps: new Set(),
   operationsEnded: new Set(),
-  steps: new Set(),
+  costs: NO_COSTS_TOLD,
   checkpoints: new Set(),
   check: false,
   runState: null,
@@ -51,6 +53,8 @@ export interface Seen {
   readonly run: Run
   readonly steps: readonly Step[]
   readonly checkpoints: readonly Checkpoint[]
+  /** The run and its steps are of one moment: their sums can be compared. */
+  readonly isWhole: boolean
 }
 
 const SETTLED_CHECKPOINT: ReadonlySet<string> = new Set(['verified', 'corrupt', 'failed', 'expired'])
@@ -83,32 +87,28 @@ export function momentsSince(told: Told, seen: Seen): { readonly moments: Moment
   }
   if (run.state !== told.runState && (run.state === 'running' || run.state === 'queued'))
     moments.push({ type: 'run_state', state: run.state, reason: run.state_reason })
-  const steps = new Set(told.steps)
+  const costs = costsSince(told.costs, seen, atRest(run))
   const checkpoints = new Set(told.checkpoints)
-  const timed: { readonly at: string; readonly moment: Moment }[] = []
-  let spent = 0n
-  for (const step of [...seen.steps].sort((a, b) => a.index - b.index)) {
-    spent += BigInt(step.cost)
-    if (step.ended_at === null || steps.has(step.index)) continue
-    steps.add(step.index)
-    timed.push({ at: step.ended_at, moment: { type: 'step_finished', step, spent: spent.toString(), limit: run.limit } })
-  }
+  const timed: { readonly at: string; readonly moment: Moment }[] = costs.steps.map((moment) => ({ at: moment.step.ended_at ?? '', moment }))
   for (const checkpoint of seen.checkpoints) {
     if (!SETTLED_CHECKPOINT.has(checkpoint.state) || checkpoints.has(checkpoint.id)) continue
     checkpoints.add(checkpoint.id)
     timed.push({ at: checkpoint.created_at, moment: { type: 'checkpoint', checkpoint } })
   }
-  moments.push(...timed.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)).map(({ moment }) => moment))
+  moments.push(...timed.sort((a, b) => (a.at < b.at ? -1 : a.at > b.at ? 1 : 0)).map(({ moment }) => moment), ...costs.changes)
   if (run.check_result !== null && !told.check) moments.push({ type: 'check_finished', check: run.check_result })
   if (run.state !== told.runState && run.state !== 'running' && run.state !== 'queued')
     moments.push({ type: 'run_state', state: run.state, reason: run.state_reason })
-  return { moments, told: { operationSteps, operationsEnded, steps, checkpoints, check: told.check || run.check_result !== null, runState: run.state } }
+  const now = { operationSteps, operationsEnded, costs: costs.told, checkpoints, check: told.check || run.check_result !== null, runState: run.state }
+  return { moments, told: now }
 }
 
 export const hasEnded = (run: Run): boolean => run.state === 'succeeded' || run.state === 'failed' || run.state === 'cancelled'
 
-/** Nothing more will come of a run by itself. */
+const atRest = (run: Run): boolean => hasEnded(run) || run.state === 'paused'
+
+/** Nothing more will come of a run by itself, and what is told of it adds up. */
 export const isSettled = (seen: Seen): boolean =>
-  (hasEnded(seen.run) || seen.run.state === 'paused') && seen.checkpoints.every((checkpoint) => SETTLED_CHECKPOINT.has(checkpoint.state))
+  atRest(seen.run) && seen.isWhole && seen.checkpoints.every((checkpoint) => SETTLED_CHECKPOINT.has(checkpoint.state))
 
 const span = (from: string | null, to: string | null): number | null => (from === null || to === null ? null : Date.parse(to) - Date.parse(from))

@@ -8,7 +8,7 @@ const LOOKED_AT = 100
 
 /** The newest refusal, with what to do about it; null when there was none, or none that this version knows. */
 export async function lastRefusal(client: Autovibe, run: Run, options: CallOptions): Promise<AutovibeError | null> {
-  const { items } = await client.eventPage({ run: run.id, after: '0-0', types: ['gateway.call_refused'], limit: LOOKED_AT }, options)
+  const { items } = await client.eventPage({ run: run.id, after: '0-0', types: ['gateway.call_refused', 'gateway.upstream_down'], limit: LOOKED_AT }, options)
   const data = items.at(-1)?.data
   const code = data?.['code']
   if (typeof code !== 'string' || !(code in ERRORS)) return null

@@ -1,24 +1,18 @@
 /** What this host offers, as far as it can be seen without a Hub. */
 import { execFile } from 'node:child_process'
-import { access, constants, stat, statfs } from 'node:fs/promises'
+import { access, constants, mkdtemp, rmdir, stat, statfs } from 'node:fs/promises'
 import { createServer } from 'node:net'
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import type { Finding } from '@autovibe/contract'
+import { AutovibeError, type Finding } from '@autovibe/contract'
 import { bytes } from '../render/text.ts'
-import { DEFAULT_PORT, findHub } from './hub-process.ts'
+import type { Setting } from '../settings.ts'
+import { checkPort, DEFAULT_PORT, findHub } from './hub-process.ts'
 
 const run = promisify(execFile)
 
-export async function localChecks(dataDir: string, port: string | undefined): Promise<Finding[]> {
-  return [
-    checkNode(),
-    await checkGit(),
-    await checkBubblewrap(),
-    await checkDataDir(dataDir),
-    await checkDisk(dataDir),
-    await checkPort(dataDir, port ?? DEFAULT_PORT),
-  ]
+export async function localChecks(dataDir: string, port: Setting): Promise<Finding[]> {
+  return [checkNode(), await checkGit(), await checkBubblewrap(), await checkDataDir(dataDir), await checkDisk(dataDir), await checkPortFree(dataDir, port)]
 }
 
 const finding = (name: string, status: Finding['status'], detail: string, fix: string | null = null): Finding => ({ area: 'host', name, status, detail, fix })
@@ -64,8 +58,10 @@ async function checkDataDir(dataDir: string): Promise<Finding> {
   const place = await existing(dataDir)
   try {
     await access(place, constants.W_OK)
-  } catch {
-    return finding('data directory', 'failed', `${place} cannot be written`, 'Choose another: --data-dir DIR')
+    // Root may write everywhere, but not every file system takes folders: only making one tells.
+    if (place !== dataDir) await rmdir(await mkdtemp(join(place, '.autovibe-')))
+  } catch (thrown) {
+    return finding('data directory', 'failed', `${place} cannot be written (${(thrown as NodeJS.ErrnoException).code})`, 'Choose another: --data-dir DIR')
   }
   return finding('data directory', 'ok', place === dataDir ? dataDir : `${dataDir} (will be made)`)
 }
@@ -81,7 +77,14 @@ async function checkDisk(dataDir: string): Promise<Finding> {
     : finding('disk', 'ok', `${bytes(free)} free`)
 }
 
-async function checkPort(dataDir: string, port: string): Promise<Finding> {
+async function checkPortFree(dataDir: string, { value = DEFAULT_PORT, origin }: Setting): Promise<Finding> {
+  let port: string
+  try {
+    port = checkPort(value, origin)
+  } catch (thrown) {
+    if (!(thrown instanceof AutovibeError)) throw thrown
+    return finding('port', 'failed', thrown.message, thrown.fix)
+  }
   const hub = await findHub(dataDir)
   if (hub) return finding('port', 'ok', `the Hub listens at ${hub.url}`)
   const free = await new Promise<boolean>((resolve) => {

@@ -18,6 +18,17 @@ export interface DemoRepository {
 export async function makeDemoRepository(): Promise<DemoRepository> {
   const folder = await mkdtemp(join(tmpdir(), 'autovibe-demo-'))
   const path = join(folder, 'demo-project')
+  const remove = () => rm(folder, { recursive: true, force: true })
+  try {
+    await fill(path)
+  } catch (thrown) {
+    await remove()
+    throw thrown
+  }
+  return { path, remove }
+}
+
+async function fill(path: string): Promise<void> {
   await cp(join(MODEL, 'scripts', 'demo-project'), path, { recursive: true })
   const who = {
     GIT_AUTHOR_NAME: 'autovibe demo',
@@ -28,7 +39,6 @@ export async function makeDemoRepository(): Promise<DemoRepository> {
   await git(['-c', 'init.defaultBranch=main', 'init', '--quiet'], { cwd: path })
   await git(['add', '--all'], { cwd: path })
   await git(['commit', '--quiet', '-m', 'A small project with a failing test'], { cwd: path, env: who })
-  return { path, remove: () => rm(folder, { recursive: true, force: true }) }
 }
 
 export interface ScriptedModel {

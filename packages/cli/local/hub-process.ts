@@ -1,12 +1,13 @@
 /** The Hub as a process of this host: finding, starting and stopping it by its data directory. */
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { chmod, mkdir, open, readFile, stat, statfs } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, open, readFile, statfs } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { AutovibeError, EXIT, Problem } from '@autovibe/contract'
 import { Autovibe } from '@autovibe/sdk'
+import { makeFolder } from './folder.ts'
 
 /** `hub.json`, as a ready Hub writes it; no process id for a Hub elsewhere. */
 export interface HubFile {
@@ -58,7 +59,8 @@ export async function readKey(dataDir: string): Promise<string> {
 
 export interface StartHub {
   readonly dataDir: string
-  readonly port: string | undefined
+  /** As `checkPort` gave it. */
+  readonly port: string
   readonly env: NodeJS.ProcessEnv
   readonly signal: AbortSignal
   readonly onProgress: (text: string) => void
@@ -76,14 +78,15 @@ export async function startHub(start: StartHub): Promise<StartedHub> {
   const startedAt = performance.now()
   const running = await findHub(start.dataDir)
   if (running && (await isHealthy(start.dataDir, running))) return { hub: fileOf(running), already: true, tookMs: 0 }
-  const port = checkPort(start.port ?? DEFAULT_PORT)
   await makeDataDir(start.dataDir)
 
-  const log = await open(logFile(start.dataDir), 'a', 0o600)
+  const log = await open(logFile(start.dataDir), 'a', 0o600).catch((thrown: unknown) => {
+    throw notMade(start.dataDir, thrown)
+  })
   const logStart = (await log.stat()).size
   // The Hub gets its keys sealed through its API; none of the caller's belongs into its environment.
   const { ANTHROPIC_API_KEY: _key, ANTHROPIC_AUTH_TOKEN: _token, ...env } = start.env
-  const child = spawn(process.execPath, [HUB_MAIN, '--data-dir', start.dataDir, '--port', port], {
+  const child = spawn(process.execPath, [HUB_MAIN, '--data-dir', start.dataDir, '--port', start.port], {
     cwd: start.dataDir,
     detached: true,
     stdio: ['ignore', log.fd, log.fd],
@@ -99,7 +102,12 @@ export async function startHub(start: StartHub): Promise<StartedHub> {
   try {
     start.onProgress(`starting the Hub on ${start.dataDir}`)
     while (performance.now() - startedAt < READY_MS) {
-      start.signal.throwIfAborted()
+      if (start.signal.aborted) {
+        // Nobody would know of a Hub that came up after its command has ended.
+        child.kill('SIGTERM')
+        while (!ended && performance.now() - startedAt < READY_MS) await delay(POLL_MS)
+        throw start.signal.reason
+      }
       const hub = await findHub(start.dataDir)
       if (hub && (await isHealthy(start.dataDir, hub)))
         return { hub: fileOf(hub), already: hub.pid !== child.pid, tookMs: Math.round(performance.now() - startedAt) }
@@ -132,24 +140,31 @@ export async function stopHub(dataDir: string, signal: AbortSignal): Promise<boo
   return true
 }
 
-export function checkPort(text: string): string {
+/** The text, if it is a port; `origin` says where it stands when it is none. */
+export function checkPort(text: string, origin = '--port'): string {
   if (/^[0-9]{1,5}$/.test(text) && Number(text) <= 65_535) return text
-  throw new AutovibeError('request.invalid', `${JSON.stringify(text)} is not a port.`, { fix: 'Use a number from 1 to 65535: --port 7420' })
+  throw new AutovibeError('request.invalid', `${JSON.stringify(text)} is not a port (${origin}).`, {
+    fix: `Use a number from 1 to 65535: ${origin === 'AUTOVIBE_PORT' ? 'export AUTOVIBE_PORT=7420' : '--port 7420'}`,
+  })
 }
 
+/** Makes the data directory, for its owner alone; `request.invalid` where it cannot be, `substrate.disk_full`. */
 export async function makeDataDir(dataDir: string): Promise<void> {
   try {
-    const made = await mkdir(dataDir, { recursive: true, mode: 0o700 })
-    if (made !== undefined) await chmod(dataDir, 0o700)
-    if (!(await stat(dataDir)).isDirectory()) throw Object.assign(new Error('not a directory'), { code: 'ENOTDIR' })
+    if (await makeFolder(dataDir, 0o700)) await chmod(dataDir, 0o700)
   } catch (thrown) {
-    const { code } = thrown as NodeJS.ErrnoException
-    if (code === 'ENOSPC') throw diskFull(dataDir, thrown)
-    throw new AutovibeError('request.invalid', `The data directory ${dataDir} cannot be made (${code}).`, {
-      cause: thrown,
-      fix: 'Choose a folder that you may write: --data-dir DIR',
-    })
+    throw notMade(dataDir, thrown)
   }
+}
+
+function notMade(dataDir: string, cause: unknown): AutovibeError {
+  const { code, path = dataDir } = cause as NodeJS.ErrnoException
+  if (code === 'ENOSPC') return diskFull(dataDir, cause)
+  const why = code === 'EEXIST' ? `${path} is no folder` : `${dirname(path)} does not take it (${code})`
+  return new AutovibeError('request.invalid', `The data directory ${dataDir} cannot be made: ${why}.`, {
+    cause,
+    fix: 'Choose a folder that you may write: --data-dir DIR',
+  })
 }
 
 /** What a Hub that has ended has said last in its log: one problem document on a line of its own. */

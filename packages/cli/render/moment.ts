@@ -1,8 +1,11 @@
 /** One moment of a run as lines for people. */
-import type { Checkpoint, CheckResult, Step } from '@autovibe/contract'
+import type { Checkpoint, CheckResult } from '@autovibe/contract'
+import { AUTOVIBE } from '../called.ts'
 import type { Moment } from '../follow/moments.ts'
+import { isForMoney } from '../follow/money-out.ts'
 import type { Paint } from '../output.ts'
-import { bytes, count, duration, plain, plainBlock, plural, truncate, usd } from './text.ts'
+import { renderCostChange, renderStep } from './step.ts'
+import { bytes, duration, plain, plainBlock, plural } from './text.ts'
 
 export function renderMoment(moment: Moment, paint: Paint): string[] {
   switch (moment.type) {
@@ -16,7 +19,10 @@ export function renderMoment(moment: Moment, paint: Paint): string[] {
     case 'tool_started':
       return []
     case 'step_finished':
-      return renderStep(moment.step, moment.spent, moment.limit, paint)
+    case 'step_interrupted':
+      return renderStep(moment, paint)
+    case 'cost_changed':
+      return renderCostChange(moment, paint)
     case 'checkpoint':
       return [renderCheckpointLine(moment.checkpoint, paint)]
     case 'check_finished':
@@ -24,30 +30,19 @@ export function renderMoment(moment: Moment, paint: Paint): string[] {
     case 'run_state':
       if (moment.state === 'queued') return []
       if (moment.state === 'running') return [paint.dim('the agent is at work')]
+      // The whole sentence stands in the closing words, beside its remedy.
+      if (moment.state === 'paused' && isForMoney(moment.reason)) return [`${paint.yellow('‖')} run paused: out of budget`]
       return [
         `${moment.state === 'succeeded' ? paint.green('✓') : moment.state === 'paused' ? paint.yellow('‖') : paint.red('✗')} run ${moment.state}${moment.reason === null ? '' : `: ${plain(moment.reason)}`}`,
       ]
     case 'notice':
+      if (moment.event === 'budget.exhausted' || moment.code?.startsWith('budget.')) return []
       return [`${paint.yellow('!')} ${moment.text}`]
     case 'hub_lost':
-      return [`${paint.yellow('!')} The Hub went away; reconnecting. The run goes on when it is back. ${paint.dim(`(${plain(moment.reason)})`)}`]
+      return [`${paint.yellow('!')} The Hub went away; waiting for it. If it was stopped: ${AUTOVIBE} up ${paint.dim(`(${plain(moment.reason)})`)}`]
     case 'hub_back':
       return [`${paint.green('✓')} The Hub is back.`]
   }
-}
-
-export function renderStep(step: Step, spent: string, limit: string, paint: Paint): string[] {
-  const input = BigInt(step.input_tokens) + BigInt(step.cache_read_tokens) + BigInt(step.cache_write_tokens)
-  const cached = BigInt(step.cache_read_tokens) > 0n ? `, ${count(step.cache_read_tokens)} cached` : ''
-  const money = `${usd(step.cost)} ${paint.dim(`(${usd(spent)} of ${usd(limit)})`)}`
-  const lines = [`${paint.bold(`step ${step.index}`)}  ${plain(step.model)}  ${count(input)} in${cached}, ${count(step.output_tokens)} out  ${money}`]
-  const words = plain(step.text)
-  if (words !== '') lines.push(`  ${paint.dim(truncate(words, 160))}`)
-  for (const tool of step.tools)
-    lines.push(
-      `  ${tool.is_error ? paint.red('✗') : paint.green('✓')} ${plain(tool.name)} ${truncate(plain(tool.summary), 120)} ${paint.dim(duration(tool.duration_ms))}`,
-    )
-  return lines
 }
 
 export function renderCheckpointLine(checkpoint: Checkpoint, paint: Paint): string {
@@ -64,6 +59,7 @@ export function renderCheck(check: CheckResult, paint: Paint): string[] {
   const took = paint.dim(duration(check.duration_ms))
   if (check.exit_code === 0) return [`${paint.green('✓')} check ${paint.bold(plain(check.command))} passed ${took}`]
   const how = check.exit_code === null ? 'did not end' : `failed with exit code ${check.exit_code}`
-  const tail = plainBlock(check.output).trimEnd().split('\n').slice(-15)
+  const output = plainBlock(check.output).trimEnd()
+  const tail = output === '' ? [] : output.split('\n').slice(-15)
   return [`${paint.red('✗')} check ${paint.bold(plain(check.command))} ${how} ${took}`, ...tail.map((line) => paint.dim(`  │ ${line}`))]
 }

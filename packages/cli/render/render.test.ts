@@ -15,13 +15,14 @@ import {
 import fc from 'fast-check'
 import pc from 'picocolors'
 import type { Moment } from '../follow/moments.ts'
+import { renderBudgets } from './budgets.ts'
 import { renderClosing } from './closing.ts'
 import { diffTotals, renderDiff, renderStat } from './diff.ts'
 import { renderError } from './error.ts'
 import { renderEvent } from './event.ts'
 import { renderMoment } from './moment.ts'
 import { nearest } from './nearest.ts'
-import { renderBudgets, renderCheckpoints, renderMachines, renderOperation } from './resources.ts'
+import { renderCheckpoints, renderMachines, renderOperation } from './resources.ts'
 import { age, bytes, duration, plain, plainBlock, table } from './text.ts'
 
 const paint = pc.createColors(false)
@@ -33,6 +34,7 @@ const run = {
   machine_name: 'calm-owl',
   state: 'succeeded',
   spent: '370000000',
+  held: '0',
   limit: '2000000000',
   steps: 4,
   summary: 'Done.',
@@ -53,7 +55,8 @@ const step: Step = {
   output_tokens: '120',
   cost: '12000000',
   started_at: '2026-01-01T00:00:00.000Z',
-  ended_at: null,
+  ended_at: '2026-01-01T00:00:01.000Z',
+  outcome: 'finished',
 }
 const checkpoint = {
   id: 'ckp_x',
@@ -74,7 +77,10 @@ const check = { command: HOSTILE, exit_code: 1, output: HOSTILE, duration_ms: 10
 const MOMENTS: Moment[] = [
   { type: 'operation_step', operation_id: 'opr_x', kind: HOSTILE, name: HOSTILE, state: 'done', duration_ms: 5 },
   { type: 'operation_ended', operation_id: 'opr_x', kind: 'k', state: 'failed', error: { code: 'internal', message: HOSTILE, fix: null, step: null } },
-  { type: 'step_finished', step, spent: '12000000', limit: '1000000000' },
+  { type: 'step_finished', step, cost_before: '0', spent: '12000000', limit: '1000000000' },
+  { type: 'step_interrupted', step: { ...step, outcome: 'interrupted' }, cost_before: '0', spent: '12000000', limit: '1000000000' },
+  { type: 'cost_changed', index: 3, change: '-5', spent: '12000000', limit: '1000000000' },
+  { type: 'notice', event: HOSTILE, code: HOSTILE, text: plain(HOSTILE) },
   { type: 'checkpoint', checkpoint },
   { type: 'checkpoint', checkpoint: { ...checkpoint, state: 'failed' } },
   { type: 'check_finished', check },
@@ -100,7 +106,7 @@ test('nothing that a machine says reaches the terminal as a control character', 
   const machine = { name: 'm', state: 'failed', state_reason: HOSTILE, created_at: '2026-01-01T00:00:00.000Z' } as Machine
   const lines = [
     ...MOMENTS.flatMap((moment) => renderMoment(moment, paint)),
-    ...renderClosing({ ...run, summary: HOSTILE }, null, paint),
+    ...renderClosing({ run: { ...run, summary: HOSTILE }, interrupted: 0, totals: null }, paint),
     ...renderDiff(diff, paint, { raw: false }),
     ...renderStat(diff, paint),
     renderEvent(event, paint),
@@ -130,8 +136,28 @@ test('plain text has no control characters and keeps every letter', () => {
 })
 
 test('a step shows its tokens with the cached part, its cost, the sum and the limit', () => {
-  const [line] = renderMoment({ type: 'step_finished', step: { ...step, model: 'm' }, spent: '370000000', limit: '2000000000' }, paint)
-  assert.equal(line, 'step 3  m  49,000 in, 48,000 cached, 120 out  $0.0120 ($0.37 of $2.00)')
+  const told = { type: 'step_finished', step: { ...step, model: 'm' }, cost_before: '0', spent: '370000000', limit: '2000000000' } as const
+  const [line] = renderMoment(told, paint)
+  assert.equal(line, 'step 3  m  49,000 in, 48,000 cached, 120 out  $0.0120 ($0.3700 of $2.00)')
+  const [again] = renderMoment({ ...told, cost_before: '2000000' }, paint)
+  assert.equal(again, 'step 3  m  49,000 in, 48,000 cached, 120 out  $0.0100 besides the $0.002 told before ($0.3700 of $2.00)')
+})
+
+test('an interrupted step says so, with its cost, and without figures that nobody has', () => {
+  const cut: Step = { ...step, outcome: 'interrupted', model: 'm', text: '', tools: [] }
+  const render = (change: Partial<Step>) =>
+    renderMoment({ type: 'step_interrupted', step: { ...cut, ...change }, cost_before: '0', spent: '370000000', limit: '2000000000' }, paint)
+  assert.deepEqual(render({}), ['step 3  interrupted  m  49,000 in, 48,000 cached, 120 out  $0.0120 ($0.3700 of $2.00)'])
+  const none = { model: '', input_tokens: '0', cache_read_tokens: '0', output_tokens: '0' }
+  assert.deepEqual(render({ ...none, cost: '0' }), ['step 3  interrupted before the model answered  $0.00 ($0.3700 of $2.00)'])
+  assert.deepEqual(render(none), ['step 3  interrupted  $0.0120 ($0.3700 of $2.00)'])
+})
+
+test('a pause for money is told without the sentence that the closing words have', () => {
+  const reason = 'This needs up to $0.0383, but only $0.0060 is left of the budget of the run run_x.'
+  assert.deepEqual(renderMoment({ type: 'run_state', state: 'paused', reason }, paint), ['‖ run paused: out of budget'])
+  assert.deepEqual(renderMoment({ type: 'notice', event: 'gateway.call_refused', code: 'budget.insufficient', text: reason }, paint), [])
+  assert.deepEqual(renderMoment({ type: 'notice', event: 'gateway.call_refused', code: 'provider.key_refused', text: 'no' }, paint), ['! no'])
 })
 
 test('a checkpoint that failed is never shown as safe', () => {
@@ -143,7 +169,7 @@ test('a checkpoint that failed is never shown as safe', () => {
 })
 
 test('the closing words say state, time, steps, money left and that the checkout is untouched', () => {
-  const lines = renderClosing(run, { files: 2, added_lines: 14, removed_lines: 3 }, paint)
+  const lines = renderClosing({ run, interrupted: 0, totals: { files: 2, added_lines: 14, removed_lines: 3 } }, paint)
   assert.deepEqual(lines.slice(-2), [
     'calm-owl: succeeded in 1 min 2 s, 4 steps, $0.37 of $2.00 spent, $1.63 left.',
     '+14 −3 in 2 files. Your checkout is untouched.',
@@ -169,6 +195,9 @@ test('a budget that nobody limited has no limit to show', () => {
     scope: 'organisation',
     scope_id: 'organisation',
     resource: 'money',
+    period: 'total',
+    policy: 'park',
+    set_aside: '0',
     limit: (2n ** 62n).toString(),
     settled: '1000000000',
     reserved: '0',

@@ -1,7 +1,9 @@
 /** Lists and single resources for people. */
-import type { Budget, Checkpoint, Finding, Machine, Operation, Provider, Run } from '@autovibe/contract'
+import type { Checkpoint, Finding, Machine, Operation, Provider, Run } from '@autovibe/contract'
+import { AUTOVIBE } from '../called.ts'
 import type { Paint } from '../output.ts'
-import { age, bytes, count, duration, plain, plural, table, truncate, usd } from './text.ts'
+import { sharesOf } from './money.ts'
+import { age, bytes, duration, plain, plural, table, truncate, usd } from './text.ts'
 
 export interface MachineRow {
   readonly machine: Machine
@@ -10,26 +12,42 @@ export interface MachineRow {
 }
 
 export function renderMachines(rows: readonly MachineRow[], nowMs: number, paint: Paint): string[] {
-  if (rows.length === 0) return ['No machines. One is made by: autovibe run "PROMPT" --project PATH --budget 2.00', 'To see how it works first: autovibe demo']
+  if (rows.length === 0)
+    return [
+      'No machines. A run makes one, and the demo shows it without a key:',
+      `  ${AUTOVIBE} run "PROMPT" --project PATH --budget 2.00`,
+      `  ${AUTOVIBE} demo`,
+    ]
   const [head = '', ...lines] = table(
-    ['MACHINE', 'PROJECT', 'STATE', 'RUN', 'SPENT', 'STEPS', 'AGE', 'PROMPT'],
+    ['MACHINE', 'PROJECT', 'STATE', 'RUN', 'SPENT', 'STEPS', 'AGE', 'PROMPT OR REASON'],
     rows.map(({ machine, run, project }) => [
       machine.name,
       plain(project),
       machine.state,
       run?.state ?? '-',
-      run ? `${usd(run.spent)}/${usd(run.limit)}` : '-',
+      run ? spentOf(run) : '-',
       run ? String(run.steps) : '-',
       age(machine.created_at, nowMs),
-      run ? truncate(plain(run.prompt), 48) : machine.state_reason === null ? '-' : truncate(plain(machine.state_reason), 48),
+      truncate(plain(whatItIsAt(machine, run)), 48),
     ]),
   )
   return [paint.bold(head), ...lines]
 }
 
+function spentOf(run: Run): string {
+  const { spent, limit } = sharesOf(run)
+  return `${spent}/${limit ?? 'none'}`
+}
+
+/** Why it failed, else what it was asked for. */
+function whatItIsAt({ state, state_reason }: Machine, run: Run | null): string {
+  if (state === 'failed' && state_reason !== null) return state_reason
+  return run?.prompt ?? state_reason ?? '-'
+}
+
 /** As a tree where parents are in the list: a fork stands below what it came from. */
 export function renderCheckpoints(checkpoints: readonly Checkpoint[], nowMs: number, paint: Paint): string[] {
-  if (checkpoints.length === 0) return ['No checkpoints yet. They are made while a run works, or by: autovibe checkpoint create MACHINE']
+  if (checkpoints.length === 0) return ['No checkpoints yet. They are made while a run works, or by:', `  ${AUTOVIBE} checkpoint create MACHINE`]
   const sorted = [...checkpoints].sort((a, b) => (a.id < b.id ? -1 : 1))
   const [head = '', ...lines] = table(
     ['CHECKPOINT', 'MACHINE', 'STEP', 'TRIGGER', 'STATE', 'FILES', 'NEW', 'SPENT', 'AGE', 'LABEL'],
@@ -70,33 +88,8 @@ export function renderCheckpoint(checkpoint: Checkpoint, nowMs: number): string[
   ])
 }
 
-/** A limit of 2^62 stands for none: it is what the Hub opens where nobody has set one. */
-const UNLIMITED = 2n ** 62n
-
-/** An amount in the unit of its resource. */
-export const amount = (resource: string, value: string): string => (resource === 'money' ? usd(value) : count(value))
-
-export function renderBudgets(budgets: readonly Budget[], paint: Paint): string[] {
-  if (budgets.length === 0) return ['No open budgets. A run opens one: autovibe run "PROMPT" --budget 2.00']
-  const [head = '', ...lines] = table(
-    ['BUDGET', 'SCOPE', 'OF', 'RESOURCE', 'LIMIT', 'SPENT', 'HELD', 'LEFT', ''],
-    budgets.map((budget) => [
-      budget.id,
-      budget.scope,
-      budget.scope_id,
-      budget.resource,
-      BigInt(budget.limit) >= UNLIMITED ? 'none' : amount(budget.resource, budget.limit),
-      amount(budget.resource, budget.settled),
-      amount(budget.resource, budget.reserved),
-      BigInt(budget.limit) >= UNLIMITED ? '-' : amount(budget.resource, budget.available),
-      budget.closed_at === null ? '' : 'closed',
-    ]),
-  )
-  return [paint.bold(head), ...lines]
-}
-
-export function renderOperations(operations: readonly Operation[], nowMs: number, paint: Paint): string[] {
-  if (operations.length === 0) return ['No operations.']
+/** `names` are those of the machines, by id. */
+export function renderOperations(operations: readonly Operation[], names: ReadonlyMap<string, string>, nowMs: number, paint: Paint): string[] {
   const [head = '', ...lines] = table(
     ['OPERATION', 'KIND', 'STATE', 'STEP', 'MACHINE', 'AGE'],
     operations.map((operation) => [
@@ -104,7 +97,7 @@ export function renderOperations(operations: readonly Operation[], nowMs: number
       operation.kind,
       operation.state,
       currentStep(operation),
-      operation.machine_id ?? '-',
+      operation.machine_id === null ? '-' : (names.get(operation.machine_id) ?? operation.machine_id),
       age(operation.created_at, nowMs),
     ]),
   )
@@ -143,7 +136,7 @@ export function renderOperation(operation: Operation, nowMs: number, paint: Pain
 }
 
 export function renderProviders(providers: readonly Provider[], paint: Paint): string[] {
-  if (providers.length === 0) return ['No providers. Set one up: autovibe provider set anthropic']
+  if (providers.length === 0) return ['No providers. Set one up:', `  ${AUTOVIBE} provider set anthropic`]
   const [head = '', ...lines] = table(
     ['PROVIDER', 'WIRE', 'KEY', 'MODEL', 'COSTS', 'ADDRESS'],
     providers.map((provider) => [

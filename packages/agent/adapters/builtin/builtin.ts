@@ -1,7 +1,8 @@
 /** The builtin agent: a conversation with a model that has six tools, kept in the machine's tree after every message. */
 import type Anthropic from '@anthropic-ai/sdk'
 import type { Adapter, AgentHost, Outcome, RunOrder } from '../adapter.ts'
-import { Conversation } from './conversation.ts'
+import { Closing } from './closing.ts'
+import { Conversation, inside } from './conversation.ts'
 import { type Model, modelOver } from './model.ts'
 import type { Block } from './repair.ts'
 import { requestOf } from './request.ts'
@@ -50,24 +51,39 @@ async function openFor(order: RunOrder, host: AgentHost): Promise<Conversation> 
 }
 
 async function converse(order: RunOrder, host: AgentHost, model: Model, conversation: Conversation): Promise<Outcome> {
-  const closing = finishedBefore(conversation, order)
-  if (closing !== undefined) return ended('succeeded', null, closing)
+  const closing = new Closing(order, host, conversation)
+  const finished = finishedBefore(conversation, order)
+  if (finished !== undefined) return ended('succeeded', null, finished)
+  await closing.begin(lastStep(conversation, order) + 1)
   let continuations = 0
   for (let index = lastStep(conversation, order) + 1; index <= order.max_steps; index++) {
+    await closing.resume(index)
+    await tellOfMoney(order, host, conversation, index)
     host.emit({ type: 'step.started', index })
-    const answer = await callModel(order, host, model, conversation)
+    const answer = await callModel(order, host, model, conversation, closing, index)
     if (typeof answer === 'string') return ended('failed', answer, null)
     const isCut = answer.stop_reason === 'max_tokens'
     const content = withoutHalfCall(answer)
     const text = textOf(answer)
     if (text !== '') host.emit({ type: 'run.message', text })
-    await inside(host, () =>
-      conversation.append({ at: now(), run_id: order.id, step: index, message: { role: 'assistant', content }, stop_reason: answer.stop_reason }),
-    )
     const calls = content.filter((block): block is Anthropic.ToolUseBlockParam => block.type === 'tool_use')
-    const done = await executeTools(calls, index, host)
+    const isLast = closing.isLast(calls.length > 0)
+    await inside(host, () =>
+      conversation.append({
+        at: now(),
+        run_id: order.id,
+        step: index,
+        message: { role: 'assistant', content },
+        stop_reason: answer.stop_reason,
+        ...(isLast ? { closing: true } : {}),
+      }),
+    )
+    const done = isLast ? [] : await executeTools(calls, index, host)
     host.emit({ type: 'step.finished', step: { index, model: answer.model, message_id: answer.id, text, tools: done.map(recordOf) } })
-
+    if (isLast) {
+      await closing.handBack(text)
+      continue
+    }
     continuations = isCut ? continuations + 1 : 0
     if (calls.length > 0 || (isCut && continuations <= CONTINUATIONS_MAX)) {
       const results: Block[] = [...done.map((one) => one.block), ...(isCut ? [{ type: 'text', text: GO_ON } as const] : [])]
@@ -80,16 +96,33 @@ async function converse(order: RunOrder, host: AgentHost, model: Model, conversa
   return ended('failed', `The run stopped after ${order.max_steps} steps, which is all that it may take.`, null)
 }
 
-/** The answer, or the reason why there is none. Waits while the gate is held and while the money is out. */
-async function callModel(order: RunOrder, host: AgentHost, model: Model, conversation: Conversation): Promise<Anthropic.Message | string> {
+/** What is new of the money, as a message that the next call reads. */
+async function tellOfMoney(order: RunOrder, host: AgentHost, conversation: Conversation, step: number): Promise<void> {
+  const notice = host.moneyNotice()
+  if (notice === null) return
+  const content: Block[] = [{ type: 'text', text: `<notice>\n${notice}\n</notice>` }]
+  await inside(host, () => conversation.append({ at: now(), run_id: order.id, step: step - 1, message: { role: 'user', content } }))
+}
+
+/** The answer, or the reason why there is none. Waits while the gate is held and while the money is out, and winds the work down where that is to be done. */
+async function callModel(
+  order: RunOrder,
+  host: AgentHost,
+  model: Model,
+  conversation: Conversation,
+  closing: Closing,
+  index: number,
+): Promise<Anthropic.Message | string> {
   for (;;) {
     await host.gate.pass(host.signal)
     const refusal = await host.moneyRefusal()
     const result =
-      refusal === null ? await model.call(requestOf(order.model, conversation.messages()), host.signal) : ({ kind: 'money', reason: refusal } as const)
+      refusal === null
+        ? await model.call(requestOf(order.model, conversation.messages()), index === 1, host.signal)
+        : ({ kind: 'money', reason: refusal } as const)
     if (result.kind === 'message') return result.message
     if (result.kind === 'refused') return result.reason
-    await host.moneyOut(result.reason)
+    if (!(await closing.onMoneyOut(result.reason, index))) await host.moneyOut(result.reason)
   }
 }
 
@@ -114,7 +147,7 @@ function afterAnswer(answer: Anthropic.Message, hadCalls: boolean, continuations
 /** The closing words, when this very run had ended and only the report of it was lost. */
 function finishedBefore(conversation: Conversation, order: RunOrder): string | undefined {
   const last = conversation.entries.at(-1)
-  if (last?.run_id !== order.id || last.message.role !== 'assistant') return undefined
+  if (last?.run_id !== order.id || last.message.role !== 'assistant' || last.closing) return undefined
   if (last.stop_reason !== 'end_turn' && last.stop_reason !== 'stop_sequence') return undefined
   const blocks = typeof last.message.content === 'string' ? [] : last.message.content
   return blocks.flatMap((block) => (block.type === 'text' ? [block.text] : [])).join('\n')
@@ -130,16 +163,6 @@ function withoutHalfCall(answer: Anthropic.Message): Block[] {
 
 function lastStep(conversation: Conversation, order: RunOrder): number {
   return conversation.entries.reduce((most, entry) => (entry.run_id === order.id ? Math.max(most, entry.step) : most), 0)
-}
-
-/** The tree may be frozen between any two writes, so each write is inside the gate. */
-async function inside(host: AgentHost, write: () => Promise<void>): Promise<void> {
-  await host.gate.enter(host.signal)
-  try {
-    await write()
-  } finally {
-    host.gate.leave()
-  }
 }
 
 function textOf(answer: Anthropic.Message): string {

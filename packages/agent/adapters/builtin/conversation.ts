@@ -2,6 +2,7 @@
 import { appendFile, mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { log } from '../../log.ts'
+import type { AgentHost } from '../adapter.ts'
 import { type Message, repair } from './repair.ts'
 
 export interface Entry {
@@ -12,6 +13,8 @@ export interface Entry {
   readonly message: Message
   /** Why the model stopped, on its own messages. */
   readonly stop_reason?: string | null
+  /** The agent's own message was the last of closing its work, which is not finished. */
+  readonly closing?: true
   /** What the Hub said of the world in this message, so that a restart does not say it again. */
   readonly notice?: string
 }
@@ -58,6 +61,16 @@ export class Conversation {
     await appendFile(this.#file, `${this.#needsNewline ? '\n' : ''}${JSON.stringify(entry)}\n`)
     this.#needsNewline = false
     this.#entries.push(entry)
+  }
+}
+
+/** The tree may be frozen between any two writes, so each write is inside the gate. */
+export async function inside(host: AgentHost, write: () => Promise<void>): Promise<void> {
+  await host.gate.enter(host.signal)
+  try {
+    await write()
+  } finally {
+    host.gate.leave()
   }
 }
 

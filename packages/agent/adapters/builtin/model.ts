@@ -11,13 +11,18 @@ export type CallResult =
   | { readonly kind: 'refused'; readonly reason: string }
 
 export interface Model {
-  /** Ends with an answer or a refusal. Rejects with the signal's reason. */
-  call(request: Anthropic.MessageStreamParams, signal: AbortSignal): Promise<CallResult>
+  /** Ends with an answer or a refusal. Rejects with the signal's reason. `isFirst`: the run has had no answer yet. */
+  call(request: Anthropic.MessageStreamParams, isFirst: boolean, signal: AbortSignal): Promise<CallResult>
   close(): Promise<void>
 }
 
 /** About a quarter of an hour of overload, because nobody is there to start the run again; a Hub that is away is waited for without end. */
 const PROVIDER_TRIES = 40
+/**
+ * How often the Hub may say that the provider is down, which it has found out by several calls: before the first answer nothing is lost, and whoever started the run
+ * is there to read why it ended; later the run waits as for overload.
+ */
+const DOWN_TRIES = { first: 3, later: PROVIDER_TRIES } as const
 const BACKOFF = { firstMs: 500, mostMs: 30_000 }
 /** No byte for so long, pings included, and the stream counts as dead. */
 const SILENCE_MS = 300_000
@@ -34,11 +39,12 @@ export function modelOver(socketPath: string, token: string): Model {
     // The types of undici's own fetch and of the global one differ in name only.
     fetch: ((url: string, init: Parameters<typeof fetchOver>[1]) => fetchOver(url, { ...init, dispatcher })) as unknown as typeof fetch,
   })
-  return { call: (request, signal) => callUntilAnswered(client, request, signal), close: () => dispatcher.destroy() }
+  return { call: (request, isFirst, signal) => callUntilAnswered(client, request, isFirst, signal), close: () => dispatcher.destroy() }
 }
 
-async function callUntilAnswered(client: Anthropic, request: Anthropic.MessageStreamParams, signal: AbortSignal): Promise<CallResult> {
+async function callUntilAnswered(client: Anthropic, request: Anthropic.MessageStreamParams, isFirst: boolean, signal: AbortSignal): Promise<CallResult> {
   let providerFailures = 0
+  let downs = 0
   for (let attempt = 0; ; attempt++) {
     try {
       const stream = client.messages.stream(request, { signal })
@@ -48,6 +54,7 @@ async function callUntilAnswered(client: Anthropic, request: Anthropic.MessageSt
       const verdict = judge(error)
       if (verdict.kind !== 'again') return verdict
       if (verdict.isProvider && ++providerFailures >= PROVIDER_TRIES) return { kind: 'refused', reason: verdict.reason }
+      if (verdict.isDown && ++downs >= (isFirst ? DOWN_TRIES.first : DOWN_TRIES.later)) return { kind: 'refused', reason: verdict.reason }
       log('a model call is made again', { attempt: attempt + 1, reason: verdict.reason })
       await pause(verdict.afterMs ?? backoffMs(BACKOFF, attempt, Math.random()), signal)
     }
@@ -56,7 +63,14 @@ async function callUntilAnswered(client: Anthropic, request: Anthropic.MessageSt
 
 type Verdict =
   | Exclude<CallResult, { kind: 'message' }>
-  | { readonly kind: 'again'; readonly reason: string; readonly isProvider: boolean; readonly afterMs: number | undefined }
+  | {
+      readonly kind: 'again'
+      readonly reason: string
+      readonly isProvider: boolean
+      /** The Hub lets nobody through to the provider. */
+      readonly isDown?: boolean
+      readonly afterMs: number | undefined
+    }
 
 /** What a failed call means. */
 export function judge(error: unknown): Verdict {
@@ -68,6 +82,7 @@ export function judge(error: unknown): Verdict {
   const status: number | undefined = error.status
   if (status === 402 || isBilling(error)) return { kind: 'money', reason }
   if (status === 429 && error.headers?.get('x-should-retry') === 'false') return { kind: 'money', reason }
+  if (codeOf(error) === 'provider.down') return { kind: 'again', reason, isProvider: true, isDown: true, afterMs: retryAfterMs(error) }
   // Without a status it came inside a stream that had begun.
   if (status === undefined || status === 408 || status === 409 || status === 429 || status >= 500)
     return { kind: 'again', reason, isProvider: true, afterMs: retryAfterMs(error) }
@@ -80,13 +95,19 @@ function isBilling(error: APIError): boolean {
 
 /** The provider's own sentence, without the JSON around it. */
 function sentenceOf(error: APIError): string {
-  const body: unknown = error.error
-  if (typeof body === 'object' && body !== null && 'error' in body && typeof body.error === 'object' && body.error !== null && 'message' in body.error) {
-    const prefix = error.status === undefined ? '' : `${error.status} `
-    return `${prefix}${String(body.error.message)}`
-  }
-  return error.message
+  const message = wordsOf(error)['message']
+  if (message === undefined) return error.message
+  return `${error.status === undefined ? '' : `${error.status} `}${String(message)}`
 }
+
+/** The Hub's own code, where the refusal is the Hub's. */
+function codeOf(error: APIError): unknown {
+  return fieldsOf(wordsOf(error)['autovibe'])['code']
+}
+
+const wordsOf = (error: APIError): Record<string, unknown> => fieldsOf(fieldsOf(error.error)['error'])
+
+const fieldsOf = (value: unknown): Record<string, unknown> => (typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {})
 
 function retryAfterMs(error: APIError): number | undefined {
   const seconds = Number(error.headers?.get('retry-after') ?? Number.NaN)

@@ -1,6 +1,7 @@
 /** Claude Code as an agent: the real binary, talking to the gateway over the machine's socket, continued by its own session. */
 import { backoffMs, pause } from '../../door/backoff.ts'
 import { log } from '../../log.ts'
+import { CLOSING, MONEY_AGAIN, USED_UP } from '../../run/closing.ts'
 import type { Adapter, AgentHost, Outcome, RunOrder } from '../adapter.ts'
 import { findClaude } from './binary.ts'
 import { type InvocationEnd, invoke } from './invocation.ts'
@@ -43,16 +44,29 @@ class Session {
 
   async work(): Promise<Outcome> {
     let failures = 0
+    // Why its money is out, while it closes its work.
+    let closing = (await this.#host.isWindingDown()) ? USED_UP : undefined
+    let isHandedBack = false
     for (;;) {
       const stepBefore = this.#memory.step
-      const end = await this.#invoke(this.#prompt())
+      const end = await this.#invoke(closing === undefined ? (isHandedBack ? MONEY_AGAIN : this.#prompt()) : CLOSING)
+      isHandedBack = false
       const problem = end.result?.problem ?? null
       if (this.#memory.step > stepBefore) failures = 0
       if (end.stoppedForSteps) return this.#ended('failed', `The run stopped after ${this.#order.max_steps} steps, which is all that it may take.`, null)
+      if (closing !== undefined && (problem === null || isMoney(problem))) {
+        await this.#host.handBack(closing, problem === null ? (end.result?.text ?? null) : null)
+        closing = undefined
+        isHandedBack = true
+        continue
+      }
       if (end.result && !end.result.isError && !problem) return this.#ended('succeeded', null, end.result.text)
       if (!problem) return this.#ended('failed', failureOf(end), end.result?.text ?? null)
-      if (isMoney(problem)) await this.#host.moneyOut(problem.text)
-      else if (isPassing(problem) && ++failures <= FAILURES_MAX) {
+      if (isMoney(problem)) {
+        // Told in its own session, so that it knows what it was about.
+        if (await this.#host.isWindingDown()) closing = problem.text
+        else await this.#host.moneyOut(problem.text)
+      } else if (isPassing(problem) && ++failures <= FAILURES_MAX) {
         log('Claude Code is started again', { reason: problem.text, failures })
         await pause(backoffMs(BACKOFF, failures - 1, Math.random()), this.#host.signal)
       } else return this.#ended('failed', problem.text, null)
@@ -87,7 +101,9 @@ class Session {
   #prompt(): string {
     const { had_order: hadOrder, notice: known } = this.#memory
     const { notice, prompt } = this.#order
-    const news = notice === null || notice === known ? [] : [`<notice>\n${notice}\n</notice>`]
+    // It cannot be told of its money while it works, only when it is started again.
+    const words = [notice === known ? null : notice, this.#host.moneyNotice()].filter((word) => word !== null)
+    const news = words.map((word) => `<notice>\n${word}\n</notice>`)
     return [...news, hadOrder ? GO_ON : prompt].join('\n\n')
   }
 

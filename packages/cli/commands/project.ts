@@ -1,0 +1,82 @@
+/** autovibe project: what is evolved, and what each sets for itself: models, prices, keys. */
+import { act, define, group } from './define.ts'
+
+export interface ProjectModelsOptions {
+  readonly allow?: readonly string[]
+  readonly any?: boolean
+}
+
+export interface ProjectPriceOptions {
+  readonly provider?: string
+  readonly input?: string
+  readonly output?: string
+  readonly cacheRead?: string
+  readonly cacheWrite?: string
+  readonly cacheWrite1h?: string
+  readonly contextWindow?: string
+  readonly remove?: boolean
+}
+
+export interface ProjectKeyOptions {
+  readonly keyStdin?: boolean
+  readonly remove?: boolean
+}
+
+const PROJECT = 'its name or id'
+const USD = 'US dollars per million tokens'
+
+export const projectCommand = () =>
+  group('project', 'List projects, and set their models, prices and keys', [
+    act(
+      define('list', 'List projects', 'Without one of its commands, autovibe project does this.'),
+      async () => (await import('../actions/project.ts')).projectList,
+    ),
+    act(
+      define('show', 'Show a project with what it has set for itself').argument('<project>', PROJECT),
+      async () => (await import('../actions/project.ts')).projectShow,
+    ),
+    act<ProjectModelsOptions>(
+      define(
+        'models',
+        'Show or set the models that a project may call',
+        'A model is named as it is called, exactly. Calls of others are refused before anything is spent, those of runs at work included.',
+      )
+        .argument('<project>', PROJECT)
+        .option('--allow <model...>', 'these and no others, instead of those allowed so far')
+        .option('--any', 'every model that has a price'),
+      async () => (await import('../actions/project.ts')).projectModels,
+    ),
+    act<ProjectPriceOptions>(
+      define(
+        'price',
+        'Set what a model costs a project',
+        [
+          'For a contract, or a model without a price of the Hub. It is used for the bound of a call and for its charge: below what is billed, the project spends more than its limit says.',
+          'What is left out stays as it was set before. Of a new price the caches cost as much as Anthropic takes at most: reads as input, writes 1.25 times (5 minutes) and 2 times (1 hour) as much.',
+        ].join('\n'),
+      )
+        .argument('<project>', PROJECT)
+        .argument('<model>', 'its id as it is called, exactly')
+        .option('--input <usd>', `input, in ${USD}`)
+        .option('--output <usd>', `output, in ${USD}`)
+        .option('--cache-read <usd>', `input read from the cache, in ${USD}`)
+        .option('--cache-write <usd>', `input written to the cache for 5 minutes, in ${USD}`)
+        .option('--cache-write-1h <usd>', `input written to the cache for 1 hour, in ${USD}`)
+        .option('--context-window <tokens>', 'the most input that the model accepts, in tokens')
+        .option('--provider <name>', 'whose model it is (AUTOVIBE_PROVIDER; anthropic)')
+        .option('--remove', "go back to the Hub's price"),
+      async () => (await import('../actions/project-price.ts')).projectPrice,
+    ),
+    act<ProjectKeyOptions>(
+      define(
+        'key',
+        'Give a project a key of its own at a provider',
+        "From then on its calls are made and billed with it. It is kept encrypted in the Hub, never enters a machine, and is sent nowhere but to the provider's address of now.",
+      )
+        .argument('<project>', PROJECT)
+        .argument('<provider>', 'its name, as autovibe provider list says')
+        .option('--key-stdin', 'read the key from standard input')
+        .option('--remove', "forget it, and go back to the Hub's key"),
+      async () => (await import('../actions/project.ts')).projectKey,
+    ),
+  ]).usage('[COMMAND]')
