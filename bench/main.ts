@@ -10,7 +10,10 @@ const BENCHES: Readonly<Record<string, { readonly about: string; readonly load: 
   spawn: { about: 'spawn to registered, checkpoint to frozen and verified, fork and rollback to ready', load: () => import('./spawn/spawn.ts') },
   api: { about: 'GET /v1/machines with 1,000 machines, and GET /v1/health', load: () => import('./api/api.ts') },
   demo: { about: 'autovibe demo, the second time and on a fresh machine', load: () => import('./demo/demo.ts') },
-  gateway: { about: 'model calls through the gateway beside direct ones, at 1, 16 and 64 connections', load: () => import('./gateway/gateway.ts') },
+  gateway: {
+    about: 'model calls through the gateway beside direct ones and beside Portkey and LiteLLM; 1,000 live streams',
+    load: () => import('./gateway/gateway.ts'),
+  },
 }
 
 const usage = (): string => {

@@ -126,7 +126,8 @@ test('a key that the provider refuses ends the run with that reason, nothing spe
   const last = recordsOf(stdout).at(-1)
   assert.equal(last?.['type'], 'result', `${stdout}\n${stderr}`)
   const run = Run.parse(last?.['run'])
-  assert.deepEqual([run.state, run.spent, run.steps], ['failed', '0', 0])
+  // The step that had begun counts, though it cost nothing.
+  assert.deepEqual([run.state, run.spent, run.steps], ['failed', '0', 1])
   assert.match(run.state_reason ?? '', /key/i)
   const Refusal = z.object({ code: z.literal('provider.key_refused'), message: z.string(), fix: z.string() })
   const { fix } = Refusal.parse(last?.['refusal'])

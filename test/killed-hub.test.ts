@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { Checkpoint } from '@autovibe/contract'
 import { type ScriptedModel, startScriptedModel } from '@autovibe/scripted-model'
+import { generator } from './support/chance.ts'
 import { demoRepository, importProject, type Repository } from './support/demo-project.ts'
 import { type HubProcess, startHubProcess } from './support/hub-process.ts'
 import { until } from './support/until.ts'
@@ -118,15 +119,4 @@ async function untilAtRest(): Promise<void> {
     if (row?.busy !== '0') quietSince = Date.now()
     return Date.now() - quietSince > QUIET_MS || undefined
   })
-}
-
-/** A small deterministic source of chance (mulberry32), from 0 to 1. */
-function generator(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
 }

@@ -207,7 +207,7 @@ test('budgets are shown, raised and accounted for entry by entry', async () => {
   assert.deepEqual([budget.scope, budget.limit], ['machine', '7500000000'])
   const refused = await place.refusal(['budget', 'set', 'second', 'much'])
   assert.deepEqual([refused.code, refused.exit], ['request.invalid', 2])
-  assert.match((await place.run(['budget', 'show'])).stdout, /machine +mch_\w+ +money +\$7\.50/)
+  assert.match((await place.run(['budget', 'show'])).stdout, /machine second +\S+ +\$7\.50 .* mch_\w+$/m)
 })
 
 test('a machine is stopped, started and destroyed, and its processes follow', async () => {

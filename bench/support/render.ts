@@ -3,12 +3,13 @@ import { brief, type Figure, type Report } from './report.ts'
 
 export function renderReport(report: Report): string {
   const { machine } = report
-  const head = ['figure', 'n', 'p50', 'p90', 'beside', 'ratio']
+  const head = ['figure', 'n', 'p50', 'p90', 'p99', 'beside', 'ratio']
   const rows = report.figures.map((each) => [
     each.name,
     String(each.n),
     amount(each.p50, each),
     amount(each.p90, each),
+    amount(each.p99, each),
     each.baseline ?? '',
     each.ratio === null ? '' : `${brief(each.ratio)} x`,
   ])

@@ -2,7 +2,7 @@ import { deepEqual, equal, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { renderReport } from './render.ts'
-import { difference, figure, quantile, type Report, targetBelow } from './report.ts'
+import { difference, figure, figureOfRounds, quantile, type Report, targetBelow, targetTimes } from './report.ts'
 
 test('a figure names the median, the ninth tenth and its ratio to the baseline beside it', () => {
   const bare = figure('bare', [2, 4, 6])
@@ -10,6 +10,16 @@ test('a figure names the median, the ninth tenth and its ratio to the baseline b
   deepEqual([ours.n, ours.p50, ours.p90, ours.min, ours.max], [5, 30, 46, 10, 50])
   deepEqual([ours.baseline, ours.ratio], ['bare', 7.5])
   equal(difference('added', ours, bare).p50, 26)
+})
+
+test('a figure of rounds has the median of their medians, so that one disturbed round does not decide', () => {
+  const calm = figureOfRounds('calm', [
+    [1, 2, 3],
+    [2, 3, 4],
+    [100, 200, 300],
+  ])
+  deepEqual([calm.n, calm.p50, calm.min, calm.max], [9, 3, 1, 300])
+  equal(figureOfRounds('slow', [[6], [9]], { beside: calm }).ratio, 2.5)
 })
 
 test('a figure without samples is refused instead of being shown as a number', () => {
@@ -33,6 +43,12 @@ test('a target is held by what was measured and missed when the goal is only jus
 
 test('a target is judged by what was measured, not by how the figure is rounded for show', () => {
   equal(targetBelow('t', figure('f', [149.6]), 150).held, true)
+})
+
+test('a target of a ratio is held from the goal on, and missed when there was nothing to compare with', () => {
+  equal(targetTimes('t', figure('f', [16]), figure('g', [2]), 8).held, true)
+  equal(targetTimes('t', figure('f', [15.9]), figure('g', [2]), 8).held, false)
+  equal(targetTimes('t', figure('f', [16]), null, 8).held, false)
 })
 
 test('the table names each figure, its baseline and each verdict', () => {

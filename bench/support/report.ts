@@ -1,7 +1,7 @@
 /** What every bench answers: figures with their baselines beside them, and targets judged by what this run measured. */
 import type { MachineFacts } from './machine.ts'
 
-export type Unit = 'ms' | 's' | '1/s' | 'bytes'
+export type Unit = 'ms' | 's' | '1/s' | 'MiB'
 
 export interface Figure {
   readonly name: string
@@ -9,6 +9,7 @@ export interface Figure {
   readonly n: number
   readonly p50: number
   readonly p90: number
+  readonly p99: number
   readonly min: number
   readonly max: number
   /** The figure of the same run that this one stands beside. */
@@ -60,6 +61,7 @@ export function figure(name: string, samples: readonly number[], options: { read
     n: sorted.length,
     p50: round(p50),
     p90: round(quantile(sorted, 0.9)),
+    p99: round(quantile(sorted, 0.99)),
     min: round(sorted[0] ?? Number.NaN),
     max: round(sorted.at(-1) ?? Number.NaN),
     baseline: beside?.name ?? null,
@@ -67,15 +69,36 @@ export function figure(name: string, samples: readonly number[], options: { read
   }
 }
 
+/** A figure of several rounds: each quantile is the median of what the rounds had, so that one that met other work does not decide. */
+export function figureOfRounds(name: string, rounds: readonly (readonly number[])[], options: { readonly unit?: Unit; readonly beside?: Figure } = {}): Figure {
+  const each = rounds.map((samples) => figure(name, samples))
+  const all = figure(name, rounds.flat(), options)
+  const median = (what: 'p50' | 'p90' | 'p99') =>
+    figure(
+      name,
+      each.map((round) => round[what]),
+    ).p50
+  const p50 = median('p50')
+  return { ...all, p50, p90: median('p90'), p99: median('p99'), ratio: options.beside ? round(p50 / options.beside.p50) : null }
+}
+
 /** What one figure has beyond another: the difference of their medians and of their other quantiles. */
 export function difference(name: string, more: Figure, less: Figure): Figure {
-  const by = (what: 'p50' | 'p90' | 'min' | 'max') => round(more[what] - less[what])
-  return { name, unit: more.unit, n: more.n, p50: by('p50'), p90: by('p90'), min: by('min'), max: by('max'), baseline: null, ratio: null }
+  const by = (what: 'p50' | 'p90' | 'p99' | 'min' | 'max') => round(more[what] - less[what])
+  return { name, unit: more.unit, n: more.n, p50: by('p50'), p90: by('p90'), p99: by('p99'), min: by('min'), max: by('max'), baseline: null, ratio: null }
 }
 
 /** Held when the figure's median is below `below`, in the figure's own unit. */
 export function targetBelow(name: string, of: Figure, below: number): Target {
   return { name, goal: `p50 < ${below} ${of.unit}`, measured: `${brief(of.p50)} ${of.unit}`, held: of.p50 < below }
+}
+
+/** Held when the median of one figure is at least so many times that of the other; nothing is held that could not be measured. */
+export function targetTimes(name: string, of: Figure, other: Figure | null, times: number): Target {
+  const goal = `at least ${times} x`
+  if (!other) return { name, goal, measured: 'nothing: see the notes', held: false }
+  const ratio = of.p50 / other.p50
+  return { name, goal, measured: `${brief(ratio)} x`, held: ratio >= times }
 }
 
 /** The value below which this share of the sorted samples lies, interpolated between neighbours. */
