@@ -79,3 +79,42 @@ test('in any order of comings and goings nobody is inside while the gate is quie
     { numRuns: 200 },
   )
 })
+
+test('a halt shuts the gate at once, lets others hold it although somebody is inside, and ends only when they let go', async () => {
+  const gate = new Gate()
+  const order: string[] = []
+  const still = { freeze: async () => void order.push('still'), thaw: async () => void order.push('moving') }
+  await gate.enter(never)
+  assert.equal(gate.isBusy, true)
+  await gate.halt(still)
+  assert.equal(gate.isBusy, false)
+  const entered = gate.enter(never).then(() => order.push('entered'))
+  await gate.hold(never)
+  const gone = gate.goOn(still, never)
+  order.push('releasing')
+  await gate.release()
+  await gone
+  await entered
+  assert.deepEqual(order, ['still', 'releasing', 'moving', 'entered'])
+  assert.equal(gate.isBusy, true)
+})
+
+test('a halt that is broken off lets those inside go on all the same', async () => {
+  const gate = new Gate()
+  let isStill = false
+  const still = {
+    freeze: async () => {
+      isStill = true
+    },
+    thaw: async () => {
+      isStill = false
+    },
+  }
+  await gate.enter(never)
+  await gate.halt(still)
+  await gate.hold(never)
+  await assert.rejects(gate.goOn(still, AbortSignal.abort(new Error('cancelled'))), /cancelled/)
+  assert.equal(isStill, false)
+  await gate.release()
+  assert.equal(gate.held, false)
+})

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import fc from 'fast-check'
-import { type Account, availableOf, crossedBy, headroomOf, type Links, leftOf, tightestOf } from './account.ts'
+import { type Account, availableOf, crossedBy, headroomOf, type Links, leftOf, metOf, reachedOf, tightestOf } from './account.ts'
 
 const amount = fc.bigInt(0n, 2n ** 62n)
 const account: fc.Arbitrary<Account> = fc.record({
@@ -131,3 +131,31 @@ describe('the thresholds of a budget', () => {
 })
 
 const compare = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0)
+
+describe('what an agent is told of its limits', () => {
+  it('is the narrowest limit that is met, even if all that calls hold came back, but not what is set aside', () => {
+    fc.assert(
+      fc.property(chainOf(open), fc.bigInt(0n, 2n ** 40n), (links, aside) => {
+        const kept = links.map((link) => ({ ...link, setAside: aside })) as unknown as Links
+        const met = metOf(kept)
+        const isMet = ({ settled, setAside, limit }: Account): boolean => settled + setAside >= limit
+        assert.equal(met, kept.find(isMet))
+        assert.equal(
+          met === undefined,
+          kept.every((link) => leftOf({ ...link, reserved: aside }) > 0n),
+        )
+      }),
+    )
+  })
+
+  it('is the highest threshold that any link has reached', () => {
+    const at = (settled: bigint, thresholds: number[]): Account => ({
+      ...{ limit: 100n, settled, reserved: 0n, setAside: 0n, isClosed: false, isFrozen: false, sharePpm: 1_000_000n },
+      thresholds,
+    })
+    assert.deepEqual(
+      [reachedOf([at(79n, [80])]), reachedOf([at(80n, [80, 95])]), reachedOf([at(10n, [80]), at(96n, [50, 95])]), reachedOf([at(100n, [])])],
+      [null, 80, 95, null],
+    )
+  })
+})

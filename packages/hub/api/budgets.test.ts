@@ -68,16 +68,17 @@ test('of two changes at once one wins, and the other is told', async () => {
   assert.deepEqual(answers.map(({ status }) => status).sort(), [200, 412, 412])
 })
 
-test('raising a limit lets the runs beneath go on that stopped for money, and only those', async () => {
-  const paused = async (name: string, reason: string) => {
+test('raising a limit lets the runs beneath go on that stopped for money and have more now, and only those', async () => {
+  const paused = async (name: string, reason: string, limit = 10n) => {
     const machine = await api.machine(project, name, 'paused')
     const run = await api.run(project, machine, 'paused', reason)
-    const budget = await open('run', run, await open('machine', machine, projectBudget.id, 10n), 10n)
+    const budget = await open('run', run, await open('machine', machine, projectBudget.id, limit), limit)
     await api.db.updateTable('runs').set({ budget_id: budget }).where('id', '=', run).execute()
     return { run, budget }
   }
   const broke = await paused('broke', 'The budget of the run is used up.')
-  const brokeToo = await paused('broke-too', 'budget.exhausted: the machine has nothing left')
+  const brokeToo = await paused('broke-too', 'budget.exhausted: the project has nothing left', 9000n)
+  const narrow = await paused('narrow', 'This needs more than is left of the budget of the run.')
   const waiting = await paused('waiting', 'Waits for a person.')
   const stateOf = async ({ run }: { run: string }) => (await api.call<Run>('GET', `/v1/runs/${run}`)).body.state
   const lowered = await api.call<Budget>('PATCH', `/v1/budgets/${broke.budget}`, { body: { limit: '0' }, headers: { 'if-match': '*' } })
@@ -87,6 +88,8 @@ test('raising a limit lets the runs beneath go on that stopped for money, and on
   assert.deepEqual([await stateOf(broke), await stateOf(brokeToo), await stateOf(waiting)], ['running', 'paused', 'paused'])
   assert.equal((await raise(projectBudget.id)).status, 200)
   assert.deepEqual([await stateOf(broke), await stateOf(brokeToo), await stateOf(waiting)], ['running', 'running', 'paused'])
+  // Its own limit is in the way, so it would only stop again.
+  assert.equal(await stateOf(narrow), 'paused')
 })
 
 test('the ledger lists each movement in order, and adds up to what the budget says', async () => {

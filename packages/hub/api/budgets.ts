@@ -1,5 +1,17 @@
 /** `/v1/budgets`: the caps, their ledger, and raising a limit, which lets the runs beneath go on. */
-import { AutovibeError, Budget, BudgetId, BudgetQuery, CreateBudget, LedgerAudit, LedgerEntry, PageQuery, pageOf, UpdateBudget } from '@autovibe/contract'
+import {
+  AutovibeError,
+  Budget,
+  BudgetId,
+  BudgetQuery,
+  CreateBudget,
+  LedgerAudit,
+  LedgerEntry,
+  PageQuery,
+  pageOf,
+  type RunId,
+  UpdateBudget,
+} from '@autovibe/contract'
 import { UNLIMITED } from '@autovibe/core/budgets/unlimited.ts'
 import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
@@ -9,6 +21,7 @@ import { change } from './plumbing/change.ts'
 import type { Api, ApiContext } from './plumbing/deps.ts'
 import { findOpenBudget, findPausedRunsBeneath, listBudgets, listLedger, readBudget } from './read/budgets.ts'
 import { readProject } from './read/projects.ts'
+import { readRun } from './read/runs.ts'
 
 const tags = ['budgets']
 const params = z.object({ budget: BudgetId })
@@ -87,17 +100,19 @@ export function registerBudgets(app: Api, context: ApiContext): void {
       },
     },
     async (request, reply) => {
+      let leftBefore: ReadonlyMap<RunId, bigint> = new Map()
       const budget = await change(context, request, reply, { action: 'budget.set_limit', status: 200 }, async (tx) => {
         const before = await readBudget(tx, request.params.budget)
         const { limit, share, ...others } = request.body
         assertShare(before.scope, share)
         const asked = { ...settingsOf(request.body), ...(limit === undefined ? {} : { limit: BigInt(limit) }) }
+        leftBefore = await leftOfPausedBeneath(tx, before.id)
         await ledger.changeBudget(tx, before.id, asked, versionOf(request.headers['if-match'], before))
         const body = await readBudget(tx, before.id)
         const settings = { ...(others.thresholds && { thresholds: others.thresholds }), ...(others.policy && { policy: others.policy }) }
         return { body, subject: before.id, detail: { before: before.limit, after: body.limit, ...settings, ...(share === undefined ? {} : { share }) } }
       })
-      await resumeBeneath(budget.id)
+      await resumeBeneath(leftBefore)
       reply.header('etag', etagOf(budget))
       return budget
     },
@@ -138,15 +153,26 @@ export function registerBudgets(app: Api, context: ApiContext): void {
     },
   )
 
+  /** What each run that was stopped for money has left, beneath a budget that is about to change. */
+  async function leftOfPausedBeneath(tx: Tx, id: BudgetId): Promise<Map<RunId, bigint>> {
+    const left = new Map<RunId, bigint>()
+    for (const run of await findPausedRunsBeneath(tx, id, RESUMED_MAX)) {
+      if (/budget/i.test(run.state_reason ?? '')) left.set(run.id, await ledger.available(run.budget_id, tx))
+    }
+    return left
+  }
+
   /**
-   * Those that were stopped for money, each in a transaction of its own: resuming locks machines, and nobody may wait for one while the budgets are held. One that is
-   * still out of money, or cannot go on for another reason, stays as it is.
+   * Those that have more left now, each in a transaction of its own: resuming locks machines, and nobody may wait for one while the budgets are held. One for which another
+   * limit is in the way would only meet that again, and one that cannot go on for another reason stays as it is.
    */
-  async function resumeBeneath(id: BudgetId): Promise<void> {
-    for (const run of await findPausedRunsBeneath(db, id, RESUMED_MAX)) {
-      if (!/budget/i.test(run.state_reason ?? '')) continue
+  async function resumeBeneath(leftBefore: ReadonlyMap<RunId, bigint>): Promise<void> {
+    for (const [runId, before] of leftBefore) {
       try {
-        await transactionWithRetry(db, (tx) => requests.resumeRun(tx, run.id))
+        await transactionWithRetry(db, async (tx) => {
+          const { budget_id } = await readRun(tx, runId)
+          if (budget_id !== null && (await ledger.available(budget_id, tx)) > before) await requests.resumeRun(tx, runId)
+        })
       } catch (error) {
         if (!(error instanceof AutovibeError)) throw error
       }

@@ -20,7 +20,9 @@ export async function setAside(tx: Tx, runtime: Runtime, { budgetId, subject, am
   const links = new Map((await readChain(tx, budgetId)).map((link): [typeof link.id, LiveLink] => [link.id, { ...link }]))
   const book = new Book(runtime, { links, holds: new Map(), keys: new Map(), handBacks, told: new Set(), isFresh: true })
   const chain = book.chain(budgetId)
-  const missing = least(amount - (kept?.amount ?? 0n), availableOf(chain))
+  const available = availableOf(chain)
+  // What is made up later comes out of new money, of which the work shall have at least half.
+  const missing = kept ? least(amount - kept.amount, available / 2n) : least(amount, available)
   if (missing <= 0n) return
   const holder = handBackHolder(subject.runId)
   if (kept) book.resize(kept, missing)

@@ -50,4 +50,8 @@ export async function readHandBacks(db: Kysely<Schema>, runIds: readonly RunId[]
   )
 }
 
-export const hasHandBack = async (db: Kysely<Schema>, runId: RunId): Promise<boolean> => (await readHandBacks(db, [runId])).size > 0
+/** Whether something is left of what the run has set aside. */
+export async function hasHandBack(db: Kysely<Schema>, runId: RunId): Promise<boolean> {
+  const kept = (await readHandBacks(db, [runId])).get(runId)
+  return kept !== undefined && kept.amount > 0n
+}

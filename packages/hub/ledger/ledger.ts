@@ -150,7 +150,7 @@ export interface Ledger {
   /** The same, with the limit that is met, if one is, and the thresholds that were reached. */
   standing(budgetId: BudgetId, tx?: Tx): Promise<Standing>
   /**
-   * Holds an amount, or as much of it as there is, in the caller's transaction, that nothing but `handBackOf` can spend; what is kept for the run already counts, and
+   * Holds an amount, or as much of it as there is (half of that when something is kept already), in the caller's transaction, that nothing but `handBackOf` can spend; what is kept for the run already counts, and
    * is never made less. It has no lease, since its owner is the run: whoever ends that releases it.
    */
   setAside(tx: Tx, aside: SetAside): Promise<void>

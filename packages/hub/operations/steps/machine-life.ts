@@ -3,6 +3,7 @@ import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/cont
 import type { Tx } from '../../database/database.ts'
 import type { EnsureStep, StepContext, UntilStep } from '../engine/define.ts'
 import type { Ports } from '../ports.ts'
+import { keepHandBack } from './budgets.ts'
 import { changeMachine, lockMachine, setControl } from './machine-state.ts'
 import { changeRun, endOpenRun, openRunOf } from './run-state.ts'
 
@@ -88,7 +89,8 @@ export async function machineWorks({ input, ports }: Context, tx: Tx): Promise<n
     await setControl(tx, await changeMachine(tx, ports.runtime, machine, 'rest', null, { restarts_left: 0 }), 'idle')
     return null
   }
-  await changeRun(tx, ports.runtime, ports.ledger, run, 'start', null)
+  const begun = await changeRun(tx, ports.runtime, ports.ledger, run, 'start', null)
+  if (begun !== run) await keepHandBack(ports, tx, run.id)
   await setControl(tx, await changeMachine(tx, ports.runtime, machine, 'work', null, { run_id: run.id, restarts_left: 0 }), 'go', { run_id: run.id })
   return null
 }
