@@ -139,8 +139,8 @@ export class Book {
     this.tell(event)
   }
 
-  /** What `commit_ledger_batch` takes. */
-  toRows(): readonly [at: Date, ...json: string[]] {
+  /** What `commit_ledger_batch` takes; null for what there is none of. */
+  toRows(): readonly [at: Date, ...json: (string | null)[]] {
     const rows = [
       balanceRows(this.#movements.values(), this.#links),
       this.#opened.map(holdRow),
@@ -149,7 +149,7 @@ export class Book {
       this.#usage,
       this.#events,
     ]
-    return [this.at, ...rows.map((part) => JSON.stringify(part))]
+    return [this.at, ...rows.map((part) => (part.length === 0 ? null : JSON.stringify(part)))]
   }
 
   /** What a commit has made of the versions. */

@@ -53,7 +53,8 @@ create unique index usage_events_by_report on usage_events (report_key) where re
 
 -- Carries out what the writer has decided, all of it or, when anything is not as the writer knows it, nothing (AV001: read again, decide again).
 -- Locks the budgets in the order given (narrowest first, as everyone does), then touches only rows of its own. Its plans are made once for each
--- connection, perhaps while the tables are still empty: they must look rows up by their keys all the same.
+-- connection, perhaps while the tables are still empty: they must look rows up by their keys all the same. What a batch has none of is null: even a statement
+-- without rows costs the start of its plan, and one on events would wake everybody who listens.
 create function commit_ledger_batch(decided_at timestamptz, balances json, holds json, ends json, entries json, usage json, told json)
 returns void language plpgsql
 set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set plan_cache_mode = force_generic_plan
@@ -62,57 +63,69 @@ declare
   touched integer;
   ending record;
 begin
-  perform 1 from json_to_recordset(balances) as m (n integer, id text) join budgets b on b.id = m.id order by m.n for no key update of b;
-  update budgets b
-  set reserved = b.reserved + m.reserved, settled = b.settled + m.settled,
-    frozen_at = case when m.freezes then decided_at else b.frozen_at end,
-    period_ends_at = coalesce(m.rolls_to, b.period_ends_at),
-    version = b.version + case when m.freezes then 1 else 0 end
-  from json_to_recordset(balances) as m (id text, version bigint, reserved bigint, settled bigint, freezes boolean, holds boolean,
-    rolls_from timestamptz, rolls_to timestamptz, settled_before bigint)
-  where b.id = m.id and b.version = m.version
-    -- A period ends once, and takes away exactly what was settled in it.
-    and (m.rolls_from is null or (b.period_ends_at = m.rolls_from and b.settled = m.settled_before))
-    -- The invariant once more, on the rows themselves: what adds a hold must leave settled + reserved within the limit.
-    and (not m.holds or (b.closed_at is null and b.frozen_at is null and b.settled + m.settled + b.reserved + m.reserved <= b."limit"));
-  get diagnostics touched = row_count;
-  if touched <> json_array_length(balances) then raise exception 'a budget has changed' using errcode = 'AV001'; end if;
+  if balances is not null then
+    perform 1 from json_to_recordset(balances) as m (n integer, id text) join budgets b on b.id = m.id order by m.n for no key update of b;
+    update budgets b
+    set reserved = b.reserved + m.reserved, settled = b.settled + m.settled,
+      frozen_at = case when m.freezes then decided_at else b.frozen_at end,
+      period_ends_at = coalesce(m.rolls_to, b.period_ends_at),
+      version = b.version + case when m.freezes then 1 else 0 end
+    from json_to_recordset(balances) as m (id text, version bigint, reserved bigint, settled bigint, freezes boolean, holds boolean,
+      rolls_from timestamptz, rolls_to timestamptz, settled_before bigint)
+    where b.id = m.id and b.version = m.version
+      -- A period ends once, and takes away exactly what was settled in it.
+      and (m.rolls_from is null or (b.period_ends_at = m.rolls_from and b.settled = m.settled_before))
+      -- The invariant once more, on the rows themselves: what adds a hold must leave settled + reserved within the limit.
+      and (not m.holds or (b.closed_at is null and b.frozen_at is null and b.settled + m.settled + b.reserved + m.reserved <= b."limit"));
+    get diagnostics touched = row_count;
+    if touched <> json_array_length(balances) then raise exception 'a budget has changed' using errcode = 'AV001'; end if;
+  end if;
 
-  insert into reservations
-    (id, budget_id, budget_ids, idempotency_key, holder, amount, state, lease_expires_at, created_at, project_id, machine_id, run_id)
-  select h.id, h.budget_ids[1], h.budget_ids, h.key, h.holder, h.amount, 'open', h.lease_expires_at, decided_at,
-    h.project_id, h.machine_id, h.run_id
-  from json_to_recordset(holds)
-    as h (id text, budget_ids text[], key text, holder text, amount bigint, lease_expires_at timestamptz, project_id text, machine_id text, run_id text);
+  if holds is not null then
+    insert into reservations
+      (id, budget_id, budget_ids, idempotency_key, holder, amount, state, lease_expires_at, created_at, project_id, machine_id, run_id)
+    select h.id, h.budget_ids[1], h.budget_ids, h.key, h.holder, h.amount, 'open', h.lease_expires_at, decided_at,
+      h.project_id, h.machine_id, h.run_id
+    from json_to_recordset(holds)
+      as h (id text, budget_ids text[], key text, holder text, amount bigint, lease_expires_at timestamptz, project_id text, machine_id text, run_id text);
+  end if;
 
-  -- One by one, each by its key: as a join, the plan may walk through all that are open.
-  for ending in select e.id, e.state, e.settled_amount, e.lease_before
-    from json_to_recordset(ends) as e (id text, state text, settled_amount bigint, lease_before timestamptz)
-  loop
-    update reservations r set state = ending.state, settled_amount = ending.settled_amount, ended_at = decided_at
-    where r.id = ending.id and r.ended_at is null and (ending.lease_before is null or r.lease_expires_at <= ending.lease_before);
-    if not found then raise exception 'a reservation has ended' using errcode = 'AV001'; end if;
-  end loop;
+  if ends is not null then
+    -- One by one, each by its key: as a join, the plan may walk through all that are open.
+    for ending in select e.id, e.state, e.settled_amount, e.lease_before
+      from json_to_recordset(ends) as e (id text, state text, settled_amount bigint, lease_before timestamptz)
+    loop
+      update reservations r set state = ending.state, settled_amount = ending.settled_amount, ended_at = decided_at
+      where r.id = ending.id and r.ended_at is null and (ending.lease_before is null or r.lease_expires_at <= ending.lease_before);
+      if not found then raise exception 'a reservation has ended' using errcode = 'AV001'; end if;
+    end loop;
+  end if;
 
-  insert into ledger_entries (budget_id, reservation_id, usage_event_id, kind, reserved_delta, settled_delta, at)
-  select e.budget_id, e.reservation_id, e.usage_event_id, e.kind, e.reserved_delta, e.settled_delta, decided_at
-  from json_to_recordset(entries)
-    as e (n integer, budget_id text, reservation_id text, usage_event_id text, kind text, reserved_delta bigint, settled_delta bigint)
-  order by e.n;
+  if entries is not null then
+    insert into ledger_entries (budget_id, reservation_id, usage_event_id, kind, reserved_delta, settled_delta, at)
+    select e.budget_id, e.reservation_id, e.usage_event_id, e.kind, e.reserved_delta, e.settled_delta, decided_at
+    from json_to_recordset(entries)
+      as e (n integer, budget_id text, reservation_id text, usage_event_id text, kind text, reserved_delta bigint, settled_delta bigint)
+    order by e.n;
+  end if;
 
-  insert into usage_events (id, project_id, machine_id, run_id, resource, amount, quality, provider, model, message_id, tokens, cost, price_version,
-    reservation_id, first_byte_ms, total_ms, detail, at)
-  select u.id, u.project_id, u.machine_id, u.run_id, u.resource, u.amount, u.quality, u.provider, u.model, u.message_id, u.tokens, u.cost, u.price_version,
-    u.reservation_id, u.first_byte_ms, u.total_ms, u.detail, decided_at
-  from json_to_recordset(usage)
-    as u (id text, project_id text, machine_id text, run_id text, resource text, amount bigint, quality text, provider text, model text, message_id text,
-      tokens jsonb, cost bigint, price_version text, reservation_id text, first_byte_ms integer, total_ms integer, detail jsonb);
+  if usage is not null then
+    insert into usage_events (id, project_id, machine_id, run_id, resource, amount, quality, provider, model, message_id, tokens, cost, price_version,
+      reservation_id, first_byte_ms, total_ms, detail, at)
+    select u.id, u.project_id, u.machine_id, u.run_id, u.resource, u.amount, u.quality, u.provider, u.model, u.message_id, u.tokens, u.cost, u.price_version,
+      u.reservation_id, u.first_byte_ms, u.total_ms, u.detail, decided_at
+    from json_to_recordset(usage)
+      as u (id text, project_id text, machine_id text, run_id text, resource text, amount bigint, quality text, provider text, model text, message_id text,
+        tokens jsonb, cost bigint, price_version text, reservation_id text, first_byte_ms integer, total_ms integer, detail jsonb);
+  end if;
 
-  -- Each recorded consumption is told in the same transaction; the members are those of the row.
-  insert into events (id, type, at, project_id, machine_id, run_id, data)
-  select e.id, e.type, decided_at, e.project_id, e.machine_id, e.run_id, e.data
-  from json_to_recordset(told) as e (n integer, id text, type text, project_id text, machine_id text, run_id text, data jsonb)
-  order by e.n;
+  if told is not null then
+    -- Each recorded consumption is told in the same transaction; the members are those of the row.
+    insert into events (id, type, at, project_id, machine_id, run_id, data)
+    select e.id, e.type, decided_at, e.project_id, e.machine_id, e.run_id, e.data
+    from json_to_recordset(told) as e (n integer, id text, type text, project_id text, machine_id text, run_id text, data jsonb)
+    order by e.n;
+  end if;
 end $$;
 
 -- The gateway remembers who calls on whose money and where to, until it hears here that something about it has changed: the machine in the column
