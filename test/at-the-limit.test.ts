@@ -4,11 +4,11 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Checkpoint, LedgerAudit, Run } from '@autovibe/contract'
-import { type ScriptedModel, startScriptedModel } from '@autovibe/scripted-model'
+import type { ScriptedModel } from '@autovibe/scripted-model'
 import { z } from 'zod'
-import { makePlace, type Place, recordsOf, until } from './support/command.ts'
-import { demoRepository, type Repository } from './support/demo-project.ts'
-import { setProvider } from './support/scripted.ts'
+import { type Place, recordsOf, until } from './support/command.ts'
+import type { Repository } from './support/demo-project.ts'
+import { openScriptedPlace, type ScriptedPlace } from './support/scripted-place.ts'
 
 const COUNT = 'i=0; while [ $i -lt 400 ]; do i=$((i+1)); echo $i > count; sleep 0.02; done'
 /** A reply that takes all the output that its call may have leaves little for the next one, and a second such reply nothing. */
@@ -32,22 +32,16 @@ const CENT = 10_000_000n
 const Result = z.object({ type: z.literal('result'), run: Run, checkpoints: z.array(Checkpoint), next: z.array(z.object({ command: z.string() })) })
 const Shown = z.object({ run: Run })
 
+let scripted: ScriptedPlace
 let place: Place
 let model: ScriptedModel
 let repository: Repository
 
 before(async () => {
-  place = await makePlace()
-  model = await startScriptedModel({ script: { name: 'limits.yaml', text: SCRIPT } })
-  repository = await demoRepository()
-  assert.equal((await place.run(['up'])).code, 0)
-  await setProvider(place, model.url)
+  scripted = await openScriptedPlace({ name: 'limits.yaml', text: SCRIPT })
+  ;({ place, model, repository } = scripted)
 })
-after(async () => {
-  await place.remove()
-  await model.close()
-  await repository.remove()
-})
+after(() => scripted.close())
 
 const runArgs = (prompt: string, budget: string, ...more: string[]) => [
   ...['run', prompt, '--project', repository.path, '--provider', 'scripted', '--budget', budget, ...more],

@@ -3,16 +3,17 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Budget, Checkpoint, Machine, Operation } from '@autovibe/contract'
-import { type ScriptedModel, startScriptedModel } from '@autovibe/scripted-model'
+import type { ScriptedModel } from '@autovibe/scripted-model'
 import { z } from 'zod'
-import { makePlace, type Place, type Result } from './support/command.ts'
-import { demoRepository, type Repository } from './support/demo-project.ts'
-import { setProvider } from './support/scripted.ts'
+import type { Place, Result } from './support/command.ts'
+import type { Repository } from './support/demo-project.ts'
+import { openScriptedPlace, type ScriptedPlace } from './support/scripted-place.ts'
 
 const SCRIPT = fileURLToPath(new URL('../packages/scripted-model/scripts/demo.yaml', import.meta.url))
 const Checkpoints = z.object({ checkpoints: z.array(Checkpoint) })
 const Forked = z.object({ machine: Machine, budget: Budget, operation_id: Operation.shape.id })
 
+let scripted: ScriptedPlace
 let place: Place
 let model: ScriptedModel
 let repository: Repository
@@ -21,17 +22,10 @@ let checkpoints: Checkpoint[]
 let last: Checkpoint
 
 before(async () => {
-  place = await makePlace()
-  model = await startScriptedModel({ script: SCRIPT })
-  repository = await demoRepository()
-  assert.equal((await place.run(['up'])).code, 0)
-  await setProvider(place, model.url)
+  scripted = await openScriptedPlace(SCRIPT)
+  ;({ place, model, repository } = scripted)
 })
-after(async () => {
-  await place.remove()
-  await model.close()
-  await repository.remove()
-})
+after(() => scripted.close())
 
 test('empty lists name the command that fills them, as it was called', async () => {
   for (const list of ['ps', 'checkpoint list', 'budget show']) {

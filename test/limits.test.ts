@@ -3,12 +3,11 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Budget, LedgerAudit, LedgerEntry, type Project, ProjectSettings, type Run } from '@autovibe/contract'
-import { type ScriptedModel, startScriptedModel } from '@autovibe/scripted-model'
 import pg from 'pg'
 import { z } from 'zod'
-import { makePlace, type Place } from './support/command.ts'
-import { demoRepository, type Repository } from './support/demo-project.ts'
-import { setProvider } from './support/scripted.ts'
+import type { Place } from './support/command.ts'
+import type { Repository } from './support/demo-project.ts'
+import { openScriptedPlace, type ScriptedPlace } from './support/scripted-place.ts'
 
 const SCRIPT = `
 conversations:
@@ -30,24 +29,17 @@ const Ledger = z.object({ budget: Budget, entries: z.array(Entry), earlier: z.in
 const SetTo = z.object({ set: z.object({ kind: z.string(), name: z.string() }), budget: Budget })
 const Settings = z.object({ settings: ProjectSettings })
 
+let scripted: ScriptedPlace
 let place: Place
-let model: ScriptedModel
 let repository: Repository
 let project: Project
 let run: Run
 
 before(async () => {
-  place = await makePlace()
-  model = await startScriptedModel({ script: { name: 'look.yaml', text: SCRIPT } })
-  repository = await demoRepository()
-  assert.equal((await place.run(['up'])).code, 0)
-  await setProvider(place, model.url)
+  scripted = await openScriptedPlace({ name: 'look.yaml', text: SCRIPT })
+  ;({ place, repository } = scripted)
 })
-after(async () => {
-  await place.remove()
-  await model.close()
-  await repository.remove()
-})
+after(() => scripted.close())
 
 const runArgs = (prompt = PROMPT) => ['run', prompt, '--project', repository.path, '--name', 'shop', '--provider', 'scripted', '--budget', '1']
 

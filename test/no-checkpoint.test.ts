@@ -4,30 +4,22 @@ import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { CheckpointDiff, Run } from '@autovibe/contract'
-import { type ScriptedModel, startScriptedModel } from '@autovibe/scripted-model'
 import pg from 'pg'
-import { makePlace, type Place, recordsOf } from './support/command.ts'
-import { demoRepository, type Repository } from './support/demo-project.ts'
-import { setProvider } from './support/scripted.ts'
+import { type Place, recordsOf } from './support/command.ts'
+import type { Repository } from './support/demo-project.ts'
+import { openScriptedPlace, type ScriptedPlace } from './support/scripted-place.ts'
 
 const SCRIPT = fileURLToPath(new URL('../packages/scripted-model/scripts/demo.yaml', import.meta.url))
 
+let scripted: ScriptedPlace
 let place: Place
-let model: ScriptedModel
 let repository: Repository
 
 before(async () => {
-  place = await makePlace()
-  model = await startScriptedModel({ script: SCRIPT })
-  repository = await demoRepository()
-  assert.equal((await place.run(['up'])).code, 0)
-  await setProvider(place, model.url)
+  scripted = await openScriptedPlace(SCRIPT)
+  ;({ place, repository } = scripted)
 })
-after(async () => {
-  await place.remove()
-  await model.close()
-  await repository.remove()
-})
+after(() => scripted.close())
 
 test('of a stopped machine diff advises the start, then the checkpoint, and then it has what it needs', async () => {
   const args = ['run', 'Make the failing test pass', '--project', repository.path, '--provider', 'scripted', '--budget', '2.00', '--json']
