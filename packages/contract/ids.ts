@@ -31,9 +31,10 @@ export type ApiKeyId = Id<'apiKey'>
 
 const BODY = '[0-9a-hjkmnp-tv-z]{26}'
 
+const PATTERNS = Object.fromEntries(Object.entries(ID_PREFIXES).map(([kind, prefix]) => [kind, new RegExp(`^${prefix}_${BODY}$`)])) as Record<IdKind, RegExp>
+
 function idSchema<K extends IdKind>(kind: K): z.ZodType<Id<K>, Id<K>> {
-  const pattern = new RegExp(`^${ID_PREFIXES[kind]}_${BODY}$`)
-  return z.string().regex(pattern, `must be an id of the form ${ID_PREFIXES[kind]}_…`) as unknown as z.ZodType<Id<K>, Id<K>>
+  return z.string().regex(PATTERNS[kind], `must be an id of the form ${ID_PREFIXES[kind]}_…`) as unknown as z.ZodType<Id<K>, Id<K>>
 }
 
 export const ProjectId = idSchema('project')
@@ -49,7 +50,7 @@ export const ApiKeyId = idSchema('apiKey')
 
 /** True when the text has the form of an id of this kind; says nothing about whether the thing exists. */
 export function isId<K extends IdKind>(kind: K, text: string): text is Id<K> {
-  return new RegExp(`^${ID_PREFIXES[kind]}_${BODY}$`).test(text)
+  return PATTERNS[kind].test(text)
 }
 
 /** A name a person gives: usable as a DNS label, so that a substrate can carry it too (RFC 1123, 1 to 40 characters). */

@@ -29,6 +29,7 @@ import { registry } from './operations/registry.ts'
 import { createRequests } from './operations/requests.ts'
 import { assertPortFree, portInUse, prepareDataDir, seedProvider, writeAdminKey, writeAtomically } from './prepare.ts'
 import { type Runtime, systemRuntime } from './runtime.ts'
+import { resumeInNewPeriods } from './scheduler/new-periods.ts'
 import { AUDIT_LOOK_EVERY_MS, nightlyAudit } from './scheduler/nightly-audit.ts'
 import { every } from './scheduler/schedule.ts'
 import { sweep } from './scheduler/sweep.ts'
@@ -124,7 +125,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   await settleMasterKeys({ db, secrets, keys, dataDir }, logger)
   await assertKnownSteps(db, registry)
 
-  const ledger = createLedger({ db, runtime })
+  const ledger = createLedger({ db, pool, runtime })
   const ports: Ports = {
     db,
     runtime,
@@ -186,6 +187,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   let suspicions: Suspicions = new Map()
   const sweeping = every(SWEEP_EVERY_MS, 'sweep', logger, async () => {
     suspicions = (await sweep(ports, logger, suspicions)).suspicions
+    await resumeInNewPeriods(db, requests)
   })
   ending.add('the sweep', () => sweeping.stop())
   const auditing = every(AUDIT_LOOK_EVERY_MS, 'ledger audit', logger, nightlyAudit({ ledger, runtime }, logger))

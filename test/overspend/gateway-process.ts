@@ -30,7 +30,7 @@ const unlock = await lockDatabase(address, { onError, onTaken: (err) => logger.e
 tell('locked')
 const database = openDatabase(address, { max: POOL_MAX, onError })
 const { db } = database
-const ledger = createLedger({ db, runtime })
+const ledger = createLedger({ ...database, runtime })
 await takeOver({ db, ledger, runtime }, logger)
 const gateway = createGateway({ db, address, ledger, runtime, secrets: { open: (sealed) => sealed.toString() }, logger })
 

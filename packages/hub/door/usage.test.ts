@@ -8,7 +8,7 @@ import { type Caller, openDoorGround } from './testing.ts'
 
 const { database, registered, close } = await openDoorGround()
 const { db } = database
-const ledger = createLedger({ db, runtime: systemRuntime })
+const ledger = createLedger({ ...database, runtime: systemRuntime })
 after(() => close())
 
 const line = (resource: string, amount: string) => ({ resource, amount, quality: 'measured', service: 'agent' })

@@ -55,7 +55,8 @@ interface Row {
 }
 
 interface Known {
-  readonly tokenHash: Buffer
+  /** As it was found to be the machine's. */
+  readonly token: Buffer
   readonly caller: Caller
 }
 
@@ -87,16 +88,17 @@ export function openCallers(options: { db: Database; address: DatabaseAddress; s
 
   return {
     async find(machineId, req) {
+      const token = tokenOf(req)
       const remembered = known.get(machineId)
-      if (remembered && isToken(req, remembered.tokenHash)) return remembered.caller
+      if (remembered && isSame(token, remembered.token)) return remembered.caller
       const changesBefore = changes
       const row = await read(db, machineId)
-      const tokenHash = Buffer.from(row?.token_hash ?? '', 'hex')
-      if (!row || !isToken(req, tokenHash)) throw new AutovibeError('auth.missing', 'The token is not the one of this machine.')
+      const hash = createHash('sha256').update(token).digest()
+      if (!row || !isSame(hash, Buffer.from(row.token_hash ?? '', 'hex'))) throw new AutovibeError('auth.missing', 'The token is not the one of this machine.')
       const caller = await withCaps(db, callerOf(row, machineId, secrets))
       if (listening && changes === changesBefore) {
         if (known.size >= MAX_KNOWN) known.clear()
-        known.set(machineId, { tokenHash, caller })
+        known.set(machineId, { token, caller })
       }
       return caller
     },
@@ -160,12 +162,9 @@ function keyOf(row: Row, projectId: ProjectId, provider: string, baseUrl: string
   })
 }
 
-function isToken(req: IncomingMessage, tokenHash: Buffer): boolean {
-  return tokenHash.length === 32 && timingSafeEqual(createHash('sha256').update(tokenOf(req)).digest(), tokenHash)
-}
+const isSame = (one: Buffer, other: Buffer): boolean => one.length === other.length && timingSafeEqual(one, other)
 
-function tokenOf(req: IncomingMessage): string {
+function tokenOf(req: IncomingMessage): Buffer {
   const key = req.headers['x-api-key']
-  if (typeof key === 'string' && key !== '') return key
-  return /^Bearer +(.+)$/i.exec(req.headers.authorization ?? '')?.[1] ?? ''
+  return Buffer.from(typeof key === 'string' && key !== '' ? key : (/^Bearer +(.+)$/i.exec(req.headers.authorization ?? '')?.[1] ?? ''))
 }

@@ -1,7 +1,7 @@
 /** The vendor's own client of the Anthropic wire, unmodified: it only gets the gateway's address and the machine's token. */
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
-import Anthropic, { APIError, BadRequestError, PaymentRequiredError } from '@anthropic-ai/sdk'
+import Anthropic, { APIError, BadRequestError, NotFoundError, PaymentRequiredError } from '@anthropic-ai/sdk'
 import { USD } from './test-calls.ts'
 import { replay } from './test-recorded.ts'
 import { openStream, openTestGateway, PROVIDER_KEY, sendJson, startEvent, textEvent, usageOf } from './testing.ts'
@@ -113,7 +113,7 @@ interface Refusal {
 }
 const refusals: readonly Refusal[] = [
   { what: 'a budget that is used up', limit: 1n, status: 402, type: 'billing_error', error: PaymentRequiredError },
-  { what: 'a model without a price', body: { model: 'claude-sonnet-5-5' }, status: 402, type: 'billing_error', error: PaymentRequiredError },
+  { what: 'a model without a price', body: { model: 'claude-sonnet-5-5' }, status: 404, type: 'not_found_error', error: NotFoundError },
   { what: 'a limit of output below zero', body: { max_tokens: -1 }, status: 400, type: 'invalid_request_error', error: BadRequestError },
   { what: 'broken JSON', client: { fetch: cutBody }, status: 400, type: 'invalid_request_error', error: BadRequestError },
 ]

@@ -1,7 +1,7 @@
 /** The vendor's own client of the OpenAI wires, unmodified: it only gets the gateway's address and the machine's token. */
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
-import OpenAI, { APIError, BadRequestError } from 'openai'
+import OpenAI, { APIError, BadRequestError, NotFoundError } from 'openai'
 import { USD } from './test-calls.ts'
 import { replay, type SPLITS } from './test-recorded.ts'
 import { openStream, openTestGateway, PROVIDER_KEY, sendJson } from './testing.ts'
@@ -145,7 +145,7 @@ interface Refusal {
 }
 const refusals: readonly Refusal[] = [
   { what: 'a budget that is used up', limit: 1n, status: 402, code: 'insufficient_quota', error: APIError },
-  { what: 'a model without a price', body: { model: 'gpt-9' }, status: 402, code: 'insufficient_quota', error: APIError },
+  { what: 'a model without a price', body: { model: 'gpt-9' }, status: 404, code: 'model_not_found', error: NotFoundError },
   { what: 'a limit of output below zero', body: { max_completion_tokens: -1, max_output_tokens: -1 }, status: 400, code: null, error: BadRequestError },
   { what: 'broken JSON', client: { fetch: cutBody }, status: 400, code: null, error: BadRequestError },
 ]

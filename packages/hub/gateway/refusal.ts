@@ -15,7 +15,7 @@ const STATUSES: Partial<Record<ErrorCode, number>> = {
   'conflict.state': 403,
   'budget.exhausted': 402,
   'budget.insufficient': 402,
-  'model.unpriced': 402,
+  'model.unpriced': 404,
   'model.unbounded': 400,
   'model.not_allowed': 403,
   'provider.unknown': 403,

@@ -56,7 +56,7 @@ describe('a refusal of the gateway', () => {
   it('meets a model without a price, also one whose name begins like a priced one', async () => {
     const machine = await hub.machine(USD)
     for (const model of ['claude-sonnet-5-5', 'claude-opus-5-5-fast', 'gpt-9']) {
-      assert.deepEqual(await refusalOf(await machine.call(ask({ model }))), { status: 402, type: 'billing_error', code: 'model.unpriced', retry: 'false' })
+      assert.deepEqual(await refusalOf(await machine.call(ask({ model }))), { status: 404, type: 'not_found_error', code: 'model.unpriced', retry: 'false' })
     }
   })
 

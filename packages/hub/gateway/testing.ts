@@ -48,7 +48,7 @@ async function listen(handler: RequestListener): Promise<{ server: Server; url: 
 /** Opens everything; `answer` decides what the upstream says and may be changed between tests. */
 export async function openTestGateway(runtime: Runtime = systemRuntime) {
   const database = await freshDatabase()
-  const ledger = createLedger({ db: database.db, runtime })
+  const ledger = createLedger({ ...database, runtime })
   const logger = pino({ level: 'silent' })
   const secrets = {
     open: (sealed: Buffer, context: string) =>

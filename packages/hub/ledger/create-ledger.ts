@@ -1,6 +1,7 @@
 /** The ledger over PostgreSQL: budgets change in their callers' transactions, balances through the one writer alone. */
 import type { BudgetId, ReservationId } from '@autovibe/contract'
 import { availableOf } from '@autovibe/core/budgets/account.ts'
+import type pg from 'pg'
 import type { Database, Tx } from '../database/database.ts'
 import type { Runtime } from '../runtime.ts'
 import { audit } from './audit.ts'
@@ -16,12 +17,14 @@ import { Writer } from './writer.ts'
 
 export interface LedgerOptions {
   readonly db: Database
+  /** Of the same database. */
+  readonly pool: pg.Pool
   readonly runtime: Runtime
 }
 
 /** Opens the ledger. Two on one database cannot overspend, since each commit checks the rows themselves, but they slow each other down. */
-export function createLedger({ db, runtime }: LedgerOptions): Ledger {
-  const writer = new Writer(db, runtime)
+export function createLedger({ db, pool, runtime }: LedgerOptions): Ledger {
+  const writer = new Writer(db, pool, runtime)
 
   return {
     openBudget: (tx, budget) => openBudget(tx, runtime, budget),

@@ -142,7 +142,7 @@ describe('the end of a period', () => {
   it('is the same for two ledgers on one database that both see it', async () => {
     const at = await scene(wide)
     const daily = await openCap(at.project, { period: 'daily', limit: 500n })
-    const other = createLedger({ db: database.db, runtime })
+    const other = createLedger({ ...database, runtime })
     const ask = (which: typeof ledger, key: string) =>
       which.reserve({
         key,

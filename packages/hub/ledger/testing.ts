@@ -22,7 +22,7 @@ export async function openTestLedger() {
   let clockMs = Date.parse('2026-11-01T00:00:00Z')
   const runtime: Runtime = { ...systemRuntime, now: () => new Date(clockMs) }
   const database = await freshDatabase()
-  const ledger = createLedger({ db: database.db, runtime })
+  const ledger = createLedger({ ...database, runtime })
 
   /** A project with a machine and a run, each with a budget of the given limit. */
   async function scene(limits: { organisation: bigint; project: bigint; run: bigint }): Promise<Scene> {

@@ -1,6 +1,6 @@
 /** The one budget writer: everything that moves a balance waits here, is decided in memory, and is committed together by one statement. */
 import { AutovibeError } from '@autovibe/contract'
-import { sql } from 'kysely'
+import type pg from 'pg'
 import type { Database } from '../database/database.ts'
 import type { Runtime } from '../runtime.ts'
 import { Book } from './book.ts'
@@ -13,6 +13,9 @@ const MAX_JOBS = 256
 const ATTEMPTS = 6
 const FIRST_PAUSE_MS = 5
 
+/** Prepared once for each connection: what is sent for every batch is then only its rows. */
+const COMMIT = { name: 'commit_ledger_batch', text: 'select commit_ledger_batch($1, $2, $3, $4, $5, $6, $7)' }
+
 interface Waiting {
   readonly job: Job<unknown>
   readonly resolve: (answer: unknown) => void
@@ -22,14 +25,14 @@ interface Waiting {
 type Outcome = { readonly answer: unknown } | { readonly error: unknown }
 
 export class Writer {
-  readonly #db: Database
+  readonly #pool: pg.Pool
   readonly #runtime: Runtime
   readonly #memory: Memory
   #waiting: Waiting[] = []
   #running: Promise<void> | null = null
 
-  constructor(db: Database, runtime: Runtime) {
-    this.#db = db
+  constructor(db: Database, pool: pg.Pool, runtime: Runtime) {
+    this.#pool = pool
     this.#runtime = runtime
     this.#memory = new Memory(db)
   }
@@ -77,7 +80,7 @@ export class Writer {
           ),
         )
         const outcomes = batch.map(({ job }) => decide(job, book))
-        if (!book.isEmpty) await sql`select commit_ledger_batch(${sql.join(book.toRows())})`.execute(this.#db)
+        if (!book.isEmpty) await this.#pool.query({ ...COMMIT, values: [...book.toRows()] })
         this.#memory.learn(book)
         return outcomes
       } catch (error) {

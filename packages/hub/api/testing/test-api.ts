@@ -224,10 +224,10 @@ const substrate = { name: 'local', capabilities: () => CAPABILITIES, findings: (
 
 /** Starts one; the caller closes it. */
 export async function startTestApi(): Promise<TestApi> {
-  const { db, address } = await freshDatabase()
+  const { db, pool, address } = await freshDatabase()
   const dataDir = await mkdtemp(join(tmpdir(), 'avapi-'))
   const runtime = systemRuntime
-  const ledger = createLedger({ db, runtime })
+  const ledger = createLedger({ db, pool, runtime })
   const store = await createCheckpointStore({ dataDir, runtime })
   const secrets = createSecrets(runtime.randomBytes(32))
   const requests = createRequests({

@@ -40,7 +40,7 @@ const FORMS: Readonly<Record<number, { readonly type: string; readonly code: str
   401: { type: 'invalid_request_error', code: 'invalid_api_key' },
   402: { type: 'insufficient_quota', code: 'insufficient_quota' },
   403: { type: 'permission_error', code: null },
-  404: { type: 'invalid_request_error', code: 'not_found' },
+  404: { type: 'invalid_request_error', code: 'model_not_found' },
   413: { type: 'invalid_request_error', code: 'request_too_large' },
   429: { type: 'rate_limit_error', code: 'rate_limit_exceeded' },
 }

@@ -76,10 +76,10 @@ export async function openWorld(): Promise<World> {
   })
   const store = await createCheckpointStore({ dataDir, runtime: clock })
   const tokenFor = machineTokens(randomBytes(32))
-  const portsOver = ({ db }: OpenDatabase): Ports => ({
+  const portsOver = ({ db, pool }: OpenDatabase): Ports => ({
     db,
     runtime: clock,
-    ledger: createLedger({ db, runtime: clock }),
+    ledger: createLedger({ db, pool, runtime: clock }),
     store,
     substrate,
     tokenFor,
