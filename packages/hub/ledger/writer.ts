@@ -50,21 +50,37 @@ export class Writer {
     await this.do({ decide: () => undefined })
   }
 
+  /** The next batch is on its way before the last one's callers go on, so that the database works while they do; one is committed at a time. */
   async #run(): Promise<void> {
+    // What arrives in the same turn of the loop goes along.
+    await new Promise(setImmediate)
+    let tell: (() => void) | undefined
     while (this.#waiting.length > 0) {
-      // What arrives in the same turn of the loop goes along.
-      await new Promise(setImmediate)
-      const batch = this.#waiting.splice(0, MAX_JOBS)
-      try {
-        answer(batch, await this.#perform(batch))
-      } catch (error) {
-        // One of them is what cannot be committed; the others must not fail for it. What no batch can commit fails for all.
-        if (batch.length > 1 && isFinal(error)) {
-          for (const single of batch) await this.#perform([single]).then((outcomes) => answer([single], outcomes), single.reject)
-        } else for (const { reject } of batch) reject(error)
+      const committing = this.#commit(this.#waiting.splice(0, MAX_JOBS))
+      if (tell) setImmediate(tell)
+      tell = await committing
+      if (this.#waiting.length === 0) {
+        tell()
+        tell = undefined
       }
     }
     this.#running = null
+  }
+
+  /** Resolves, whatever comes of it, with what tells its callers. */
+  async #commit(batch: readonly Waiting[]): Promise<() => void> {
+    try {
+      const outcomes = await this.#perform(batch)
+      return () => answer(batch, outcomes)
+    } catch (error) {
+      // One of them is what cannot be committed; the others must not fail for it. What no batch can commit fails for all.
+      if (batch.length === 1 || !isFinal(error)) return () => refuse(batch, error)
+      const each: (() => void)[] = []
+      for (const single of batch) each.push(await this.#commit([single]))
+      return () => {
+        for (const tell of each) tell()
+      }
+    }
   }
 
   /** Decides and commits, again if need be: remembered balances are only a guess until the rows have agreed. */
@@ -111,6 +127,10 @@ function answer(batch: readonly Waiting[], outcomes: readonly Outcome[]): void {
     if (outcome && 'answer' in outcome) resolve(outcome.answer)
     else reject(outcome?.error)
   }
+}
+
+function refuse(batch: readonly Waiting[], error: unknown): void {
+  for (const { reject } of batch) reject(error)
 }
 
 /** AV001 (see `commit_ledger_batch`), unique_violation of a key, deadlock_detected, serialization_failure. */
