@@ -4,7 +4,7 @@
  * file at every start (measured on 2 cores: 96 ms until registered, 54 ms with it; the folder may be read-only).
  */
 import { randomBytes } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import type { AGENT_ENV } from '@autovibe/contract'
@@ -23,7 +23,10 @@ if (process.argv[2] === 'warm') {
 
 const tree = required(ENV.tree)
 const socket = required(ENV.socket)
-const token = readFileSync(required(ENV.token), 'utf8').trim()
+const tokenFile = required(ENV.token)
+// A machine that was booted in advance learns whose it is by its token; until then it loads what it will need.
+if (!existsSync(tokenFile)) await (await import('./wait-for-token.ts')).waitForToken(tokenFile)
+const token = readFileSync(tokenFile, 'utf8').trim()
 const home = process.env['HOME'] ?? join(tree, 'home')
 const bootId = randomBytes(12).toString('hex')
 

@@ -9,6 +9,7 @@ for (const [what, args, named] of [
   ['a flag without its value', ['--port'], /--port/],
   ['a port that is none', ['--data-dir', '/d', '--port', '70000'], /--port/],
   ['a tier that does not exist', ['--data-dir', '/d', '--copy', 'C9'], /--copy/],
+  ['a count that is none', ['--data-dir', '/d', '--warm-machines', '-1'], /--warm-machines/],
   ['no data directory', [], /--data-dir/],
 ] as const) {
   test(`${what} is refused by name`, () => {
@@ -28,6 +29,7 @@ test('a flag wins over the environment, which wins over the default', () => {
     logLevel: 'warn',
     isolation: null,
     copy: 'C1',
+    warmMachines: 4,
     rotateMasterKey: false,
   })
   assert.equal(readConfig(['--data-dir', '/d', '--rotate-master-key'], {}).rotateMasterKey, true)

@@ -18,6 +18,8 @@ export interface HubConfig {
   /** Overrides for hosts where the best tier is not wanted; null takes the best. */
   readonly isolation: z.infer<typeof Isolation> | null
   readonly copy: z.infer<typeof Copy> | null
+  /** Booted machines that may wait for a project at once (`--warm-machines`, AUTOVIBE_WARM_MACHINES); 0 for none. */
+  readonly warmMachines: number
   /** Give the data directory a new master key at this start (`--rotate-master-key`, AUTOVIBE_ROTATE_MASTER_KEY=1). */
   readonly rotateMasterKey: boolean
 }
@@ -28,6 +30,7 @@ const Raw = z.object({
   'log-level': z.enum(['error', 'warn', 'info', 'debug']),
   isolation: Isolation.optional(),
   copy: Copy.optional(),
+  'warm-machines': z.coerce.number().int().min(0).max(64),
 })
 const FIX = 'autovibe up --help'
 
@@ -40,6 +43,7 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Hub
     'log-level': values['log-level'] ?? env['AUTOVIBE_LOG_LEVEL'] ?? 'info',
     isolation: values.isolation ?? env['AUTOVIBE_ISOLATION'],
     copy: values.copy ?? env['AUTOVIBE_COPY'],
+    'warm-machines': values['warm-machines'] ?? env['AUTOVIBE_WARM_MACHINES'] ?? '4',
   })
   if (!raw.success) {
     const errors = raw.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }))
@@ -58,6 +62,7 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Hub
     logLevel: raw.data['log-level'],
     isolation: raw.data.isolation ?? null,
     copy: raw.data.copy ?? null,
+    warmMachines: raw.data['warm-machines'],
     rotateMasterKey: values['rotate-master-key'] ?? env['AUTOVIBE_ROTATE_MASTER_KEY'] === '1',
   }
 }
@@ -68,7 +73,15 @@ function readFlags(args: readonly string[]) {
     return parseArgs({
       args: [...args],
       strict: true,
-      options: { 'data-dir': text, port: text, 'log-level': text, isolation: text, copy: text, 'rotate-master-key': { type: 'boolean' } },
+      options: {
+        'data-dir': text,
+        port: text,
+        'log-level': text,
+        isolation: text,
+        copy: text,
+        'warm-machines': text,
+        'rotate-master-key': { type: 'boolean' },
+      },
     }).values
   } catch (cause) {
     // Node's sentence names the flag, and goes on with advice that is not ours.

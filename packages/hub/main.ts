@@ -100,6 +100,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
       nodePath: process.execPath,
       door: listener,
       logger,
+      warmMost: config.warmMachines,
       ...(config.isolation ? { isolation: config.isolation } : {}),
       ...(config.copy ? { copy: config.copy } : {}),
     }),
@@ -107,6 +108,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   // Both at once; when one refuses, the other must have begun before it can be ended.
   await Promise.allSettled(begun)
   const [address, substrate] = await Promise.all(begun)
+  ending.add('the machines that wait for a project', () => substrate.close())
 
   const taken = Promise.withResolvers<AutovibeError>()
   let isTaken = false

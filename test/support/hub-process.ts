@@ -99,11 +99,24 @@ function end(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
 
 async function machineProcesses(dataDir: string): Promise<Map<string, number[]>> {
   const found = new Map<string, number[]>()
+  const owners = await ownersOfSlots(dataDir)
   for (const entry of await readdir('/proc')) {
     if (!/^\d+$/.test(entry)) continue
     const command = await readFile(`/proc/${entry}/cmdline`, 'utf8').catch(() => '')
-    const machineId = command.includes(dataDir) ? /mch_[0-9a-hjkmnp-tv-z]{26}/.exec(command)?.[0] : undefined
+    const mark = command.includes(dataDir) ? /mch_[0-9a-hjkmnp-tv-z]{26}/.exec(command)?.[0] : undefined
+    const machineId = mark && (owners.has(mark) ? owners.get(mark) : mark)
     if (machineId) found.set(machineId, [...(found.get(machineId) ?? []), Number(entry)])
   }
   return found
+}
+
+/** Machines that were booted in advance have another mark than their id; null for one that still waits for its project. */
+async function ownersOfSlots(dataDir: string): Promise<Map<string, string | null>> {
+  const local = join(dataDir, 'local')
+  const owners = new Map<string, string | null>((await readdir(join(local, 'slots'))).map((slot) => [slot, null]))
+  for (const machineId of await readdir(join(local, 'machines'))) {
+    const slot = await readFile(join(local, 'machines', machineId, 'slot'), 'utf8').catch(() => null)
+    if (slot !== null) owners.set(slot, machineId)
+  }
+  return owners
 }

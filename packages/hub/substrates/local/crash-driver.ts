@@ -4,7 +4,7 @@ import { systemRuntime } from '../../runtime.ts'
 import { createLocalSubstrate } from './create-local-substrate.ts'
 import type { LocalSubstrateOptions } from './host.ts'
 
-const [machineId, options] = JSON.parse(process.argv[2] ?? '') as [MachineId, Omit<LocalSubstrateOptions, 'door' | 'logger'>]
+const [machineId, options, isWarm] = JSON.parse(process.argv[2] ?? '') as [MachineId, Omit<LocalSubstrateOptions, 'door' | 'logger'>, boolean]
 const signal = new AbortController().signal
 const say = (line: object): boolean => process.stdout.write(`${JSON.stringify(line)}\n`)
 
@@ -16,6 +16,7 @@ const substrate = await createLocalSubstrate({
 say({ ready: true })
 for (let last: CheckpointId | null = null; ; ) {
   await substrate.create({ machineId, name: 'crash', from: null, token: 'token' }, signal)
+  if (isWarm) await substrate.warm(1)
   await substrate.start(machineId, signal)
   const checkpointId = systemRuntime.newId('checkpoint')
   say({ asked: checkpointId })

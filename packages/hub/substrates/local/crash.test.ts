@@ -13,17 +13,17 @@ import { TestGround, type Tiers } from './test-ground.ts'
 
 const ROUNDS = 10
 /** Longer than one whole turn of the driver, so that every call is hit in some round. */
-const LATEST_KILL_MS = 260
+const LATEST_KILL_MS = 400
 const signal = new AbortController().signal
 
-for (const tiers of [{}, { copy: 'C1' }] satisfies Tiers[]) {
-  test(`a Hub killed in any call leaves machines and snapshots that the next one goes on with ${JSON.stringify(tiers)}`, async (t) => {
+for (const { isWarm = false, ...tiers } of [{}, { isWarm: true }, { copy: 'C1' }] satisfies (Tiers & { isWarm?: boolean })[]) {
+  test(`a Hub killed in any call leaves machines and snapshots that the next one goes on with ${JSON.stringify({ ...tiers, isWarm })}`, async (t) => {
     const ground = await TestGround.make(tiers)
     const machineId = systemRuntime.newId('machine')
     const checkpoints = new Set<CheckpointId>()
     for (let round = 0; round < ROUNDS; round++) {
       const killAfterMs = Math.floor((LATEST_KILL_MS * (round + Math.random())) / ROUNDS)
-      const taken = await workUntilKilled(ground, machineId, killAfterMs, checkpoints)
+      const taken = await workUntilKilled([machineId, ground.options(), isWarm], killAfterMs, checkpoints)
       const door = new ConformanceDoor()
       const substrate = await ground.open(door)
       try {
@@ -61,9 +61,9 @@ for (const tiers of [{}, { copy: 'C1' }] satisfies Tiers[]) {
 }
 
 /** Runs the driver and kills it so long after it was ready; answers which snapshots it had said were taken. */
-async function workUntilKilled(ground: TestGround, machineId: string, killAfterMs: number, asked: Set<CheckpointId>): Promise<Set<CheckpointId>> {
+async function workUntilKilled(driven: readonly unknown[], killAfterMs: number, asked: Set<CheckpointId>): Promise<Set<CheckpointId>> {
   const driver = fileURLToPath(new URL('crash-driver.ts', import.meta.url))
-  const child = spawn(process.execPath, [driver, JSON.stringify([machineId, ground.options()])], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [driver, JSON.stringify(driven)], { stdio: ['ignore', 'pipe', 'inherit'] })
   const taken = new Set<CheckpointId>()
   const closed = once(child, 'close')
   const { promise: ready, resolve } = Promise.withResolvers<void>()

@@ -27,6 +27,8 @@ export interface LocalSubstrateOptions {
   readonly nodePath: string
   readonly door: DoorListener
   readonly logger: SubstrateLogger
+  /** Booted machines that may wait for a project at once; none by default. They need sandboxes with overlay layers. */
+  readonly warmMost?: number
   /** Tiers to use instead of the best that was found; refused when the host does not offer them. */
   readonly isolation?: 'I3' | 'I2' | 'I0'
   readonly copy?: 'C3' | 'C2' | 'C1'
@@ -60,7 +62,7 @@ export function freshNamespace(asRoot: boolean): readonly [string, ...string[]] 
   return asRoot ? ['unshare', '-m', '--propagation', 'private'] : ['unshare', '-U', '-r', '-m', '--propagation', 'private']
 }
 
-/** The words that put a command into the mount namespace of a process. */
-export function insideNamespaceOf(pid: number, asRoot: boolean): readonly [string, ...string[]] {
-  return asRoot ? ['nsenter', '-t', String(pid), '-m', '--'] : ['nsenter', '-t', String(pid), '-U', '--preserve-credentials', '-m', '--']
+/** The words that put a command into a namespace of a process: that of its mounts (m) or of its host name (u). */
+export function insideNamespaceOf(pid: number, asRoot: boolean, which: 'm' | 'u' = 'm'): readonly [string, ...string[]] {
+  return asRoot ? ['nsenter', '-t', String(pid), `-${which}`, '--'] : ['nsenter', '-t', String(pid), '-U', '--preserve-credentials', `-${which}`, '--']
 }

@@ -8,6 +8,8 @@ import type { SnapshotHandle } from '../substrate.ts'
 export interface Layout {
   readonly root: string
   readonly machines: string
+  /** Booted machines that wait for a project. */
+  readonly slots: string
   readonly snapshots: string
   readonly layers: string
   readonly trash: string
@@ -26,6 +28,7 @@ export async function openLayout(dataDir: string): Promise<Layout> {
   const layout: Layout = {
     root,
     machines: join(root, 'machines'),
+    slots: join(root, 'slots'),
     snapshots: join(root, 'snapshots'),
     layers: join(root, 'layers'),
     trash: join(root, 'trash'),
@@ -33,7 +36,7 @@ export async function openLayout(dataDir: string): Promise<Layout> {
     caches: join(root, 'caches'),
     dataMark: createHash('sha256').update(root).digest('hex').slice(0, 12),
   }
-  for (const folder of [layout.machines, layout.snapshots, layout.layers, layout.trash, layout.roots, layout.caches])
+  for (const folder of [layout.machines, layout.slots, layout.snapshots, layout.layers, layout.trash, layout.roots, layout.caches])
     await mkdir(folder, { recursive: true, mode: 0o700 })
   return layout
 }
@@ -48,12 +51,22 @@ export interface MachinePaths {
   readonly socketDir: string
   readonly socket: string
   readonly token: string
+  /** The token while the machine shall not see it yet. */
+  readonly tokenToCome: string
+  /** Names the slot whose processes the machine took over, if it did. */
+  readonly slot: string
 }
 
 /** The files of one machine. */
 export function machinePaths(layout: Layout, machineId: MachineId): MachinePaths {
   if (!isId('machine', machineId)) throw new AutovibeError('request.invalid', `“${String(machineId).slice(0, 60)}” is not the id of a machine.`)
-  const folder = join(layout.machines, machineId)
+  return pathsIn(join(layout.machines, machineId))
+}
+
+/** The same files of a slot, whose name has the form of a machine's. */
+export const slotPaths = (layout: Layout, slot: MachineId): MachinePaths => pathsIn(join(layout.slots, slot))
+
+function pathsIn(folder: string): MachinePaths {
   const socketDir = join(folder, 'socket')
   return {
     folder,
@@ -65,6 +78,8 @@ export function machinePaths(layout: Layout, machineId: MachineId): MachinePaths
     socketDir,
     socket: join(socketDir, 'hub.sock'),
     token: join(socketDir, 'token'),
+    tokenToCome: join(socketDir, '.token'),
+    slot: join(folder, 'slot'),
   }
 }
 

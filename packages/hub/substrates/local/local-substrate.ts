@@ -1,5 +1,5 @@
 /** The port, carried out: each call looks first, acts, and leaves a state from which the same call may be made again. */
-import { chmod, mkdir, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
 import type { Capabilities, CreateMachine, ObservedMachine, Snapshot, SnapshotHandle, Substrate, TreeChange, Usage } from '../substrate.ts'
@@ -12,9 +12,11 @@ import type { Host } from './host.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { collectLayers, copyTree, discard, emptyTrash, Pins, withNewLayer } from './layers.ts'
 import { layerTree, machinePaths, snapshotPath } from './layout.ts'
-import { listMarked, usageOf } from './processes.ts'
+import { Pool } from './pool.ts'
+import { listMarked, type Process, usageOf } from './processes.ts'
+import { beginTakeOver, endLeftSlots, finishTakeOver, forgetSlot, isHalfTakenOver } from './slots.ts'
 import { repairRunning, takeSnapshot } from './snapshots.ts'
-import { endMachine, findSupervisor, machineProcesses, readLog, startSupervisor } from './supervisor.ts'
+import { endMachine, findSupervisor, machineProcesses, readLog, slotOf, startSupervisor } from './supervisor.ts'
 import { onlyLayer, openViews } from './view.ts'
 
 /** Beyond this the kernel's page of mount options comes near, and the merge is waited for. */
@@ -27,11 +29,13 @@ export class LocalSubstrate implements Substrate {
   readonly #locks = new KeyedLock()
   readonly #pins = new Pins()
   readonly #flats: Flats
+  readonly #pool: Pool
   #warming: Promise<void> = Promise.resolve()
 
   constructor(host: Host) {
     this.#host = host
     this.#flats = new Flats(host, this.#pins, this.#locks)
+    this.#pool = new Pool(host, host.offer.copy === 'C3' ? (host.options.warmMost ?? 0) : 0)
   }
 
   capabilities(): Capabilities {
@@ -72,9 +76,9 @@ export class LocalSubstrate implements Substrate {
       const document = await readMachine(this.#host.layout, machineId)
       if (document === null) throw new AutovibeError('substrate.failed', 'The machine no longer exists on this host.')
       signal.throwIfAborted()
-      await this.#host.options.door.listen(machineId, paths.socket)
       const supervisor = await findSupervisor(this.#host, machineId)
-      if (supervisor !== null) return repairRunning(this.#host, machineId, supervisor)
+      if (supervisor !== null) return this.#goOn(machineId, document, supervisor)
+      await forgetSlot(this.#host, machineId)
       await removeFile(join(paths.folder, 'frozen'))
       if (document.layers.length > TOO_DEEP) await this.#flats.merge(document.layers)
       const layers = this.#flats.shorten(document.layers)
@@ -82,7 +86,10 @@ export class LocalSubstrate implements Substrate {
       try {
         const ready = layers.length === document.layers.length ? document : { ...document, layers }
         if (ready !== document) await writeMachine(this.#host.layout, machineId, ready)
-        await startSupervisor(this.#host, machineId, ready, signal)
+        if (!(await this.#startWarm(machineId, ready))) {
+          await this.#host.options.door.listen(machineId, paths.socket)
+          await startSupervisor(this.#host, machineId, ready, signal)
+        }
       } finally {
         unpin()
       }
@@ -151,24 +158,43 @@ export class LocalSubstrate implements Substrate {
   }
 
   async list(_signal: AbortSignal): Promise<readonly ObservedMachine[]> {
-    const running = new Set(listMarked(this.#host.layout.dataMark).map((process) => process.machineId))
+    const { layout } = this.#host
+    const running = new Set(listMarked(layout.dataMark).map((process) => process.machineId))
+    // In this order: a slot that a machine takes over meanwhile is in the one list or in the other.
+    const marksOfSlots = new Set<string>(await readdir(layout.slots))
     const observed: ObservedMachine[] = []
-    for (const machineId of new Set([...(await listMachineIds(this.#host.layout)), ...running])) {
-      const document = await readMachine(this.#host.layout, machineId)
-      observed.push({ machineId, power: running.has(machineId) ? 'running' : 'stopped', createdAt: document === null ? null : new Date(document.created_at) })
+    const known = await listMachineIds(layout)
+    for (const machineId of known) {
+      const slot = slotOf(this.#host, machineId)
+      if (slot !== null) marksOfSlots.add(slot)
+      const power = running.has(machineId) || (slot !== null && running.has(slot)) ? 'running' : 'stopped'
+      const document = await readMachine(layout, machineId)
+      observed.push({ machineId, power, createdAt: document === null ? null : new Date(document.created_at) })
     }
-    return observed
+    const unknown = [...running].filter((mark) => !marksOfSlots.has(mark) && !known.includes(mark))
+    return [...observed, ...unknown.map((machineId) => ({ machineId, power: 'running' as const, createdAt: null }))]
   }
 
   /** The first words of the machine's agent on its standard output and error, for diagnosis; at most 16 KiB. */
   agentLog(machineId: MachineId): Promise<string> {
-    return readLog(this.#host, machineId)
+    return readLog(machinePaths(this.#host.layout, machineId))
   }
 
   /** Returns when no work goes on in the background. */
   async settled(): Promise<void> {
     await this.#warming
+    await this.#pool.settled()
     await this.#flats.settled()
+  }
+
+  /** Boots machines in advance until so many wait for a project. */
+  warm(count: number): Promise<void> {
+    return this.#pool.fill(count)
+  }
+
+  /** Ends the machines that wait for a project; those that have one go on. */
+  close(): Promise<void> {
+    return this.#pool.close()
   }
 
   /** Opens the doors of all machines that run, and repairs what an earlier process left in the middle. */
@@ -179,13 +205,14 @@ export class LocalSubstrate implements Substrate {
       const supervisor = await findSupervisor(this.#host, machineId)
       if (supervisor === null) continue
       try {
-        await repairRunning(this.#host, machineId, supervisor)
-        await options.door.listen(machineId, machinePaths(layout, machineId).socket)
+        const document = await readMachine(layout, machineId)
+        if (document !== null) await this.#goOn(machineId, document, supervisor)
       } catch (error) {
         repaired = false
         options.logger.warn({ err: error, machine_id: machineId }, 'a running machine could not be taken over')
       }
     }
+    await endLeftSlots(this.#host)
     await emptyTrash(this.#host)
     // A machine that could not be repaired may write to a layer that no file names.
     if (repaired) await this.#collect()
@@ -194,8 +221,31 @@ export class LocalSubstrate implements Substrate {
     )
   }
 
+  /** A machine that runs already: its door is open, and what was left in the middle is brought to its end. */
+  async #goOn(machineId: MachineId, document: MachineDocument, supervisor: Process): Promise<void> {
+    if (isHalfTakenOver(this.#host, machineId)) await this.#finishTakeOver(machineId, document)
+    await repairRunning(this.#host, machineId, supervisor)
+    await this.#host.options.door.listen(machineId, machinePaths(this.#host.layout, machineId).socket)
+  }
+
+  /** False when no booted machine waits. */
+  async #startWarm(machineId: MachineId, document: MachineDocument): Promise<boolean> {
+    const slot = document.copy === 'overlay' ? await this.#pool.take() : null
+    if (slot === null) return false
+    await beginTakeOver(this.#host, machineId, slot)
+    await this.#finishTakeOver(machineId, document)
+    return true
+  }
+
+  #finishTakeOver(machineId: MachineId, document: MachineDocument): Promise<void> {
+    const { options, layout } = this.#host
+    const listen = (): Promise<void> => options.door.listen(machineId, machinePaths(layout, machineId).socket)
+    return finishTakeOver(this.#host, machineId, document, () => findSupervisor(this.#host, machineId), listen)
+  }
+
   async #end(machineId: MachineId): Promise<void> {
     await endMachine(this.#host, machineId)
+    await forgetSlot(this.#host, machineId)
     await this.#host.options.door.close(machineId)
   }
 

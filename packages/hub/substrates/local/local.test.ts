@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { AutovibeError } from '@autovibe/contract'
 import { substrateConformance } from '../conformance.ts'
 import { ConformanceDoor } from '../conformance-door.ts'
-import { TestGround, type Tiers } from './test-ground.ts'
+import { TestGround, type Tiers, WarmGround } from './test-ground.ts'
 
 const root = process.getuid?.() === 0
 const isolation = root ? 'I3' : 'I2'
@@ -20,6 +20,9 @@ for (const tiers of [
   if (sandbox && (tiers.copy === 'C1' || offered.copy === 'C3')) substrateConformance(`local ${tiers.isolation}+${tiers.copy}`, () => TestGround.make(tiers))
   else test(`local ${tiers.isolation}+${tiers.copy}`, { skip: `this host offers only ${offered.isolation} with ${offered.copy}` }, () => undefined)
 }
+
+if (offered.copy === 'C3') substrateConformance(`local ${isolation}+C3, each start from a machine that waits`, () => WarmGround.make({ isolation, copy: 'C3' }))
+else test('starts from machines that wait', { skip: 'this host offers no overlay layers' }, () => undefined)
 
 test('a tier that the host does not offer is refused, never replaced', async () => {
   await assert.rejects(makeAndOpen({ isolation: root ? 'I2' : 'I3', copy: 'C1' }), isUnavailable)

@@ -1,9 +1,9 @@
 /** The command line of one machine: what bubblewrap shows and forbids, and the environment of its agent. */
 import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { AGENT_ENV, MACHINE_PATHS, type MachineId } from '@autovibe/contract'
+import { AGENT_ENV, MACHINE_PATHS } from '@autovibe/contract'
 import type { Host } from './host.ts'
-import { layerTree, machinePaths, processMark } from './layout.ts'
+import { layerTree, type MachinePaths } from './layout.ts'
 import { AGENT_UID, CACHE_INSIDE, OPT } from './skeleton.ts'
 
 /** The parts of the checkout that the agent needs to run. */
@@ -44,12 +44,12 @@ export interface MachineCommand {
   readonly env: Readonly<Record<string, string>>
 }
 
-/** For `tree`: null when the overlay is mounted inside the skeleton, otherwise the layer that is the tree. */
-export function machineCommand(host: Host, machineId: MachineId, name: string, plainTree: string | null): MachineCommand {
-  return host.offer.isolation === 'I0' ? bareCommand(host, machineId, plainTree) : sandboxCommand(host, machineId, name, plainTree)
+/** `plainTree`: null when the overlay is mounted inside the skeleton, otherwise the layer that is the tree. `mark`: see `processMark`. */
+export function machineCommand(host: Host, paths: MachinePaths, mark: string, name: string, plainTree: string | null): MachineCommand {
+  return host.offer.isolation === 'I0' ? bareCommand(host, paths, mark, plainTree) : sandboxCommand(host, paths, name, plainTree)
 }
 
-function sandboxCommand(host: Host, machineId: MachineId, name: string, plainTree: string | null): MachineCommand {
+function sandboxCommand(host: Host, paths: MachinePaths, name: string, plainTree: string | null): MachineCommand {
   const { agentCode } = host.options
   const entry = agentCode.entry === undefined ? join(OPT, 'packages/agent/main.ts') : join(OPT, 'entry', basename(agentCode.entry))
   const cached = agentCode.entry === undefined && existsSync(host.cache)
@@ -86,7 +86,7 @@ function sandboxCommand(host: Host, machineId: MachineId, name: string, plainTre
       '--tmpfs',
       '/run',
       '--ro-bind',
-      machinePaths(host.layout, machineId).socketDir,
+      paths.socketDir,
       MACHINE_PATHS.socketDir,
       '--remount-ro',
       '/run',
@@ -104,11 +104,10 @@ export function codeBinds(host: Host): readonly (readonly [string, string])[] {
   return [...host.skeleton.binds, ...parts, [nodePath, join(OPT, 'bin/node')]]
 }
 
-function bareCommand(host: Host, machineId: MachineId, plainTree: string | null): MachineCommand {
+function bareCommand(host: Host, paths: MachinePaths, mark: string, plainTree: string | null): MachineCommand {
   if (plainTree === null) throw new TypeError('a bare process has a plain tree')
   const { agentCode, agentsDir, nodePath } = host.options
   const tree = layerTree(host.layout, plainTree)
-  const paths = machinePaths(host.layout, machineId)
   return {
     argv: ['/bin/sh', '-c', ANNOUNCE, 'sh', nodePath, agentCode.entry ?? join(agentCode.root, 'packages/agent/main.ts')],
     hidden: [],
@@ -122,7 +121,7 @@ function bareCommand(host: Host, machineId: MachineId, plainTree: string | null)
         path: `${join(nodePath, '..')}:${SYSTEM_PATH}`,
       }),
       // How its processes are found again, whatever they become.
-      AUTOVIBE_MACHINE: processMark(host.layout, machineId),
+      AUTOVIBE_MACHINE: mark,
     },
   }
 }

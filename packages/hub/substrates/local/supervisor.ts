@@ -1,15 +1,16 @@
 /** The one process that holds a machine up: it outlives the Hub, owns the mount namespace, and takes everything down with it when it ends. */
 import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { AutovibeError, type MachineId } from '@autovibe/contract'
+import { AutovibeError, isId, type MachineId } from '@autovibe/contract'
 import { TOOL_ENV, toolFailure } from './command.ts'
 import { type MachineDocument, removeFile } from './documents.ts'
 import { freshNamespace, type Host } from './host.ts'
-import { machinePaths, processMark } from './layout.ts'
+import { type MachinePaths, machinePaths, processMark } from './layout.ts'
 import { overlayOptions, treeIn } from './overlay.ts'
 import { descendants, endAll, isAlive, listMarked, listProcesses, type Marked, type Process, parseStat, readProcess } from './processes.ts'
-import { HIDDEN_FD, machineCommand } from './sandbox.ts'
+import { HIDDEN_FD, type MachineCommand, machineCommand } from './sandbox.ts'
 
 /** The start of what the agent writes is kept; the rest is read and thrown away, so that it neither blocks nor fills the disk. */
 const LOG_BYTES = 256 * 1024
@@ -17,8 +18,12 @@ const START_TIMEOUT_MS = 20_000
 const END_TIMEOUT_MS = 10_000
 const EXIT_LOCKED = 75
 
+/** In place of mount options: the tree comes later. */
+const TREE_LATER = 'later'
+
 /**
- * Arguments: pid file, lock, log, skeleton, layers, tree, mount options ('' for a plain tree), upper, file of hidden arguments; then the command. Descriptor 3 tells the Hub how it went;
+ * Arguments: pid file, lock, log, skeleton, layers, tree, mount options ('' for a plain tree, `TREE_LATER`), upper, file of
+ * hidden arguments; then the command. Descriptor 3 tells the Hub how it went;
  * 9 holds the lock for as long as the machine runs. bubblewrap is a direct child of this shell, so that it dies with it; its environment can be
  * read inside, and so is empty.
  */
@@ -32,8 +37,10 @@ ulimit -c 0
 read -r stat </proc/$$/stat && echo "$stat" >"$pid" || exit 1
 if [ -n "$options" ]; then
   mount -n --bind --make-shared "$skeleton" "$skeleton" || exit 1
-  cd "$layers" && mount -n -t overlay -o "$options" "$upper" "$tree" || exit 1
-  cd /
+  if [ "$options" != ${TREE_LATER} ]; then
+    cd "$layers" && mount -n -t overlay -o "$options" "$upper" "$tree" || exit 1
+    cd /
+  fi
 fi
 exec ${HIDDEN_FD}<"$hidden" || exit 1
 case $1 in bwrap) shift; set -- env -i "$(command -v bwrap)" "$@";; esac
@@ -43,15 +50,34 @@ case $1 in bwrap) shift; set -- env -i "$(command -v bwrap)" "$@";; esac
 export async function startSupervisor(host: Host, machineId: MachineId, document: MachineDocument, signal: AbortSignal): Promise<void> {
   const overlay = document.copy === 'overlay'
   const paths = machinePaths(host.layout, machineId)
-  await mkdir(paths.socketDir, { recursive: true, mode: 0o700 })
-  const command = machineCommand(host, machineId, document.name, overlay ? null : document.upper)
-  await writeFile(paths.arguments, command.hidden.map((argument) => `${argument}\0`).join(''), { mode: 0o600 })
+  const command = machineCommand(host, paths, processMark(host.layout, machineId), document.name, overlay ? null : document.upper)
   const options = overlay ? overlayOptions(document.layers, document.upper, host.offer.asRoot) : ''
+  await launch(host, { mark: machineId, paths, command, options, upper: document.upper }, signal)
+}
+
+/** Starts a machine that has no tree yet and returns when its agent was started, which waits for its token. */
+export async function startEmpty(host: Host, slot: MachineId, paths: MachinePaths, name: string, signal: AbortSignal): Promise<void> {
+  const command = machineCommand(host, paths, processMark(host.layout, slot), name, null)
+  await launch(host, { mark: slot, paths, command, options: TREE_LATER, upper: '' }, signal)
+}
+
+interface Launch {
+  /** By which its processes are known. */
+  readonly mark: MachineId
+  readonly paths: MachinePaths
+  readonly command: MachineCommand
+  readonly options: string
+  readonly upper: string
+}
+
+async function launch(host: Host, { mark, paths, command, options, upper }: Launch, signal: AbortSignal): Promise<void> {
+  await mkdir(paths.socketDir, { recursive: true, mode: 0o700 })
+  await writeFile(paths.arguments, command.hidden.map((argument) => `${argument}\0`).join(''), { mode: 0o600 })
   const script = [
     'sh',
     '-c',
     SUPERVISOR,
-    processMark(host.layout, machineId),
+    processMark(host.layout, mark),
     paths.pid,
     paths.lock,
     paths.log,
@@ -59,11 +85,11 @@ export async function startSupervisor(host: Host, machineId: MachineId, document
     host.layout.layers,
     treeIn(host.skeleton.folder),
     options,
-    document.upper,
+    upper,
     paths.arguments,
     ...command.argv,
   ]
-  const [first = 'sh', ...rest] = overlay ? [...freshNamespace(host.offer.asRoot), ...script] : script
+  const [first = 'sh', ...rest] = options === '' ? script : [...freshNamespace(host.offer.asRoot), ...script]
   // Detached: a session of its own, so that neither the Hub's end nor a Ctrl-C in its terminal reaches the machine.
   const child = spawn(first, rest, {
     detached: true,
@@ -75,9 +101,26 @@ export async function startSupervisor(host: Host, machineId: MachineId, document
   const said = await firstWord(child, child.stdio[3] as Readable, signal)
   if (said.word === 'up') return
   if (said.code === EXIT_LOCKED) return
-  await endMachine(host, machineId)
-  const log = await readLog(host, machineId)
-  throw toolFailure('Starting the machine', `${said.word}\n${log}`)
+  await endMarked(host, new Set([mark]))
+  await removeFile(paths.pid)
+  throw toolFailure('Starting the machine', `${said.word}\n${await readLog(paths)}`)
+}
+
+/** The marks that the machine's processes may carry: its own, and that of the slot which it took over. */
+export function marksOf(host: Host, machineId: MachineId): ReadonlySet<MachineId> {
+  const slot = slotOf(host, machineId)
+  return new Set(slot === null ? [machineId] : [machineId, slot])
+}
+
+/** The slot whose processes the machine took over; null when it has its own. */
+export function slotOf(host: Host, machineId: MachineId): MachineId | null {
+  try {
+    const name = readFileSync(machinePaths(host.layout, machineId).slot, 'utf8')
+    return isId('machine', name) ? name : null
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
+    throw error
+  }
 }
 
 /** The supervisor of this machine, if it runs: by its pid file, or else by its mark in /proc. */
@@ -88,7 +131,8 @@ export async function findSupervisor(host: Host, machineId: MachineId): Promise<
     const now = readProcess(written.pid)
     if (now !== null && isAlive(now) && now.startTicks === written.startTicks) return now
   }
-  return topMost(listMarked(host.layout.dataMark).filter((process) => process.machineId === machineId))
+  const marks = marksOf(host, machineId)
+  return topMost(listMarked(host.layout.dataMark).filter((process) => marks.has(process.machineId)))
 }
 
 /** Of processes with the same mark, the one that the others come from. */
@@ -107,18 +151,23 @@ export function machineProcesses(host: Host, machineId: MachineId, supervisor: P
 
 /** Ends every process of the machine and returns when none is left. Throws `substrate.failed` when one cannot be ended. */
 export async function endMachine(host: Host, machineId: MachineId): Promise<void> {
-  await endAll(() => {
-    const all = listProcesses()
-    const marked = listMarked(host.layout.dataMark).filter((process) => process.machineId === machineId)
-    return [...marked, ...marked.flatMap((process) => descendants(process.pid, all))]
-  }, END_TIMEOUT_MS)
+  await endMarked(host, marksOf(host, machineId))
   await removeFile(machinePaths(host.layout, machineId).pid)
 }
 
+/** Ends every process that carries one of these marks, and all that came from it. */
+export async function endMarked(host: Host, marks: ReadonlySet<MachineId>): Promise<void> {
+  await endAll(() => {
+    const all = listProcesses()
+    const marked = listMarked(host.layout.dataMark).filter((process) => marks.has(process.machineId))
+    return [...marked, ...marked.flatMap((process) => descendants(process.pid, all))]
+  }, END_TIMEOUT_MS)
+}
+
 /** What the agent wrote first, for a person to read. */
-export async function readLog(host: Host, machineId: MachineId): Promise<string> {
+export async function readLog({ log }: MachinePaths): Promise<string> {
   try {
-    const file = await open(machinePaths(host.layout, machineId).log, 'r')
+    const file = await open(log, 'r')
     try {
       const { buffer, bytesRead } = await file.read(Buffer.alloc(16 * 1024), 0, 16 * 1024, 0)
       return buffer.toString('utf8', 0, bytesRead)

@@ -1,18 +1,18 @@
 /** A data directory for tests of the local substrate, and the proof that nothing is left of it: no process, no mount, no layer. */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, realpath } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { MachineId } from '@autovibe/contract'
-import { CONFORMANCE_AGENT } from '../conformance.ts'
-import type { DoorListener } from '../substrate.ts'
+import { CONFORMANCE_AGENT, type ConformanceGround } from '../conformance.ts'
+import type { DoorListener, Substrate } from '../substrate.ts'
 import { createLocalSubstrate } from './create-local-substrate.ts'
 import type { LocalSubstrateOptions } from './host.ts'
-import { type Layout, openLayout } from './layout.ts'
+import { type Layout, machinePaths, openLayout } from './layout.ts'
 import type { LocalSubstrate } from './local-substrate.ts'
 import { listMarked, signalProcess } from './processes.ts'
 import { topMost } from './supervisor.ts'
@@ -26,6 +26,7 @@ export class TestGround {
   readonly dataDir: string
   readonly layout: Layout
   readonly #tiers: Tiers
+  readonly #opened: LocalSubstrate[] = []
 
   static async make(tiers: Tiers): Promise<TestGround> {
     const dataDir = await realpath(await mkdtemp(join(tmpdir(), 'av-')))
@@ -38,9 +39,11 @@ export class TestGround {
     this.#tiers = tiers
   }
 
-  open(door: DoorListener): Promise<LocalSubstrate> {
+  async open(door: DoorListener): Promise<LocalSubstrate> {
     const logger = { info: () => undefined, warn: (fields: object, message: string) => console.error(message, fields) }
-    return createLocalSubstrate({ ...this.options(), door, logger })
+    const substrate = await createLocalSubstrate({ ...this.options(), door, logger })
+    this.#opened.push(substrate)
+    return substrate
   }
 
   options(): Omit<LocalSubstrateOptions, 'door' | 'logger'> {
@@ -57,7 +60,7 @@ export class TestGround {
   async crash(machineId: MachineId): Promise<void> {
     const until = performance.now() + CRASH_WITHIN_MS
     for (let first = true; ; first = false) {
-      const marked = listMarked(this.layout.dataMark).filter((process) => process.machineId === machineId)
+      const marked = listMarked(this.layout.dataMark).filter((process) => process.machineId === machineId || process.machineId === this.#slotOf(machineId))
       if (marked.length === 0) return
       const top = topMost(marked)
       if (this.#tiers.isolation === 'I0') for (const process of marked) signalProcess(process, 'SIGKILL')
@@ -67,16 +70,59 @@ export class TestGround {
     }
   }
 
+  #slotOf(machineId: MachineId): string | null {
+    const { slot } = machinePaths(this.layout, machineId)
+    return existsSync(slot) ? readFileSync(slot, 'utf8') : null
+  }
+
   async dispose(): Promise<void> {
     try {
+      for (const substrate of this.#opened) await substrate.close()
       assert.deepEqual(listMarked(this.layout.dataMark), [], 'processes are left')
       assert.ok(!readFileSync('/proc/self/mounts', 'utf8').includes(this.dataDir), 'a mount leaked to the host')
       assert.deepEqual(readdirSync(this.layout.machines), [], 'machines are left')
+      assert.deepEqual(readdirSync(this.layout.slots), [], 'slots are left')
       assert.deepEqual(readdirSync(this.layout.snapshots), [], 'snapshots are left')
       assert.deepEqual(readdirSync(this.layout.layers), ['empty'], 'layers are left')
       assert.deepEqual(readdirSync(this.layout.trash), [], 'trash is left')
     } finally {
       spawnSync('rm', ['-rf', this.dataDir])
     }
+  }
+}
+
+/** The same, but that one machine waits for each that is started. */
+export class WarmGround implements ConformanceGround {
+  readonly #ground: TestGround
+
+  static async make(tiers: Tiers): Promise<WarmGround> {
+    return new WarmGround(await TestGround.make(tiers))
+  }
+
+  private constructor(ground: TestGround) {
+    this.#ground = ground
+  }
+
+  async open(door: DoorListener): Promise<Substrate> {
+    const substrate = await this.#ground.open(door)
+    const start: Substrate['start'] = async (machineId, signal) => {
+      await substrate.warm(1)
+      await substrate.start(machineId, signal)
+    }
+    return new Proxy(substrate, {
+      get(target, name) {
+        if (name === 'start') return start
+        const value: unknown = Reflect.get(target, name)
+        return typeof value === 'function' ? value.bind(target) : value
+      },
+    })
+  }
+
+  crash(machineId: MachineId): Promise<void> {
+    return this.#ground.crash(machineId)
+  }
+
+  dispose(): Promise<void> {
+    return this.#ground.dispose()
   }
 }
