@@ -6,11 +6,17 @@ import process from 'node:process'
 /** The Hub takes back a machine that waits for half as long; whoever waits longer has no Hub any more. */
 const LONGEST_MS = 30 * 60_000
 
+/** The name by which such an agent shows its substrate that it is ready: it has no other way to say so. */
+const WAITING = 'agent-waits'
+
 /** Resolves when the file is there; ends the process when it does not come. */
 export async function waitForToken(file: string): Promise<void> {
   const there = appears(file)
   await Promise.all([import('./loop.ts'), import('./door/wire.ts'), import('./adapters/registry.ts')])
+  const { title } = process
+  process.title = WAITING
   await there
+  process.title = title
 }
 
 function appears(file: string): Promise<void> {

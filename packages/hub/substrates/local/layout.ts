@@ -45,6 +45,8 @@ export interface MachinePaths {
   readonly folder: string
   readonly document: string
   readonly pid: string
+  /** Where a machine that was booted in advance is told of its tree (supervisor.ts makes it beside the pid file). */
+  readonly treePipe: string
   readonly lock: string
   readonly log: string
   readonly arguments: string
@@ -72,6 +74,7 @@ function pathsIn(folder: string): MachinePaths {
     folder,
     document: join(folder, 'machine.json'),
     pid: join(folder, 'pid'),
+    treePipe: join(folder, 'pid.tree'),
     lock: join(folder, 'lock'),
     log: join(folder, 'agent.log'),
     arguments: join(folder, 'arguments'),

@@ -31,6 +31,8 @@ export class LocalSubstrate implements Substrate {
   readonly #flats: Flats
   readonly #pool: Pool
   #warming: Promise<void> = Promise.resolve()
+  #collecting: Promise<void> = Promise.resolve()
+  #collectsAgain = false
 
   constructor(host: Host) {
     this.#host = host
@@ -105,7 +107,7 @@ export class LocalSubstrate implements Substrate {
     return this.#exclusively(machineId, 'Destroying the machine', async () => {
       await this.#end(machineId)
       await discard(this.#host, machinePaths(this.#host.layout, machineId).folder)
-      await this.#collect()
+      this.#collectSoon()
     })
   }
 
@@ -120,14 +122,14 @@ export class LocalSubstrate implements Substrate {
       if (document === null) throw new AutovibeError('substrate.failed', 'The machine no longer exists on this host.')
       await this.#end(machineId)
       await this.#newTree(machineId, document.name, to, snapshot, document.created_at, signal)
-      await this.#collect()
+      this.#collectSoon()
     })
   }
 
   dropSnapshot(handle: SnapshotHandle, _signal: AbortSignal): Promise<void> {
     return this.#locks.run('snapshots', async () => {
       await removeFile(snapshotPath(this.#host.layout, handle))
-      await this.#collect()
+      this.#collectSoon()
     })
   }
 
@@ -184,6 +186,7 @@ export class LocalSubstrate implements Substrate {
   async settled(): Promise<void> {
     await this.#warming
     await this.#pool.settled()
+    await this.#collecting
     await this.#flats.settled()
   }
 
@@ -293,6 +296,18 @@ export class LocalSubstrate implements Substrate {
 
   #collect(): Promise<void> {
     return collectLayers(this.#host, this.#pins, (layer) => this.#flats.forget(layer))
+  }
+
+  /** Nobody waits for layers to go. One look that has not begun yet serves all who ask until then. */
+  #collectSoon(): void {
+    if (this.#collectsAgain) return
+    this.#collectsAgain = true
+    this.#collecting = this.#collecting
+      .then(() => {
+        this.#collectsAgain = false
+        return this.#collect()
+      })
+      .catch((error: unknown) => this.#host.options.logger.warn({ err: error }, 'layers that nobody names could not be removed; the next look tries again'))
   }
 
   async #exclusively<T>(machineId: MachineId, what: string, work: () => Promise<T>): Promise<T> {

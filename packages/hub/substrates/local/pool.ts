@@ -43,9 +43,11 @@ export class Pool {
     return null
   }
 
-  /** Boots until so many wait, however many are started. */
-  async fill(count: number): Promise<void> {
-    while (this.#waiting.length < count) this.#waiting.push({ slot: await bootSlot(this.#host, this.#closing.signal), since: Date.now() })
+  /** Boots until so many wait, whatever the last minutes say. */
+  fill(count: number): Promise<void> {
+    const filled = this.#tending.then(() => this.#fill(count))
+    this.#tending = filled.catch(() => undefined)
+    return filled
   }
 
   /** Returns when nothing is being booted or ended. */
@@ -77,11 +79,14 @@ export class Pool {
         const oldest = this.#waiting.shift()
         if (oldest) await endSlot(this.#host, oldest.slot)
       }
-      if (!this.#closing.signal.aborted) await this.fill(target)
+      if (!this.#closing.signal.aborted) await this.#fill(target)
     } catch (error) {
       if (this.#closing.signal.aborted) return
       // Starts go on without one, as they do when none waits.
       this.#host.options.logger.warn({ err: error }, 'a machine could not be booted in advance')
     }
+  }
+  async #fill(count: number): Promise<void> {
+    while (this.#waiting.length < count) this.#waiting.push({ slot: await bootSlot(this.#host, this.#closing.signal), since: Date.now() })
   }
 }

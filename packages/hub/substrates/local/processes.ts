@@ -114,18 +114,20 @@ export function signalProcess(target: Process, signal: NodeJS.Signals): void {
 /** Ends what `find` answers, again and again until it answers nothing. Throws `substrate.failed` when something is left after the deadline. */
 export async function endAll(find: () => readonly Process[], deadlineMs: number): Promise<void> {
   const until = performance.now() + deadlineMs
-  let watched: Process[] = []
-  for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 10)) {
-    const found = find()
-    watched = [...watched.filter((old) => !found.some((now) => now.pid === old.pid)), ...found].filter(sameProcess)
-    if (watched.length === 0) return
-    if (performance.now() > until)
-      throw new AutovibeError('substrate.failed', `${watched.length} processes of the machine could not be ended.`, {
-        retryable: true,
-        internal: watched.map((one) => one.pid).join(' '),
-      })
-    for (const one of watched) signalProcess(one, 'SIGKILL')
-    await delay(waitMs)
+  for (;;) {
+    // Looking for them takes a look at every process of the host; whether those that were found have ended does not.
+    let left = find().filter(sameProcess)
+    if (left.length === 0) return
+    for (let waitMs = 1; left.length > 0; waitMs = Math.min(waitMs * 2, 10)) {
+      if (performance.now() > until)
+        throw new AutovibeError('substrate.failed', `${left.length} processes of the machine could not be ended.`, {
+          retryable: true,
+          internal: left.map((one) => one.pid).join(' '),
+        })
+      for (const one of left) signalProcess(one, 'SIGKILL')
+      await delay(waitMs)
+      left = left.filter(sameProcess)
+    }
   }
 }
 

@@ -3,36 +3,64 @@
  * each look first, so that they can be done again after a crash in their middle; from the first on, the machine's file `slot` says whose processes are its own.
  */
 import { randomBytes } from 'node:crypto'
-import { existsSync, readlinkSync } from 'node:fs'
-import { access, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { constants, existsSync, readFileSync, readlinkSync } from 'node:fs'
+import { access, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { isId, type MachineId } from '@autovibe/contract'
 import { encodeId } from '@autovibe/core/ids.ts'
-import { runOrThrow } from './command.ts'
+import { runOrThrow, toolFailure } from './command.ts'
 import { listMachineIds, type MachineDocument, removeFile } from './documents.ts'
 import { type Host, insideNamespaceOf } from './host.ts'
 import { discard } from './layers.ts'
 import { machinePaths, slotPaths } from './layout.ts'
-import { mountedIn, mountTree } from './overlay.ts'
+import { mountedIn, mountTree, overlayOptions } from './overlay.ts'
 import { descendants, type Process, parseStat, readProcess } from './processes.ts'
-import { endMarked, slotOf, startEmpty } from './supervisor.ts'
+import { endMarked, readLog, slotOf, startEmpty } from './supervisor.ts'
 
 /** What `hostname` says inside until a machine has the slot. */
 const NAME = 'machine'
 const HOSTNAME_TIMEOUT_MS = 5_000
+const MOUNT_TIMEOUT_MS = 15_000
+const MOUNT_LOOK_MS = 1
 const RANDOM_BYTES = 10
+/** What packages/agent/wait-for-token.ts calls itself when it has loaded all. */
+const WAITING = 'agent-waits'
+const READY_TIMEOUT_MS = 20_000
+const READY_LOOK_MS = 20
 
-/** Boots one and returns its name when its agent was started. */
+/** Boots one and returns its name when its agent waits for its token. */
 export async function bootSlot(host: Host, signal: AbortSignal): Promise<MachineId> {
   const slot = encodeId('machine', Date.now(), randomBytes(RANDOM_BYTES))
   const paths = slotPaths(host.layout, slot)
   await mkdir(paths.folder, { mode: 0o700 })
   try {
     await startEmpty(host, slot, paths, NAME, signal)
+    if (host.options.agentCode.entry === undefined) await isReady(host, slot, signal)
     return slot
   } catch (error) {
     await endSlot(host, slot)
     throw error
+  }
+}
+
+/** Its name says so; nobody waits for this but the pool. */
+async function isReady(host: Host, slot: MachineId, signal: AbortSignal): Promise<void> {
+  const until = performance.now() + READY_TIMEOUT_MS
+  for (;;) {
+    const supervisor = await supervisorOf(host, slot)
+    if (supervisor !== null && descendants(supervisor.pid).some(({ pid }) => nameOf(pid) === WAITING)) return
+    if (supervisor === null || performance.now() > until) throw toolFailure('Booting a machine in advance', await readLog(slotPaths(host.layout, slot)))
+    await delay(READY_LOOK_MS, undefined, { signal })
+  }
+}
+
+function nameOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim()
+  } catch {
+    // It ended meanwhile.
+    return ''
   }
 }
 
@@ -43,9 +71,12 @@ export async function endSlot(host: Host, slot: MachineId): Promise<void> {
 }
 
 /** Whether the slot's processes are there and nobody has touched them. */
-export async function isWaiting(host: Host, slot: MachineId): Promise<boolean> {
+export const isWaiting = async (host: Host, slot: MachineId): Promise<boolean> => (await supervisorOf(host, slot)) !== null
+
+async function supervisorOf(host: Host, slot: MachineId): Promise<Process | null> {
   const written = parseStat(await readFile(slotPaths(host.layout, slot).pid, 'latin1').catch(() => ''))
-  return written !== null && readProcess(written.pid)?.startTicks === written.startTicks
+  const now = written && readProcess(written.pid)
+  return now && now.startTicks === written?.startTicks ? now : null
 }
 
 /** Ends all that an earlier Hub had waiting; what a machine has taken over is that machine's. */
@@ -68,25 +99,50 @@ export function isHalfTakenOver(host: Host, machineId: MachineId): boolean {
   return existsSync(paths.slot) && !(existsSync(paths.token) && !existsSync(paths.tokenToCome) && !existsSync(slotFolder(host, machineId)))
 }
 
-/** Gives the slot the machine's socket folder, tree, name and, last, its token. `listen` opens the machine's socket. */
+/** Gives the slot the machine's socket folder, its tree and then its token; its name comes beside, for nobody waits for that. `listen` opens the machine's socket. */
 export async function finishTakeOver(
   host: Host,
   machineId: MachineId,
   document: MachineDocument,
-  supervisorOf: () => Promise<Process | null>,
+  findSupervisor: () => Promise<Process | null>,
   listen: () => Promise<void>,
 ): Promise<void> {
   await moveFiles(host, machineId)
-  const supervisor = await supervisorOf()
+  const supervisor = await findSupervisor()
   // It ended while nobody looked: the machine counts as one whose agent ended.
   if (supervisor === null) return
-  const mounted = mountedIn(host, supervisor.pid)
-  await Promise.all([
-    listen(),
-    nameMachine(host, supervisor, document.name),
-    mounted.upper === null ? mountTree(host, supervisor.pid, mounted.tree, document.layers, document.upper) : undefined,
-  ])
-  await showToken(host, machineId)
+  await Promise.all([listen(), giveTree(host, machineId, document, supervisor)])
+  await Promise.all([showToken(host, machineId), nameMachine(host, supervisor, document.name)])
+}
+
+async function giveTree(host: Host, machineId: MachineId, document: MachineDocument, supervisor: Process): Promise<void> {
+  const { tree, upper } = mountedIn(host, supervisor.pid)
+  if (upper !== null) return
+  const options = overlayOptions(document.layers, document.upper, host.offer.asRoot)
+  if (!(await tell(machinePaths(host.layout, machineId).treePipe, `${options} ${document.upper}\n`)))
+    return mountTree(host, supervisor.pid, tree, document.layers, document.upper)
+  const until = performance.now() + MOUNT_TIMEOUT_MS
+  while (mountedIn(host, supervisor.pid).upper === null) {
+    if (performance.now() > until) throw toolFailure('Mounting the machine’s tree', await readLog(machinePaths(host.layout, machineId)))
+    await delay(MOUNT_LOOK_MS)
+  }
+}
+
+/** False when nobody reads there (any more): its reader was told before, or has ended. */
+async function tell(pipe: string, line: string): Promise<boolean> {
+  try {
+    const file = await open(pipe, constants.O_WRONLY | constants.O_NONBLOCK)
+    try {
+      await file.write(line)
+      return true
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENXIO' || code === 'ENOENT' || code === 'EPIPE') return false
+    throw error
+  }
 }
 
 /** A machine whose slot has ended has its files for itself again, also when it had taken over only half of them. */
@@ -112,7 +168,8 @@ async function moveFiles(host: Host, machineId: MachineId): Promise<void> {
   if (await isThere(from.socketDir)) {
     const token = await readFile(to.token, 'utf8').catch(() => null)
     if (token !== null) await writeFile(from.tokenToCome, token, { mode: 0o600 })
-    for (const file of [from.pid, from.lock, from.log, from.arguments]) if (await isThere(file)) await rename(file, join(to.folder, basename(file)))
+    for (const file of [from.pid, from.treePipe, from.lock, from.log, from.arguments])
+      if (await isThere(file)) await rename(file, join(to.folder, basename(file)))
     await rm(to.socketDir, { recursive: true, force: true })
     await rename(from.socketDir, to.socketDir)
   }

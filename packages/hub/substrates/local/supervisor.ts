@@ -18,8 +18,11 @@ const START_TIMEOUT_MS = 20_000
 const END_TIMEOUT_MS = 10_000
 const EXIT_LOCKED = 75
 
-/** In place of mount options: the tree comes later. */
+/** In place of mount options: the tree comes later, when its options and its upper layer are written to a pipe beside the pid file. What cannot be mounted ends the machine. */
 const TREE_LATER = 'later'
+
+/** Mounts what it is told of; ends with the supervisor, or ends it. */
+const MOUNT_LATER = 'read -r options upper <"$1" && cd "$2" && mount -n -t overlay -o "$options" "$upper" "$3" || kill -KILL $PPID'
 
 /**
  * Arguments: pid file, lock, log, skeleton, layers, tree, mount options ('' for a plain tree, `TREE_LATER`), upper, file of
@@ -37,7 +40,10 @@ ulimit -c 0
 read -r stat </proc/$$/stat && echo "$stat" >"$pid" || exit 1
 if [ -n "$options" ]; then
   mount -n --bind --make-shared "$skeleton" "$skeleton" || exit 1
-  if [ "$options" != ${TREE_LATER} ]; then
+  if [ "$options" = ${TREE_LATER} ]; then
+    mkfifo -m 600 "$pid.tree" || exit 1
+    setpriv --pdeathsig KILL sh -c '${MOUNT_LATER}' "$0" "$pid.tree" "$layers" "$tree" </dev/null 3>&- 9>&- &
+  else
     cd "$layers" && mount -n -t overlay -o "$options" "$upper" "$tree" || exit 1
     cd /
   fi

@@ -40,6 +40,8 @@ export class TestGround {
   }
 
   async open(door: DoorListener): Promise<LocalSubstrate> {
+    // A Hub that was killed works on nothing in the background.
+    for (const earlier of this.#opened) await earlier.settled()
     const logger = { info: () => undefined, warn: (fields: object, message: string) => console.error(message, fields) }
     const substrate = await createLocalSubstrate({ ...this.options(), door, logger })
     this.#opened.push(substrate)
@@ -78,6 +80,7 @@ export class TestGround {
   async dispose(): Promise<void> {
     try {
       for (const substrate of this.#opened) await substrate.close()
+      for (const substrate of this.#opened) await substrate.settled()
       assert.deepEqual(listMarked(this.layout.dataMark), [], 'processes are left')
       assert.ok(!readFileSync('/proc/self/mounts', 'utf8').includes(this.dataDir), 'a mount leaked to the host')
       assert.deepEqual(readdirSync(this.layout.machines), [], 'machines are left')
