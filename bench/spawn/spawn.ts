@@ -1,4 +1,4 @@
-/** Spawn, checkpoint, fork and rollback through the API of a real Hub, beside what the host needs for a bare process and a bare sandbox. */
+/** Spawn, checkpoint, fork and rollback: of the substrate alone and through the API of a real Hub, beside what the host needs for a bare process and a bare sandbox. */
 import { join } from 'node:path'
 import { SANDBOX_FLAGS } from '../../packages/hub/substrates/local/sandbox.ts'
 import { timed } from '../support/command.ts'
@@ -7,6 +7,8 @@ import { type BenchOptions, type Figure, figure, type Measured, targetBelow } fr
 import { openStage, type Stage } from '../support/stage.ts'
 import { type Birth, destroy, forkOnce, spawnOnce } from './births.ts'
 import { checkpointOnce, rollbackOnce } from './checkpoints.ts'
+import { measureDensity } from './density.ts'
+import { measureSubstrate } from './substrate.ts'
 
 const AT_ONCE = 8
 /** The first spawns of a Hub fill caches that every later one finds; they are reported apart. */
@@ -17,7 +19,23 @@ const SANDBOX = [...SANDBOX_FLAGS, '--ro-bind', '/', '/', '--proc', '/proc', '--
 const bareNode = async () => (await timed(process.execPath, NODE)).ms
 const bareSandbox = async () => (await timed('bwrap', SANDBOX)).ms
 
-export async function measure({ quick, progress }: BenchOptions): Promise<Measured> {
+export async function measure(options: BenchOptions): Promise<Measured> {
+  const substrate = await measureSubstrate({ ...options, bare: bareSandbox })
+  const hub = await measureHub(options)
+  const density = await measureDensity(options.quick, options.progress)
+  return {
+    figures: [...substrate.figures, ...hub.figures, ...density.figures],
+    targets: [...substrate.targets, ...hub.targets, ...density.targets],
+    notes: [
+      'Substrate: the local substrate alone in this process, with the real agent; from the call that makes the machine until its agent has spoken at its door. A fork is that call alone.',
+      'Files have 1 KiB, 14 in a folder. A machine that waits was booted before the clock starts.',
+      ...(hub.notes ?? []),
+      'The memory of a machine is the proportional set size of all its processes; the machines have ended a run and keep their agents.',
+    ],
+  }
+}
+
+async function measureHub({ quick, progress }: BenchOptions): Promise<Measured> {
   await using stage = await openStage()
   const { tier } = await stage.client.hub.info()
   progress('spawns, one after another')
