@@ -14,6 +14,7 @@ const offered = await bestOfThisHost()
 for (const tiers of [
   { isolation, copy: 'C3' },
   { isolation, copy: 'C1' },
+  { isolation: 'I1', copy: 'C1' },
   { isolation: 'I0', copy: 'C1' },
 ] as const satisfies Tiers[]) {
   const sandbox = tiers.isolation === 'I0' || offered.isolation === tiers.isolation

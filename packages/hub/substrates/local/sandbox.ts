@@ -2,7 +2,8 @@
 import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { AGENT_ENV, MACHINE_PATHS, type MachineId } from '@autovibe/contract'
-import type { Host } from './host.ts'
+import { type Host, sharesHost } from './host.ts'
+import { fence } from './landlock/fence.ts'
 import { layerTree, machinePaths, processMark } from './layout.ts'
 import { AGENT_UID, CACHE_INSIDE, OPT } from './skeleton.ts'
 
@@ -33,8 +34,9 @@ const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 /** Says over descriptor 3 that everything is mounted, then becomes the agent. A Hub that has gone away meanwhile does not matter. */
 const ANNOUNCE = '(trap "" PIPE; echo up >&3) 2>/dev/null; exec 3>&-; exec "$@"'
 
-/** Where the supervisor opens the hidden arguments. */
+/** Where the supervisor opens the hidden arguments, and the filter of system calls. */
 export const HIDDEN_FD = 8
+export const FILTER_FD = 7
 
 export interface MachineCommand {
   readonly argv: readonly string[]
@@ -46,7 +48,7 @@ export interface MachineCommand {
 
 /** For `tree`: null when the overlay is mounted inside the skeleton, otherwise the layer that is the tree. */
 export function machineCommand(host: Host, machineId: MachineId, name: string, plainTree: string | null): MachineCommand {
-  return host.offer.isolation === 'I0' ? bareCommand(host, machineId, plainTree) : sandboxCommand(host, machineId, name, plainTree)
+  return sharesHost(host.offer) ? bareCommand(host, machineId, plainTree) : sandboxCommand(host, machineId, name, plainTree)
 }
 
 function sandboxCommand(host: Host, machineId: MachineId, name: string, plainTree: string | null): MachineCommand {
@@ -72,6 +74,7 @@ function sandboxCommand(host: Host, machineId: MachineId, name: string, plainTre
   const hidden = [
     ...SANDBOX_FLAGS,
     ...(host.offer.hardened ? ['--disable-userns'] : []),
+    ...(host.offer.filter === null ? [] : ['--seccomp', String(FILTER_FD)]),
     ...['--hostname', name],
     ...['--clearenv', ...Object.entries(env).flatMap(([key, value]) => ['--setenv', key, value])],
     ...['--bind', host.skeleton.folder, '/'],
@@ -104,13 +107,22 @@ export function codeBinds(host: Host): readonly (readonly [string, string])[] {
   return [...host.skeleton.binds, ...parts, [nodePath, join(OPT, 'bin/node')]]
 }
 
+/** What a machine in the host's namespaces reads beside the host's programs. */
+function codePaths(host: Host, socketDir: string): string[] {
+  const { agentCode, agentsDir, nodePath } = host.options
+  const parts = [...AGENT_PARTS, 'package.json'].map((part) => join(agentCode.root, part))
+  return [...parts, ...(agentCode.entry === undefined ? [] : [agentCode.entry]), agentsDir, nodePath, socketDir]
+}
+
 function bareCommand(host: Host, machineId: MachineId, plainTree: string | null): MachineCommand {
   if (plainTree === null) throw new TypeError('a bare process has a plain tree')
   const { agentCode, agentsDir, nodePath } = host.options
   const tree = layerTree(host.layout, plainTree)
   const paths = machinePaths(host.layout, machineId)
+  const agent = ['/bin/sh', '-c', ANNOUNCE, 'sh', nodePath, agentCode.entry ?? join(agentCode.root, 'packages/agent/main.ts')]
+  const isFenced = host.offer.isolation === 'I1'
   return {
-    argv: ['/bin/sh', '-c', ANNOUNCE, 'sh', nodePath, agentCode.entry ?? join(agentCode.root, 'packages/agent/main.ts')],
+    argv: isFenced ? fence(FILTER_FD, { read: codePaths(host, paths.socketDir), write: [tree, paths.temporary] }, agent) : agent,
     hidden: [],
     env: {
       ...agentEnv({
@@ -121,6 +133,7 @@ function bareCommand(host: Host, machineId: MachineId, plainTree: string | null)
         agents: agentsDir,
         path: `${join(nodePath, '..')}:${SYSTEM_PATH}`,
       }),
+      ...(isFenced ? { TMPDIR: paths.temporary } : {}),
       // How its processes are found again, whatever they become.
       AUTOVIBE_MACHINE: processMark(host.layout, machineId),
     },
