@@ -1,6 +1,6 @@
 /** The command line of one machine: what bubblewrap shows and forbids, and the environment of its agent. */
 import { existsSync } from 'node:fs'
-import { basename, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { AGENT_ENV, MACHINE_PATHS, type MachineId } from '@autovibe/contract'
 import { type Host, sharesHost } from './host.ts'
 import { fence } from './landlock/fence.ts'
@@ -108,10 +108,17 @@ export function codeBinds(host: Host): readonly (readonly [string, string])[] {
 }
 
 /** What a machine in the host's namespaces reads beside the host's programs. */
-function codePaths(host: Host, socketDir: string): string[] {
+function codePaths(host: Host): string[] {
   const { agentCode, agentsDir, nodePath } = host.options
   const parts = [...AGENT_PARTS, 'package.json'].map((part) => join(agentCode.root, part))
-  return [...parts, ...(agentCode.entry === undefined ? [] : [agentCode.entry]), agentsDir, nodePath, socketDir]
+  const entry = agentCode.entry === undefined ? [] : [agentCode.entry, ...manifestsAbove(agentCode.entry)]
+  return [...parts, ...entry, ...manifestsAbove(agentCode.root), agentsDir, nodePath]
+}
+
+/** Node looks for one in every folder above a program, and gives up at one that is there and cannot be read. */
+function manifestsAbove(path: string): string[] {
+  const above = dirname(path)
+  return above === path ? [] : [join(above, 'package.json'), ...manifestsAbove(above)]
 }
 
 function bareCommand(host: Host, machineId: MachineId, plainTree: string | null): MachineCommand {
@@ -121,8 +128,9 @@ function bareCommand(host: Host, machineId: MachineId, plainTree: string | null)
   const paths = machinePaths(host.layout, machineId)
   const agent = ['/bin/sh', '-c', ANNOUNCE, 'sh', nodePath, agentCode.entry ?? join(agentCode.root, 'packages/agent/main.ts')]
   const isFenced = host.offer.isolation === 'I1'
+  const read = [...codePaths(host), paths.socketDir, ...manifestsAbove(tree)]
   return {
-    argv: isFenced ? fence(FILTER_FD, { read: codePaths(host, paths.socketDir), write: [tree, paths.temporary] }, agent) : agent,
+    argv: isFenced ? fence(FILTER_FD, { read, write: [tree, paths.temporary] }, agent) : agent,
     hidden: [],
     env: {
       ...agentEnv({
@@ -133,7 +141,8 @@ function bareCommand(host: Host, machineId: MachineId, plainTree: string | null)
         agents: agentsDir,
         path: `${join(nodePath, '..')}:${SYSTEM_PATH}`,
       }),
-      ...(isFenced ? { TMPDIR: paths.temporary } : {}),
+      // git gives up at a configuration, or a repository above the tree, that is there and cannot be read.
+      ...(isFenced ? { TMPDIR: paths.temporary, GIT_CONFIG_NOSYSTEM: '1', GIT_CEILING_DIRECTORIES: dirname(tree) } : {}),
       // How its processes are found again, whatever they become.
       AUTOVIBE_MACHINE: processMark(host.layout, machineId),
     },

@@ -27,8 +27,9 @@ export class TestGround {
   readonly layout: Layout
   readonly #tiers: Tiers
 
-  static async make(tiers: Tiers): Promise<TestGround> {
-    const dataDir = await realpath(await mkdtemp(join(tmpdir(), 'av-')))
+  /** In this folder, or in that for temporary files. */
+  static async make(tiers: Tiers, place: string = tmpdir()): Promise<TestGround> {
+    const dataDir = await realpath(await mkdtemp(join(place, 'av-')))
     return new TestGround(dataDir, await openLayout(dataDir), tiers)
   }
 
