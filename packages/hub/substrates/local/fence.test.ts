@@ -177,7 +177,7 @@ for (const [what, surroundings, tiers] of [
 
     fenced('has no capabilities, and neither signals nor abstract sockets reach outside', async () => {
       assert.deepEqual(
-        await say('grep -E "^(CapPrm|CapEff|CapBnd|NoNewPrivs|Seccomp):" /proc/self/status | tr -d "\\t " | grep -v "0000000000000000$"'),
+        await say('grep -E "^(CapPrm|CapEff|NoNewPrivs|Seccomp):" /proc/self/status | tr -d "\\t " | grep -v "0000000000000000$"'),
         'NoNewPrivs:1\nSeccomp:2',
       )
       if (/signals/.test(substrate.capabilities().summary)) return

@@ -1,7 +1,7 @@
 /** The command line of one machine: what bubblewrap shows and forbids, and the environment of its agent. */
 import { existsSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { AGENT_ENV, MACHINE_PATHS, type MachineId } from '@autovibe/contract'
+import { AGENT_ENV, AutovibeError, MACHINE_PATHS, type MachineId } from '@autovibe/contract'
 import { type Host, sharesHost } from './host.ts'
 import { fence } from './landlock/fence.ts'
 import { layerTree, machinePaths, processMark } from './layout.ts'
@@ -122,7 +122,11 @@ function manifestsAbove(path: string): string[] {
 }
 
 function bareCommand(host: Host, machineId: MachineId, plainTree: string | null): MachineCommand {
-  if (plainTree === null) throw new TypeError('a bare process has a plain tree')
+  if (plainTree === null)
+    throw new AutovibeError('substrate.unavailable', 'The machine stands on overlay layers, which nothing but a sandbox can see.', {
+      retryable: false,
+      fix: 'Run autovibe doctor to see what is missing.',
+    })
   const { agentCode, agentsDir, nodePath } = host.options
   const tree = layerTree(host.layout, plainTree)
   const paths = machinePaths(host.layout, machineId)
