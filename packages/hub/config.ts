@@ -1,11 +1,8 @@
 /** What a Hub is told from outside: flags and environment, read once, checked, with secrets then taken out of the environment. */
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { AutovibeError } from '@autovibe/contract'
+import { AutovibeError, CopyTier, IsolationTier } from '@autovibe/contract'
 import { z } from 'zod'
-
-const Isolation = z.enum(['I3', 'I2', 'I0'])
-const Copy = z.enum(['C3', 'C2', 'C1'])
 
 export interface HubConfig {
   /** Everything that the Hub keeps. */
@@ -16,8 +13,8 @@ export interface HubConfig {
   readonly databaseUrl: string | null
   readonly logLevel: 'error' | 'warn' | 'info' | 'debug'
   /** Overrides for hosts where the best tier is not wanted; null takes the best. */
-  readonly isolation: z.infer<typeof Isolation> | null
-  readonly copy: z.infer<typeof Copy> | null
+  readonly isolation: IsolationTier | null
+  readonly copy: CopyTier | null
   /** Booted machines that may wait for a project at once (`--warm-machines`, AUTOVIBE_WARM_MACHINES); 0 for none. */
   readonly warmMachines: number
   /** Give the data directory a new master key at this start (`--rotate-master-key`, AUTOVIBE_ROTATE_MASTER_KEY=1). */
@@ -28,8 +25,8 @@ const Raw = z.object({
   'data-dir': z.string().min(1),
   port: z.coerce.number().int().min(0).max(65_535),
   'log-level': z.enum(['error', 'warn', 'info', 'debug']),
-  isolation: Isolation.optional(),
-  copy: Copy.optional(),
+  isolation: IsolationTier.optional(),
+  copy: CopyTier.optional(),
   'warm-machines': z.coerce.number().int().min(0).max(64),
 })
 const FIX = 'autovibe up --help'

@@ -48,8 +48,8 @@ async function checkBubblewrap(): Promise<Finding> {
     return finding(
       'bubblewrap',
       'warning',
-      'not found: machines cannot be isolated',
-      'Install it (Debian: apt install bubblewrap), then autovibe down && autovibe up.',
+      'not found: machines are fenced in partly at best',
+      'sudo apt-get install bubblewrap, then autovibe down && autovibe up',
     )
   }
 }

@@ -4,7 +4,7 @@ import type { SubstrateTier } from '@autovibe/contract'
 const ISOLATION: Record<SubstrateTier['isolation'], string> = {
   I3: 'own namespaces for files, processes, users and network; the only way out is the Hub',
   I2: 'own namespaces for files, processes and network, as an ordinary user; the only way out is the Hub',
-  I1: 'partly fenced in: not for code that may be hostile',
+  I1: 'partly fenced in (Landlock, no IP network), in the host’s own namespaces: not for code that may be hostile',
   I0: 'NOT isolated: the machine is a bare process of this host, with its files and network',
 }
 

@@ -1,9 +1,14 @@
 /** What the end of a Hub has stopped is started again by the next, as often as that makes sense; what somebody else has stopped never is. */
 import assert from 'node:assert/strict'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { after, before, beforeEach, test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { AutovibeError, type MachineId, type RunId } from '@autovibe/contract'
 import { GRACE_MS, type Suspicions } from '@autovibe/core/reconcile/plan.ts'
 import { sweep } from '../scheduler/sweep.ts'
+import { createLocalSubstrate } from '../substrates/local/create-local-substrate.ts'
 import { startAgain } from '../take-over.ts'
 import { advance } from './engine/advance.ts'
 import { claimNext } from './engine/claim.ts'
@@ -12,6 +17,7 @@ import { enqueue, requestCancel } from './engine/enqueue.ts'
 import { silentLog } from './engine/testing.ts'
 import { type EngineLife, engineLife } from './faults/engine-life.ts'
 import { machineRow, openWorld, type World } from './faults/world.ts'
+import type { Ports } from './ports.ts'
 import { registry } from './registry.ts'
 import { insertRun } from './requests/rows.ts'
 import { spawnMachine } from './spawn-machine.ts'
@@ -113,6 +119,27 @@ test('whoever cancels the start of such a machine is not overruled', async () =>
   assert.equal(await state(), 'stopped')
 })
 
+test('a machine is not started where the fence has become too weak for what nobody has accepted', async () => {
+  await stop('asked')
+  const { db } = world.database
+  await db.updateTable('machines').set({ allow_unisolated: false }).where('id', '=', machineId).execute()
+  const before = await machineRow(world, machineId)
+  const { operationId } = await db.transaction().execute((tx) => world.requests.startMachine(tx, machineId))
+  const dataDir = await mkdtemp(join(tmpdir(), 'avw-'))
+  try {
+    const door = { listen: async () => undefined, close: async () => undefined }
+    const code = { agentCode: { root: fileURLToPath(new URL('../../../', import.meta.url)) }, agentsDir: join(dataDir, 'agents'), nodePath: process.execPath }
+    const substrate = await createLocalSubstrate({ dataDir, ...code, door, logger: silentLog, isolation: 'I0', copy: 'C1' })
+    await workOff(registry, { ...world.ports, substrate })
+  } finally {
+    await rm(dataDir, { recursive: true })
+  }
+  const { error } = await db.selectFrom('operations').select('error').where('id', '=', operationId).executeTakeFirstOrThrow()
+  assert.match(JSON.stringify(error), /isolation\.too_weak/)
+  const now = await machineRow(world, machineId)
+  assert.deepEqual([now.state, now.isolation], ['stopped', before.isolation])
+})
+
 test('a run that the end of a Hub has interrupted goes on being one that runs, until no start is left to hope for', async () => {
   const run = await runAtWork()
   await world.database.db.transaction().execute((tx) => world.requests.stopMachine(tx, machineId, 'shutdown'))
@@ -173,9 +200,9 @@ function runAtWork(pausedFor: string | null = null): Promise<RunId> {
 }
 
 /** Advances what is due, without waiting for runs to end. */
-async function workOff(operations: Registry): Promise<void> {
+async function workOff(operations: Registry, ports: Ports = world.ports): Promise<void> {
   const { db } = world.database
-  const engine = { db, runtime: world.clock, registry: operations, ports: world.ports, owner: 'restarts', log: silentLog }
+  const engine = { db, runtime: world.clock, registry: operations, ports, owner: 'restarts', log: silentLog }
   for (let claimed = await claimNext(engine); claimed; claimed = await claimNext(engine)) await advance(engine, claimed.claim, claimed.row)
 }
 

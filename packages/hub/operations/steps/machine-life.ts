@@ -18,14 +18,19 @@ export const REGISTER_DEADLINE_MS = 60_000
 /** Books where the machine runs, and refuses a place too weak for what it shall run. */
 export async function placeMachine({ input, ports }: Context, tx: Tx): Promise<null> {
   const machine = await lockMachine(tx, input.machineId)
+  await changeMachine(tx, ports.runtime, machine, 'provision', null, tierOf(ports, machine))
+  return null
+}
+
+/** The tier that the machine gets here and now, for its row. Throws `isolation.too_weak` where nobody has accepted a weak one. */
+function tierOf(ports: Ports, { allow_unisolated: isAccepted }: { readonly allow_unisolated: boolean }) {
   const { tier, isolated, summary } = ports.substrate.capabilities()
-  if (!isolated && !machine.allow_unisolated) {
+  if (!isolated && !isAccepted) {
     throw new AutovibeError('isolation.too_weak', `This host can only offer: ${summary}.`, {
       fix: 'autovibe doctor names what is missing; --allow-unisolated accepts it.',
     })
   }
-  await changeMachine(tx, ports.runtime, machine, 'provision', null, { substrate: tier.substrate, isolation: tier.isolation, copy_tier: tier.copy })
-  return null
+  return { substrate: tier.substrate, isolation: tier.isolation, copy_tier: tier.copy }
 }
 
 export const machineExists: EnsureStep<Ports, OnMachine & { readonly from: CheckpointId | null }, unknown, null> = {
@@ -61,7 +66,15 @@ export async function machineBoots({ input, ports }: Context, tx: Tx): Promise<n
 /** The same with a reason that people read. */
 export async function bootMachine(ports: Ports, tx: Tx, machineId: MachineId, reason: string | null): Promise<null> {
   const machine = await lockMachine(tx, machineId)
-  await changeMachine(tx, ports.runtime, machine, 'boot', reason, { registered_at: null, boot_id: null, quiet_revision: null, last_heartbeat_at: null })
+  // The host, or what its Hub was told to use, may have changed since the machine was made.
+  const tier = tierOf(ports, machine)
+  await changeMachine(tx, ports.runtime, machine, 'boot', reason, {
+    ...tier,
+    registered_at: null,
+    boot_id: null,
+    quiet_revision: null,
+    last_heartbeat_at: null,
+  })
   return null
 }
 

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir, rename, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runOrThrow } from './command.ts'
-import type { Host, LocalSubstrateOptions } from './host.ts'
+import { type Host, type LocalSubstrateOptions, sharesHost } from './host.ts'
 import { discard } from './layers.ts'
 import type { Layout } from './layout.ts'
 import { codeBinds, SANDBOX_FLAGS } from './sandbox.ts'
@@ -32,7 +32,7 @@ export async function cacheFolder(layout: Layout, options: LocalSubstrateOptions
 
 /** Fills the cache if it is missing, and removes those of earlier code. A machine started meanwhile starts without one. */
 export async function warmCache(host: Host): Promise<void> {
-  if (host.offer.isolation === 'I0' || host.options.agentCode.entry !== undefined) return
+  if (sharesHost(host.offer) || host.options.agentCode.entry !== undefined) return
   if (!existsSync(host.cache)) {
     const fresh = join(host.layout.trash, `cache-${randomInt(36 ** 6).toString(36)}`)
     await mkdir(fresh, { mode: 0o755 })

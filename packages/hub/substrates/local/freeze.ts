@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MACHINE_PATHS, type MachineId } from '@autovibe/contract'
-import type { Host } from './host.ts'
+import { type Host, sharesHost } from './host.ts'
 import { isStopped, type Process, signalProcess } from './processes.ts'
 import { machineProcesses } from './supervisor.ts'
 
@@ -30,7 +30,7 @@ export async function freeze(host: Host, machineId: MachineId, supervisor: Proce
     for (;;) {
       // Sandboxed processes live in a namespace of their own; the supervisor and its relay do not, and must go on.
       const inside = machineProcesses(host, machineId, supervisor).filter(
-        (process) => host.offer.isolation === 'I0' || linkOrNull(`/proc/${process.pid}/ns/pid`) !== outside,
+        (process) => sharesHost(host.offer) || linkOrNull(`/proc/${process.pid}/ns/pid`) !== outside,
       )
       const running = inside.filter((process) => !isStopped(process.pid))
       if (running.length === 0) return { processes: inside, complete: true, thaw }

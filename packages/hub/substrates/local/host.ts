@@ -1,5 +1,5 @@
 /** What this host was found to offer, and what the substrate was told at its making; every other file of the room takes its facts from here. */
-import type { Finding } from '@autovibe/contract'
+import type { CopyTier, Finding, IsolationTier } from '@autovibe/contract'
 import type { DoorListener } from '../substrate.ts'
 import type { Layout } from './layout.ts'
 import type { Skeleton } from './skeleton.ts'
@@ -30,19 +30,25 @@ export interface LocalSubstrateOptions {
   /** Booted machines that may wait for a project at once; none by default. They need sandboxes with overlay layers. */
   readonly warmMost?: number
   /** Tiers to use instead of the best that was found; refused when the host does not offer them. */
-  readonly isolation?: 'I3' | 'I2' | 'I0'
-  readonly copy?: 'C3' | 'C2' | 'C1'
+  readonly isolation?: IsolationTier
+  readonly copy?: CopyTier
 }
 
 export interface Offer {
-  readonly isolation: 'I3' | 'I2' | 'I0'
-  readonly copy: 'C3' | 'C2' | 'C1'
+  readonly isolation: IsolationTier
+  readonly copy: CopyTier
   /** Root mounts as it is; an ordinary user only inside a user namespace of its own. */
   readonly asRoot: boolean
   /** An ordinary user may make user namespaces, and so read and remove what its machines have locked against it. */
   readonly userNamespaces: boolean
   /** bubblewrap 0.8 and later: no further user namespaces inside, and limits on memory file systems. */
   readonly hardened: boolean
+  /** Stacks of overlay layers can be mounted, whether new trees are made of them or not. */
+  readonly overlay: boolean
+  /** The file of the filter of system calls for machines of this tier; null when they run without one. */
+  readonly filter: string | null
+  /** The kernel's version of Landlock; 0 without. */
+  readonly landlockAbi: number
   readonly findings: readonly Finding[]
 }
 
@@ -56,6 +62,9 @@ export interface Host {
   /** Where the compile cache of the agent's code is, once it was made. */
   readonly cache: string
 }
+
+/** True where a machine's processes are those of the host, and its files lie at the host's paths: no namespaces. */
+export const sharesHost = ({ isolation }: Pick<Offer, 'isolation'>): boolean => isolation === 'I1' || isolation === 'I0'
 
 /** The words that put a command into a fresh mount namespace of its own. */
 export function freshNamespace(asRoot: boolean): readonly [string, ...string[]] {

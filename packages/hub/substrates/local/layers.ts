@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto'
 import { chmod, mkdir, readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AutovibeError } from '@autovibe/contract'
+import { deleteSubvolume, isSubvolume, replaceBySnapshot, replaceBySubvolume } from './btrfs.ts'
 import { fileFailure, run, runOrThrow, toolFailure } from './command.ts'
 import { listMachineIds, listSnapshotIds, readMachine, readSnapshot } from './documents.ts'
 import { freshNamespace, type Host } from './host.ts'
@@ -84,12 +85,25 @@ export async function makeLayer(layout: Layout, layer: string): Promise<boolean>
   return true
 }
 
-/** Copies a tree with everything that belongs to it into a layer, sharing blocks where the file system can. */
+/** Makes an empty layer into what trees of this host are copied from and to. */
+export async function prepareTree(host: Host, layer: string): Promise<void> {
+  if (host.offer.copy !== 'C4') return
+  const tree = layerTree(host.layout, layer)
+  await replaceBySubvolume(tree)
+  await chmod(tree, 0o755)
+}
+
+/** Copies a tree with everything that belongs to it into an empty layer: as one snapshot, or file by file, sharing blocks where the file system can. */
 export async function copyTree(host: Host, from: string, to: string, signal: AbortSignal | null): Promise<void> {
+  if (host.offer.copy === 'C4' && (await isSubvolume(layerTree(host.layout, from))))
+    return replaceBySnapshot(layerTree(host.layout, to), layerTree(host.layout, from))
+  // A tree from before the data directory offered snapshots; its copies will be.
+  await prepareTree(host, to)
   const [command, ...args] = withOwnersRights(needsOwnersRights(host), [
     'cp',
     '-a',
-    '--reflink=auto',
+    // Never in silence: a plain copy of a large tree would be a surprise.
+    `--reflink=${host.offer.copy === 'C2' ? 'always' : 'auto'}`,
     '--',
     `${layerTree(host.layout, from)}/.`,
     layerTree(host.layout, to),
@@ -137,6 +151,13 @@ export async function emptyTrash(host: Host): Promise<void> {
 
 /** rm(1) goes down by open folders, so neither depth nor odd names stop it; locked folders are opened first for those who are not root. */
 export async function removeTree(folder: string, ownersRights: boolean): Promise<void> {
+  const subvolume = join(folder, 'fs')
+  // rm would take it for another file system, unless it is named itself.
+  if ((await isSubvolume(subvolume)) && !(await deleteSubvolume(subvolume))) await removeFiles(subvolume, ownersRights)
+  await removeFiles(folder, ownersRights)
+}
+
+async function removeFiles(folder: string, ownersRights: boolean): Promise<void> {
   const [command, ...args] = withOwnersRights(ownersRights, ['rm', '-rf', '--one-file-system', '--', folder])
   const first = await run(command, args, { timeoutMs: REMOVE_TIMEOUT_MS })
   if (first.code === 0) return

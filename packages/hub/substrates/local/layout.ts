@@ -50,6 +50,8 @@ export interface MachinePaths {
   readonly lock: string
   readonly log: string
   readonly arguments: string
+  /** The place for temporary files of a machine that cannot have a /tmp of its own. */
+  readonly temporary: string
   readonly socketDir: string
   readonly socket: string
   readonly token: string
@@ -78,6 +80,7 @@ function pathsIn(folder: string): MachinePaths {
     lock: join(folder, 'lock'),
     log: join(folder, 'agent.log'),
     arguments: join(folder, 'arguments'),
+    temporary: join(folder, 'tmp'),
     socketDir,
     socket: join(socketDir, 'hub.sock'),
     token: join(socketDir, 'token'),

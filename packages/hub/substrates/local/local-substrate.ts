@@ -10,12 +10,13 @@ import { listMachineIds, type MachineDocument, readMachine, readSnapshot, remove
 import { Flats } from './flatten.ts'
 import type { Host } from './host.ts'
 import { KeyedLock } from './keyed-lock.ts'
-import { collectLayers, copyTree, discard, emptyTrash, Pins, withNewLayer } from './layers.ts'
+import { collectLayers, copyTree, discard, emptyTrash, Pins, prepareTree, withNewLayer } from './layers.ts'
 import { layerTree, machinePaths, snapshotPath } from './layout.ts'
 import { Pool } from './pool.ts'
 import { listMarked, type Process, usageOf } from './processes.ts'
 import { beginTakeOver, endLeftSlots, finishTakeOver, forgetSlot, isHalfTakenOver } from './slots.ts'
 import { repairRunning, takeSnapshot } from './snapshots.ts'
+import { summaryOf } from './summary.ts'
 import { endMachine, findSupervisor, machineProcesses, readLog, slotOf, startSupervisor } from './supervisor.ts'
 import { onlyLayer, openViews } from './view.ts'
 
@@ -42,17 +43,12 @@ export class LocalSubstrate implements Substrate {
 
   capabilities(): Capabilities {
     const { isolation, copy } = this.#host.offer
-    const fence =
-      isolation === 'I0'
-        ? 'bare processes of the Hub’s user, not fenced in'
-        : `bubblewrap ${isolation === 'I3' ? 'as root' : 'as an ordinary user'}: all namespaces, no capabilities, no network but the Hub`
-    const copies = { C3: 'overlay layers', C2: 'copies that share blocks', C1: 'plain copies' }[copy]
     return {
       tier: { substrate: 'local', isolation, copy },
-      summary: `${fence}; ${copies}`,
-      isolated: isolation !== 'I0',
+      summary: summaryOf(this.#host.offer),
+      isolated: isolation === 'I3' || isolation === 'I2',
       liveSnapshot: true,
-      constantTimeFork: copy === 'C3',
+      constantTimeFork: copy === 'C4' || copy === 'C3',
     }
   }
 
@@ -264,7 +260,9 @@ export class LocalSubstrate implements Substrate {
     const unpin = this.#pins.add(from?.layers ?? [])
     try {
       await withNewLayer(layout, this.#pins, async (upper) => {
-        const copy = offer.copy === 'C3' ? 'overlay' : 'copy'
+        // Layers from before the data directory offered snapshots stay what they are.
+        const copy = offer.copy === 'C3' || (offer.overlay && (from?.layers.length ?? 0) > 1) ? 'overlay' : 'copy'
+        if (from === null && copy === 'copy') await prepareTree(this.#host, upper)
         if (from === null) for (const folder of ['project', 'home']) await makeFolder(join(layerTree(layout, upper), folder))
         else if (copy === 'copy') await copyTree(this.#host, onlyLayer(from.layers), upper, signal)
         const layers = copy === 'copy' || from === null ? [] : this.#flats.shorten(from.layers)

@@ -1,17 +1,20 @@
 /** Finds out what this host offers by doing each thing once, all at the same time; what fails is named with the command that cures it. */
-import { constants, copyFile, mkdir, mkdtemp, writeFile } from 'node:fs/promises'
+import { constants, copyFile, mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Finding } from '@autovibe/contract'
 import { AutovibeError } from '@autovibe/contract'
+import { deleteSubvolume, liesOnBtrfs, replaceBySnapshot, replaceBySubvolume } from './btrfs.ts'
 import { run } from './command.ts'
+import { substrateFindings } from './findings.ts'
 import { freshNamespace, type LocalSubstrateOptions, type Offer } from './host.ts'
+import { FENCE_SCRIPT, fence } from './landlock/fence.ts'
 import { removeTree } from './layers.ts'
 import { type Layout, machinePaths, SOCKET_PATH_BYTES } from './layout.ts'
+import { type Filters, writeFilters } from './seccomp/files.ts'
+import { chooseTiers, type HostFacts, type Outcome, type Outcomes } from './tiers.ts'
 
 const PROBE_TIMEOUT_MS = 5_000
-
-/** `null` when it worked, otherwise what was said. */
-type Outcome = string | null
+/** linux/capability.h */
+const CAP_SYS_ADMIN = 21n
 
 const BASE_SANDBOX = [
   '--unshare-user',
@@ -45,51 +48,58 @@ command -v nsenter flock >/dev/null || { echo 'nsenter or flock is missing' >&2;
 shift 2
 exec "$@"`
 
+/** Opens the filter where the command that follows looks for it. */
+const WITH_FILTER = 'exec 7<"$1"; shift; exec "$@"'
+const FILTER_FD = 7
+/** Anyone may make what they read executable, so only a filter refuses it; the same tool without that wish must work. */
+const FILTERED =
+  'setarch "$(uname -m)" true && ! setarch "$(uname -m)" --read-implies-exec true 2>/dev/null || { echo "a filtered call was not refused" >&2; exit 1; }'
+/** Within the fence: a file inside is written, one outside is not read, and there is no IP socket. */
+const FENCED = `
+use Socket;
+open(my $inside, '>', "$ARGV[0]/inside") or die "cannot write inside: $!\n";
+open(my $outside, '<', $ARGV[1]) and die "a file outside could be read\n";
+socket(my $socket, AF_INET, SOCK_STREAM, 0) and die "an IP socket could be made\n"`
+const NO_FILTER = `no numbers of system calls are known for ${process.arch}`
+
 /** The offer of this host. Throws `substrate.unavailable` when a forced tier cannot be had, or the data directory's path is too long for sockets. */
 export async function probeHost(layout: Layout, options: LocalSubstrateOptions): Promise<Offer> {
   assertSocketFits(layout)
   const asRoot = process.getuid?.() === 0
+  const filters = await writeFilters(layout)
   // In the trash from the start: what a crash leaves of it is emptied with the rest.
   const folder = await mkdtemp(join(layout.trash, 'probe-'))
   let ownersRights = false
   try {
-    const [sandbox, hardened, overlay, reflink, namespaces] = await Promise.all([
+    const [sandbox, hardened, seccomp, landlock, landlockAbi, overlay, btrfs, reflink, userNamespaces, facts] = await Promise.all([
       attempt('bwrap', [...BASE_SANDBOX, '--', 'true']),
       attempt('bwrap', [...BASE_SANDBOX, ...HARDENED, '--', 'true']),
+      probeSeccomp(filters),
+      probeLandlock(folder, filters),
+      readLandlockAbi(),
       probeOverlay(folder, asRoot),
+      probeBtrfs(folder),
       probeReflink(folder),
       attempt('unshare', ['-U', '-r', 'true']),
+      readFacts(),
     ])
-    ownersRights = !asRoot && namespaces === null
-    const findings = [isolationFinding(sandbox, hardened, asRoot), overlayFinding(overlay), reflinkFinding(reflink, overlay)]
-    const best = {
-      isolation: sandbox === null ? (asRoot ? ('I3' as const) : ('I2' as const)) : ('I0' as const),
-      copy: sandbox === null && overlay === null ? ('C3' as const) : reflink === null ? ('C2' as const) : ('C1' as const),
+    ownersRights = !asRoot && userNamespaces === null
+    const outcomes: Outcomes = { asRoot, sandbox, hardened, seccomp, landlock, landlockAbi, userNamespaces, overlay, btrfs, reflink, facts }
+    const tiers = chooseTiers(outcomes, options)
+    const filter = { I3: seccomp === null, I2: seccomp === null, I1: true, I0: false }[tiers.isolation]
+    return {
+      ...tiers,
+      asRoot,
+      userNamespaces: userNamespaces === null,
+      hardened: hardened === null,
+      overlay: sandbox === null && overlay === null,
+      filter: filter ? (filters?.[tiers.isolation === 'I1' ? 'shared' : 'namespaced'] ?? null) : null,
+      landlockAbi,
+      findings: substrateFindings(outcomes),
     }
-    return { ...choose(best, options, reflink === null), asRoot, userNamespaces: namespaces === null, hardened: hardened === null, findings }
   } finally {
     await removeTree(folder, ownersRights)
   }
-}
-
-function choose(
-  best: Pick<Offer, 'isolation' | 'copy'>,
-  force: Pick<LocalSubstrateOptions, 'isolation' | 'copy'>,
-  reflinks: boolean,
-): Pick<Offer, 'isolation' | 'copy'> {
-  const isolation = force.isolation ?? best.isolation
-  const copy = force.copy ?? (isolation === 'I0' && best.copy === 'C3' ? (reflinks ? 'C2' : 'C1') : best.copy)
-  const possible =
-    (isolation === best.isolation || isolation === 'I0') &&
-    (copy === best.copy || copy === 'C1' || (copy === 'C2' && reflinks)) &&
-    !(isolation === 'I0' && copy === 'C3')
-  if (!possible) {
-    throw new AutovibeError('substrate.unavailable', `This host offers ${best.isolation} with ${best.copy}, not ${isolation} with ${copy}.`, {
-      retryable: false,
-      fix: 'Run autovibe doctor to see what is missing.',
-    })
-  }
-  return { isolation, copy }
 }
 
 async function attempt(command: string, args: readonly string[]): Promise<Outcome> {
@@ -110,6 +120,47 @@ async function probeOverlay(folder: string, asRoot: boolean): Promise<Outcome> {
   return attempt(command, [...args, ...mount, 'bwrap', ...BASE_SANDBOX, '--', 'true'])
 }
 
+async function probeSeccomp(filters: Filters | null): Promise<Outcome> {
+  if (filters === null) return NO_FILTER
+  return attempt('sh', ['-c', WITH_FILTER, 'sh', filters.namespaced, 'bwrap', ...BASE_SANDBOX, '--seccomp', String(FILTER_FD), '--', 'sh', '-c', FILTERED])
+}
+
+async function probeLandlock(folder: string, filters: Filters | null): Promise<Outcome> {
+  if (filters === null) return NO_FILTER
+  const inside = join(folder, 'fenced')
+  await mkdir(inside)
+  await writeFile(join(folder, 'secret'), 'x')
+  const command = fence(FILTER_FD, { read: [], write: [inside] }, ['perl', '-e', FENCED, inside, join(folder, 'secret')])
+  return attempt('sh', ['-c', `command -v perl >/dev/null || { echo 'perl cannot be run' >&2; exit 1; }; ${WITH_FILTER}`, 'sh', filters.shared, ...command])
+}
+
+/** 0 for none, whatever the reason. */
+async function readLandlockAbi(): Promise<number> {
+  try {
+    const ran = await run('perl', [FENCE_SCRIPT, 'abi'], { timeoutMs: PROBE_TIMEOUT_MS })
+    return ran.code === 0 ? Number(ran.stdout.toString()) : 0
+  } catch (error) {
+    if (error instanceof AutovibeError) return 0
+    throw error
+  }
+}
+
+async function probeBtrfs(folder: string): Promise<Outcome> {
+  if (!(await liesOnBtrfs(folder))) return 'the data directory does not lie on btrfs'
+  const [one, two] = [join(folder, 'volume'), join(folder, 'volume-2')]
+  try {
+    for (const place of [one, two]) await mkdir(place)
+    await replaceBySubvolume(one)
+    await replaceBySnapshot(two, one)
+    // Whoever may not delete them removes them as folders.
+    for (const place of [one, two]) if (!(await deleteSubvolume(place))) await removeTree(place, false)
+    return null
+  } catch (error) {
+    if (error instanceof AutovibeError) return error.message.includes('cannot be run') ? error.message : (error.internal ?? error.message)
+    throw error
+  }
+}
+
 async function probeReflink(folder: string): Promise<Outcome> {
   await writeFile(join(folder, 'one'), 'x'.repeat(4096))
   try {
@@ -120,62 +171,27 @@ async function probeReflink(folder: string): Promise<Outcome> {
   }
 }
 
-function isolationFinding(sandbox: Outcome, hardened: Outcome, asRoot: boolean): Finding {
-  const about = { area: 'substrate', name: 'isolation' }
-  if (sandbox === null && hardened === null)
-    return {
-      ...about,
-      status: 'ok',
-      detail: `bubblewrap works ${asRoot ? 'as root (I3)' : 'as an ordinary user (I2)'}: all namespaces, no capabilities, no network but the Hub's socket`,
-      fix: null,
-    }
-  if (sandbox === null) {
-    return {
-      ...about,
-      status: 'warning',
-      detail: `bubblewrap works, but is older than 0.8: memory file systems are not limited and namespaces inside are not forbidden (${firstLine(hardened)})`,
-      fix: 'sudo apt-get install --only-upgrade bubblewrap',
-    }
-  }
-  const missing = sandbox.includes('cannot be run')
-  const restricted = /uid map|RTM_NEWADDR|Permission denied|Operation not permitted/.test(sandbox)
-  const fix = missing
-    ? 'sudo apt-get install bubblewrap'
-    : restricted
-      ? 'sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0'
-      : 'sudo sysctl -w user.max_user_namespaces=15000'
+async function readFacts(): Promise<HostFacts> {
+  const read = (path: string): Promise<string> =>
+    readFile(path, 'utf8').then(
+      (text) => text.trim(),
+      // A kernel without the switch does not forbid by it.
+      () => '',
+    )
+  const [appArmor, most, clone, status] = await Promise.all([
+    read('/proc/sys/kernel/apparmor_restrict_unprivileged_userns'),
+    read('/proc/sys/user/max_user_namespaces'),
+    read('/proc/sys/kernel/unprivileged_userns_clone'),
+    read('/proc/self/status'),
+  ])
+  const bounding = BigInt(`0x${/^CapBnd:\s+([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`)
   return {
-    ...about,
-    status: 'failed',
-    detail: `${missing ? 'bubblewrap is not installed' : `bubblewrap does not work: ${firstLine(sandbox)}`}; machines are bare processes (I0)`,
-    fix,
+    appArmorRestricts: appArmor === '1',
+    noUserNamespaces: most === '0',
+    cloneForbidden: clone === '0',
+    withoutSysAdmin: (bounding & (1n << CAP_SYS_ADMIN)) === 0n,
   }
 }
-
-function overlayFinding(overlay: Outcome): Finding {
-  const about = { area: 'substrate', name: 'overlay' }
-  if (overlay === null)
-    return { ...about, status: 'ok', detail: 'overlay layers can be mounted and swapped (C3): fork and rollback take the same time for every size', fix: null }
-  const fix = /missing|ENOENT/.test(overlay)
-    ? 'sudo apt-get install bubblewrap util-linux'
-    : /unknown filesystem|No such device/.test(overlay)
-      ? 'sudo modprobe overlay'
-      : 'Put the data directory on ext4, xfs or btrfs: autovibe up --data-dir PATH'
-  return { ...about, status: 'warning', detail: `no overlay layers: ${firstLine(overlay)}; trees are copied`, fix }
-}
-
-function reflinkFinding(reflink: Outcome, overlay: Outcome): Finding {
-  const about = { area: 'substrate', name: 'reflink' }
-  if (reflink === null) return { ...about, status: 'ok', detail: 'copies share their blocks (C2)', fix: null }
-  return {
-    ...about,
-    status: overlay === null ? 'ok' : 'warning',
-    detail: `the data directory's file system cannot share blocks between copies (${reflink})${overlay === null ? '; not needed with overlay layers' : ''}`,
-    fix: overlay === null ? null : 'Put the data directory on btrfs or xfs: autovibe up --data-dir PATH',
-  }
-}
-
-const firstLine = (text: Outcome): string => (text ?? '').split('\n')[0]?.slice(0, 300) ?? ''
 
 function assertSocketFits(layout: Layout): void {
   const longest = machinePaths(layout, `mch_${'0'.repeat(26)}`).socket

@@ -1,8 +1,9 @@
 /** The command line of one machine: what bubblewrap shows and forbids, and the environment of its agent. */
 import { existsSync } from 'node:fs'
-import { basename, join } from 'node:path'
-import { AGENT_ENV, MACHINE_PATHS } from '@autovibe/contract'
-import type { Host } from './host.ts'
+import { basename, dirname, join } from 'node:path'
+import { AGENT_ENV, AutovibeError, MACHINE_PATHS } from '@autovibe/contract'
+import { type Host, sharesHost } from './host.ts'
+import { fence } from './landlock/fence.ts'
 import { layerTree, type MachinePaths } from './layout.ts'
 import { AGENT_UID, CACHE_INSIDE, OPT } from './skeleton.ts'
 
@@ -33,8 +34,9 @@ const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 /** Says over descriptor 3 that everything is mounted, then becomes the agent. A Hub that has gone away meanwhile does not matter. */
 const ANNOUNCE = '(trap "" PIPE; echo up >&3) 2>/dev/null; exec 3>&-; exec "$@"'
 
-/** Where the supervisor opens the hidden arguments. */
+/** Where the supervisor opens the hidden arguments, and the filter of system calls. */
 export const HIDDEN_FD = 8
+export const FILTER_FD = 7
 
 export interface MachineCommand {
   readonly argv: readonly string[]
@@ -46,7 +48,7 @@ export interface MachineCommand {
 
 /** `plainTree`: null when the overlay is mounted inside the skeleton, otherwise the layer that is the tree. `mark`: see `processMark`. */
 export function machineCommand(host: Host, paths: MachinePaths, mark: string, name: string, plainTree: string | null): MachineCommand {
-  return host.offer.isolation === 'I0' ? bareCommand(host, paths, mark, plainTree) : sandboxCommand(host, paths, name, plainTree)
+  return sharesHost(host.offer) ? bareCommand(host, paths, mark, plainTree) : sandboxCommand(host, paths, name, plainTree)
 }
 
 function sandboxCommand(host: Host, paths: MachinePaths, name: string, plainTree: string | null): MachineCommand {
@@ -72,6 +74,7 @@ function sandboxCommand(host: Host, paths: MachinePaths, name: string, plainTree
   const hidden = [
     ...SANDBOX_FLAGS,
     ...(host.offer.hardened ? ['--disable-userns'] : []),
+    ...(host.offer.filter === null ? [] : ['--seccomp', String(FILTER_FD)]),
     ...['--hostname', name],
     ...['--clearenv', ...Object.entries(env).flatMap(([key, value]) => ['--setenv', key, value])],
     ...['--bind', host.skeleton.folder, '/'],
@@ -104,12 +107,33 @@ export function codeBinds(host: Host): readonly (readonly [string, string])[] {
   return [...host.skeleton.binds, ...parts, [nodePath, join(OPT, 'bin/node')]]
 }
 
+/** What a machine in the host's namespaces reads beside the host's programs. */
+function codePaths(host: Host): string[] {
+  const { agentCode, agentsDir, nodePath } = host.options
+  const parts = [...AGENT_PARTS, 'package.json'].map((part) => join(agentCode.root, part))
+  const entry = agentCode.entry === undefined ? [] : [agentCode.entry, ...manifestsAbove(agentCode.entry)]
+  return [...parts, ...entry, ...manifestsAbove(agentCode.root), agentsDir, nodePath]
+}
+
+/** Node looks for one in every folder above a program, and gives up at one that is there and cannot be read. */
+function manifestsAbove(path: string): string[] {
+  const above = dirname(path)
+  return above === path ? [] : [join(above, 'package.json'), ...manifestsAbove(above)]
+}
+
 function bareCommand(host: Host, paths: MachinePaths, mark: string, plainTree: string | null): MachineCommand {
-  if (plainTree === null) throw new TypeError('a bare process has a plain tree')
+  if (plainTree === null)
+    throw new AutovibeError('substrate.unavailable', 'The machine stands on overlay layers, which nothing but a sandbox can see.', {
+      retryable: false,
+      fix: 'Run autovibe doctor to see what is missing.',
+    })
   const { agentCode, agentsDir, nodePath } = host.options
   const tree = layerTree(host.layout, plainTree)
+  const agent = ['/bin/sh', '-c', ANNOUNCE, 'sh', nodePath, agentCode.entry ?? join(agentCode.root, 'packages/agent/main.ts')]
+  const isFenced = host.offer.isolation === 'I1'
+  const read = [...codePaths(host), paths.socketDir, ...manifestsAbove(tree)]
   return {
-    argv: ['/bin/sh', '-c', ANNOUNCE, 'sh', nodePath, agentCode.entry ?? join(agentCode.root, 'packages/agent/main.ts')],
+    argv: isFenced ? fence(FILTER_FD, { read, write: [tree, paths.temporary] }, agent) : agent,
     hidden: [],
     env: {
       ...agentEnv({
@@ -120,6 +144,8 @@ function bareCommand(host: Host, paths: MachinePaths, mark: string, plainTree: s
         agents: agentsDir,
         path: `${join(nodePath, '..')}:${SYSTEM_PATH}`,
       }),
+      // git gives up at a configuration, or a repository above the tree, that is there and cannot be read.
+      ...(isFenced ? { TMPDIR: paths.temporary, GIT_CONFIG_NOSYSTEM: '1', GIT_CEILING_DIRECTORIES: dirname(tree) } : {}),
       // How its processes are found again, whatever they become.
       AUTOVIBE_MACHINE: mark,
     },

@@ -6,11 +6,12 @@ import type { Readable } from 'node:stream'
 import { AutovibeError, isId, type MachineId } from '@autovibe/contract'
 import { TOOL_ENV, toolFailure } from './command.ts'
 import { type MachineDocument, removeFile } from './documents.ts'
-import { freshNamespace, type Host } from './host.ts'
+import { freshNamespace, type Host, sharesHost } from './host.ts'
+import { discard } from './layers.ts'
 import { type MachinePaths, machinePaths, processMark } from './layout.ts'
 import { overlayOptions, treeIn } from './overlay.ts'
 import { descendants, endAll, isAlive, listMarked, listProcesses, type Marked, type Process, parseStat, readProcess } from './processes.ts'
-import { HIDDEN_FD, type MachineCommand, machineCommand } from './sandbox.ts'
+import { FILTER_FD, HIDDEN_FD, type MachineCommand, machineCommand } from './sandbox.ts'
 
 /** The start of what the agent writes is kept; the rest is read and thrown away, so that it neither blocks nor fills the disk. */
 const LOG_BYTES = 256 * 1024
@@ -26,14 +27,14 @@ const MOUNT_LATER = 'read -r options upper <"$1" && cd "$2" && mount -n -t overl
 
 /**
  * Arguments: pid file, lock, log, skeleton, layers, tree, mount options ('' for a plain tree, `TREE_LATER`), upper, file of
- * hidden arguments; then the command. Descriptor 3 tells the Hub how it went;
+ * hidden arguments, filter of system calls ('' for none); then the command. Descriptor 3 tells the Hub how it went;
  * 9 holds the lock for as long as the machine runs. bubblewrap is a direct child of this shell, so that it dies with it; its environment can be
  * read inside, and so is empty.
  */
 const SUPERVISOR = `
 exec 2>&3
 umask 077
-pid=$1 lock=$2 log=$3 skeleton=$4 layers=$5 tree=$6 options=$7 upper=$8 hidden=$9; shift 9
+pid=$1 lock=$2 log=$3 skeleton=$4 layers=$5 tree=$6 options=$7 upper=$8 hidden=$9 filter=$\{10}; shift 10
 exec 9>"$lock"
 flock -n 9 || exit ${EXIT_LOCKED}
 ulimit -c 0
@@ -49,13 +50,19 @@ if [ -n "$options" ]; then
   fi
 fi
 exec ${HIDDEN_FD}<"$hidden" || exit 1
+if [ -n "$filter" ]; then exec ${FILTER_FD}<"$filter" || exit 1; fi
 case $1 in bwrap) shift; set -- env -i "$(command -v bwrap)" "$@";; esac
-"$@" </dev/null 2>&1 9>&- | { exec 3>&- ${HIDDEN_FD}<&- 9>&- 2>/dev/null; head -c ${LOG_BYTES} >"$log"; exec cat >/dev/null; }`
+"$@" </dev/null 2>&1 9>&- | { exec 3>&- ${HIDDEN_FD}<&- ${FILTER_FD}<&- 9>&- 2>/dev/null; head -c ${LOG_BYTES} >"$log"; exec cat >/dev/null; }`
 
 /** Starts the machine and returns when its agent was started. A machine that runs already is left alone. */
 export async function startSupervisor(host: Host, machineId: MachineId, document: MachineDocument, signal: AbortSignal): Promise<void> {
   const overlay = document.copy === 'overlay'
   const paths = machinePaths(host.layout, machineId)
+  if (host.offer.isolation === 'I1') {
+    // As a /tmp in memory would be: empty at each start.
+    await discard(host, paths.temporary)
+    await mkdir(paths.temporary, { recursive: true, mode: 0o700 })
+  }
   const command = machineCommand(host, paths, processMark(host.layout, machineId), document.name, overlay ? null : document.upper)
   const options = overlay ? overlayOptions(document.layers, document.upper, host.offer.asRoot) : ''
   await launch(host, { mark: machineId, paths, command, options, upper: document.upper }, signal)
@@ -93,6 +100,7 @@ async function launch(host: Host, { mark, paths, command, options, upper }: Laun
     options,
     upper,
     paths.arguments,
+    host.offer.filter ?? '',
     ...command.argv,
   ]
   const [first = 'sh', ...rest] = options === '' ? script : [...freshNamespace(host.offer.asRoot), ...script]
@@ -100,7 +108,7 @@ async function launch(host: Host, { mark, paths, command, options, upper }: Laun
   const child = spawn(first, rest, {
     detached: true,
     cwd: '/',
-    env: host.offer.isolation === 'I0' ? command.env : TOOL_ENV,
+    env: sharesHost(host.offer) ? command.env : TOOL_ENV,
     stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
   })
   child.unref()
@@ -149,7 +157,7 @@ export function topMost(marked: readonly Marked[]): Marked | null {
 /** Every process of the machine but the supervisor itself. */
 export function machineProcesses(host: Host, machineId: MachineId, supervisor: Process): Process[] {
   const below = descendants(supervisor.pid)
-  if (host.offer.isolation !== 'I0') return below
+  if (!sharesHost(host.offer)) return below
   // A bare process may have left its parent; its environment gives it away.
   const marked = listMarked(host.layout.dataMark).filter((process) => process.machineId === machineId && process.pid !== supervisor.pid)
   return [...below, ...marked.filter((process) => !below.some((other) => other.pid === process.pid))]

@@ -28,8 +28,9 @@ export class TestGround {
   readonly #tiers: Tiers
   readonly #opened: LocalSubstrate[] = []
 
-  static async make(tiers: Tiers): Promise<TestGround> {
-    const dataDir = await realpath(await mkdtemp(join(tmpdir(), 'av-')))
+  /** In this folder, or in that for temporary files. */
+  static async make(tiers: Tiers, place: string = tmpdir()): Promise<TestGround> {
+    const dataDir = await realpath(await mkdtemp(join(place, 'av-')))
     return new TestGround(dataDir, await openLayout(dataDir), tiers)
   }
 

@@ -55,7 +55,7 @@ echo ready; read -r _ || exit 0`
 
 /** Opens the merged trees of these stacks (oldest layer first). Close them when everything was read. */
 export async function openViews(host: Host, stacks: readonly (readonly string[])[]): Promise<Views> {
-  if (host.offer.copy !== 'C3') {
+  if (!host.offer.overlay || (host.offer.copy !== 'C3' && stacks.every((stack) => stack.length === 1))) {
     const trees = stacks.map((stack) => {
       const base = Buffer.from(layerTree(host.layout, onlyLayer(stack)))
       return new DiskTree(base, host.offer.asRoot || !host.offer.userNamespaces ? null : { prefix: freshNamespace(false), base })
