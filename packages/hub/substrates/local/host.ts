@@ -1,6 +1,7 @@
 /** What this host was found to offer, and what the substrate was told at its making; every other file of the room takes its facts from here. */
-import type { Finding } from '@autovibe/contract'
+import type { Finding, MachineLimits } from '@autovibe/contract'
 import type { DoorListener } from '../substrate.ts'
+import type { Group } from './cgroups.ts'
 import type { Layout } from './layout.ts'
 import type { Skeleton } from './skeleton.ts'
 
@@ -30,6 +31,8 @@ export interface LocalSubstrateOptions {
   /** Tiers to use instead of the best that was found; refused when the host does not offer them. */
   readonly isolation?: 'I3' | 'I2' | 'I0'
   readonly copy?: 'C3' | 'C2' | 'C1'
+  /** Only control groups of this version, or none. */
+  readonly groups?: 'v1' | 'v2' | 'none'
 }
 
 export interface Offer {
@@ -53,6 +56,10 @@ export interface Host {
   readonly skeleton: Skeleton
   /** Where the compile cache of the agent's code is, once it was made. */
   readonly cache: string
+  /** Below which each machine gets a control group of its own; null where there are none to be had. */
+  readonly groups: Group | null
+  /** What a machine may take for which nobody says otherwise. */
+  readonly defaultLimits: MachineLimits
 }
 
 /** The words that put a command into a fresh mount namespace of its own. */

@@ -1,7 +1,8 @@
 /** The port, carried out: each call looks first, acts, and leaves a state from which the same call may be made again. */
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
+import { isDeepStrictEqual } from 'node:util'
+import { AutovibeError, type CheckpointId, type MachineId, type MachineLimits } from '@autovibe/contract'
 import type { Capabilities, CreateMachine, ObservedMachine, Snapshot, SnapshotHandle, Substrate, TreeChange, Usage } from '../substrate.ts'
 import { compareTrees } from './changes.ts'
 import { fileFailure } from './command.ts'
@@ -12,9 +13,10 @@ import type { Host } from './host.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { collectLayers, copyTree, discard, emptyTrash, Pins, withNewLayer } from './layers.ts'
 import { layerTree, machinePaths, snapshotPath } from './layout.ts'
-import { listMarked, usageOf } from './processes.ts'
+import { Lives } from './lives.ts'
+import { listMarked } from './processes.ts'
 import { repairRunning, takeSnapshot } from './snapshots.ts'
-import { endMachine, findSupervisor, machineProcesses, readLog, startSupervisor } from './supervisor.ts'
+import { endMachine, findSupervisor, readLog, startSupervisor } from './supervisor.ts'
 import { onlyLayer, openViews } from './view.ts'
 
 /** Beyond this the kernel's page of mount options comes near, and the merge is waited for. */
@@ -27,11 +29,13 @@ export class LocalSubstrate implements Substrate {
   readonly #locks = new KeyedLock()
   readonly #pins = new Pins()
   readonly #flats: Flats
+  readonly #lives: Lives
   #warming: Promise<void> = Promise.resolve()
 
   constructor(host: Host) {
     this.#host = host
     this.#flats = new Flats(host, this.#pins, this.#locks)
+    this.#lives = new Lives(host)
   }
 
   capabilities(): Capabilities {
@@ -47,6 +51,7 @@ export class LocalSubstrate implements Substrate {
       isolated: isolation !== 'I0',
       liveSnapshot: true,
       constantTimeFork: copy === 'C3',
+      defaultLimits: this.#host.defaultLimits,
     }
   }
 
@@ -62,7 +67,7 @@ export class LocalSubstrate implements Substrate {
       await writeFile(paths.token, machine.token, { mode: 0o600 })
       if ((await readMachine(layout, machine.machineId)) !== null) return
       const from = machine.from === null ? null : await this.#snapshot(machine.from)
-      await this.#newTree(machine.machineId, machine.name, machine.from, from, new Date().toISOString(), signal)
+      await this.#newTree(machine, machine.from, from, new Date().toISOString(), signal)
     })
   }
 
@@ -82,7 +87,12 @@ export class LocalSubstrate implements Substrate {
       try {
         const ready = layers.length === document.layers.length ? document : { ...document, layers }
         if (ready !== document) await writeMachine(this.#host.layout, machineId, ready)
-        await startSupervisor(this.#host, machineId, ready, signal)
+        const limits = document.limits ?? this.#host.defaultLimits
+        const group = await this.#lives.begin(machineId, limits)
+        await startSupervisor(this.#host, machineId, ready, { limits, group }, signal)
+      } catch (error) {
+        await this.#lives.end(machineId)
+        throw error
       } finally {
         unpin()
       }
@@ -98,6 +108,7 @@ export class LocalSubstrate implements Substrate {
     return this.#exclusively(machineId, 'Destroying the machine', async () => {
       await this.#end(machineId)
       await discard(this.#host, machinePaths(this.#host.layout, machineId).folder)
+      this.#lives.forget(machineId)
       await this.#collect()
     })
   }
@@ -112,7 +123,7 @@ export class LocalSubstrate implements Substrate {
       const document = await readMachine(this.#host.layout, machineId)
       if (document === null) throw new AutovibeError('substrate.failed', 'The machine no longer exists on this host.')
       await this.#end(machineId)
-      await this.#newTree(machineId, document.name, to, snapshot, document.created_at, signal)
+      await this.#newTree({ machineId, name: document.name, limits: document.limits ?? undefined }, to, snapshot, document.created_at, signal)
       await this.#collect()
     })
   }
@@ -145,9 +156,17 @@ export class LocalSubstrate implements Substrate {
     }
   }
 
-  async measure(machineId: MachineId, _signal: AbortSignal): Promise<Usage | null> {
-    const supervisor = await findSupervisor(this.#host, machineId)
-    return supervisor === null ? null : usageOf(machineProcesses(this.#host, machineId, supervisor))
+  measure(machineId: MachineId, _signal: AbortSignal): Promise<Usage | null> {
+    return this.#lives.measure(machineId)
+  }
+
+  limit(machineId: MachineId, limits: MachineLimits, _signal: AbortSignal): Promise<void> {
+    return this.#exclusively(machineId, 'Limiting the machine', async () => {
+      const document = await readMachine(this.#host.layout, machineId)
+      if (document === null || isDeepStrictEqual(document.limits, limits)) return
+      await writeMachine(this.#host.layout, machineId, { ...document, limits })
+      await this.#lives.limit(machineId, limits)
+    })
   }
 
   async list(_signal: AbortSignal): Promise<readonly ObservedMachine[]> {
@@ -169,6 +188,7 @@ export class LocalSubstrate implements Substrate {
   async settled(): Promise<void> {
     await this.#warming
     await this.#flats.settled()
+    await this.#lives.settled()
   }
 
   /** Opens the doors of all machines that run, and repairs what an earlier process left in the middle. */
@@ -186,6 +206,8 @@ export class LocalSubstrate implements Substrate {
         options.logger.warn({ err: error, machine_id: machineId }, 'a running machine could not be taken over')
       }
     }
+    const known = new Set<string>(await listMachineIds(layout))
+    await this.#lives.removeOrphans((name) => known.has(name))
     await emptyTrash(this.#host)
     // A machine that could not be repaired may write to a layer that no file names.
     if (repaired) await this.#collect()
@@ -195,13 +217,14 @@ export class LocalSubstrate implements Substrate {
   }
 
   async #end(machineId: MachineId): Promise<void> {
+    await this.#lives.beforeEnd(machineId)
     await endMachine(this.#host, machineId)
+    await this.#lives.end(machineId)
     await this.#host.options.door.close(machineId)
   }
 
   async #newTree(
-    machineId: MachineId,
-    name: string,
+    { machineId, name, limits }: Pick<CreateMachine, 'machineId' | 'name' | 'limits'>,
     handle: SnapshotHandle | null,
     from: SnapshotDocument | null,
     createdAt: string,
@@ -216,7 +239,7 @@ export class LocalSubstrate implements Substrate {
         else if (copy === 'copy') await copyTree(this.#host, onlyLayer(from.layers), upper, signal)
         const layers = copy === 'copy' || from === null ? [] : this.#flats.shorten(from.layers)
         const line = handle === null || from === null ? [] : [...from.line, handle]
-        const document: MachineDocument = { version: 1, name, created_at: createdAt, copy, layers, upper, line }
+        const document: MachineDocument = { version: 1, name, created_at: createdAt, copy, layers, upper, line, limits: limits ?? null }
         await writeMachine(layout, machineId, document)
       })
     } finally {

@@ -15,10 +15,13 @@ for (const tiers of [
   { isolation, copy: 'C3' },
   { isolation, copy: 'C1' },
   { isolation: 'I0', copy: 'C1' },
+  // An ordinary user has none as a rule, so that the first of all is this one.
+  ...(root ? [{ isolation, copy: 'C3', groups: 'none' } as const] : []),
 ] as const satisfies Tiers[]) {
   const sandbox = tiers.isolation === 'I0' || offered.isolation === tiers.isolation
-  if (sandbox && (tiers.copy === 'C1' || offered.copy === 'C3')) substrateConformance(`local ${tiers.isolation}+${tiers.copy}`, () => TestGround.make(tiers))
-  else test(`local ${tiers.isolation}+${tiers.copy}`, { skip: `this host offers only ${offered.isolation} with ${offered.copy}` }, () => undefined)
+  const name = `local ${tiers.isolation}+${tiers.copy}${'groups' in tiers ? ' without groups' : ''}`
+  if (sandbox && (tiers.copy === 'C1' || offered.copy === 'C3')) substrateConformance(name, () => TestGround.make(tiers))
+  else test(name, { skip: `this host offers only ${offered.isolation} with ${offered.copy}` }, () => undefined)
 }
 
 test('a tier that the host does not offer is refused, never replaced', async () => {

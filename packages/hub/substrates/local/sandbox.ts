@@ -2,8 +2,10 @@
 import { existsSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { AGENT_ENV, MACHINE_PATHS, type MachineId } from '@autovibe/contract'
+import type { Held } from './held.ts'
 import type { Host } from './host.ts'
 import { layerTree, machinePaths, processMark } from './layout.ts'
+import { processLimits } from './process-limits.ts'
 import { AGENT_UID, CACHE_INSIDE, OPT } from './skeleton.ts'
 
 /** The parts of the checkout that the agent needs to run. */
@@ -45,11 +47,11 @@ export interface MachineCommand {
 }
 
 /** For `tree`: null when the overlay is mounted inside the skeleton, otherwise the layer that is the tree. */
-export function machineCommand(host: Host, machineId: MachineId, name: string, plainTree: string | null): MachineCommand {
-  return host.offer.isolation === 'I0' ? bareCommand(host, machineId, plainTree) : sandboxCommand(host, machineId, name, plainTree)
+export function machineCommand(host: Host, machineId: MachineId, name: string, plainTree: string | null, held: Held): MachineCommand {
+  return host.offer.isolation === 'I0' ? bareCommand(host, machineId, plainTree, held) : sandboxCommand(host, machineId, name, plainTree, held)
 }
 
-function sandboxCommand(host: Host, machineId: MachineId, name: string, plainTree: string | null): MachineCommand {
+function sandboxCommand(host: Host, machineId: MachineId, name: string, plainTree: string | null, held: Held): MachineCommand {
   const { agentCode } = host.options
   const entry = agentCode.entry === undefined ? join(OPT, 'packages/agent/main.ts') : join(OPT, 'entry', basename(agentCode.entry))
   const cached = agentCode.entry === undefined && existsSync(host.cache)
@@ -68,7 +70,13 @@ function sandboxCommand(host: Host, machineId: MachineId, name: string, plainTre
     path: `${OPT}/bin:${SYSTEM_PATH}`,
   })
   if (cached) env['NODE_COMPILE_CACHE'] = CACHE_INSIDE
-  const memory = (path: string): string[] => [...(host.offer.hardened ? ['--size', String(MEMORY_FS_BYTES)] : []), '--perms', '1777', '--tmpfs', path]
+  const memory = (path: string): string[] => [
+    ...(host.offer.hardened ? ['--size', String(Math.min(MEMORY_FS_BYTES, held.limits.memory_bytes))] : []),
+    '--perms',
+    '1777',
+    '--tmpfs',
+    path,
+  ]
   const hidden = [
     ...SANDBOX_FLAGS,
     ...(host.offer.hardened ? ['--disable-userns'] : []),
@@ -93,7 +101,7 @@ function sandboxCommand(host: Host, machineId: MachineId, name: string, plainTre
     ],
     ...['--remount-ro', '/', '--chdir', '/'],
   ]
-  const argv = ['bwrap', '--args', String(HIDDEN_FD), '--', '/bin/sh', '-c', ANNOUNCE, 'sh', join(OPT, 'bin/node'), entry]
+  const argv = ['bwrap', '--args', String(HIDDEN_FD), '--', '/bin/sh', '-c', ANNOUNCE, 'sh', ...processLimits(host, held), join(OPT, 'bin/node'), entry]
   return { argv, hidden, env: {} }
 }
 
@@ -104,13 +112,13 @@ export function codeBinds(host: Host): readonly (readonly [string, string])[] {
   return [...host.skeleton.binds, ...parts, [nodePath, join(OPT, 'bin/node')]]
 }
 
-function bareCommand(host: Host, machineId: MachineId, plainTree: string | null): MachineCommand {
+function bareCommand(host: Host, machineId: MachineId, plainTree: string | null, held: Held): MachineCommand {
   if (plainTree === null) throw new TypeError('a bare process has a plain tree')
   const { agentCode, agentsDir, nodePath } = host.options
   const tree = layerTree(host.layout, plainTree)
   const paths = machinePaths(host.layout, machineId)
   return {
-    argv: ['/bin/sh', '-c', ANNOUNCE, 'sh', nodePath, agentCode.entry ?? join(agentCode.root, 'packages/agent/main.ts')],
+    argv: ['/bin/sh', '-c', ANNOUNCE, 'sh', ...processLimits(host, held), nodePath, agentCode.entry ?? join(agentCode.root, 'packages/agent/main.ts')],
     hidden: [],
     env: {
       ...agentEnv({

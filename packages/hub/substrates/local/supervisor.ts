@@ -3,8 +3,10 @@ import { spawn } from 'node:child_process'
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { AutovibeError, type MachineId } from '@autovibe/contract'
+import { doorsOf } from './cgroups.ts'
 import { TOOL_ENV, toolFailure } from './command.ts'
 import { type MachineDocument, removeFile } from './documents.ts'
+import type { Held } from './held.ts'
 import { freshNamespace, type Host } from './host.ts'
 import { machinePaths, processMark } from './layout.ts'
 import { overlayOptions, treeIn } from './overlay.ts'
@@ -18,17 +20,23 @@ const END_TIMEOUT_MS = 10_000
 const EXIT_LOCKED = 75
 
 /**
- * Arguments: pid file, lock, log, skeleton, layers, tree, mount options ('' for a plain tree), upper, file of hidden arguments; then the command. Descriptor 3 tells the Hub how it went;
+ * Arguments: pid file, lock, log, skeleton, layers, tree, mount options ('' for a plain tree), upper, file of hidden arguments,
+ * control groups to join, the largest file in blocks of 512 bytes; then the command. Descriptor 3 tells the Hub how it went;
  * 9 holds the lock for as long as the machine runs. bubblewrap is a direct child of this shell, so that it dies with it; its environment can be
- * read inside, and so is empty.
+ * read inside, and so is empty. A largest file that is above what the Hub itself may write is no failure: then that holds.
  */
 const SUPERVISOR = `
 exec 2>&3
 umask 077
 pid=$1 lock=$2 log=$3 skeleton=$4 layers=$5 tree=$6 options=$7 upper=$8 hidden=$9; shift 9
+groups=$1 file_blocks=$2; shift 2
 exec 9>"$lock"
 flock -n 9 || exit ${EXIT_LOCKED}
 ulimit -c 0
+ulimit -f "$file_blocks" 2>/dev/null || :
+IFS='
+'; set -f
+for group in $groups; do echo 0 >"$group" || exit 1; done
 read -r stat </proc/$$/stat && echo "$stat" >"$pid" || exit 1
 if [ -n "$options" ]; then
   mount -n --bind --make-shared "$skeleton" "$skeleton" || exit 1
@@ -40,11 +48,11 @@ case $1 in bwrap) shift; set -- env -i "$(command -v bwrap)" "$@";; esac
 "$@" </dev/null 2>&1 9>&- | { exec 3>&- ${HIDDEN_FD}<&- 9>&- 2>/dev/null; head -c ${LOG_BYTES} >"$log"; exec cat >/dev/null; }`
 
 /** Starts the machine and returns when its agent was started. A machine that runs already is left alone. */
-export async function startSupervisor(host: Host, machineId: MachineId, document: MachineDocument, signal: AbortSignal): Promise<void> {
+export async function startSupervisor(host: Host, machineId: MachineId, document: MachineDocument, held: Held, signal: AbortSignal): Promise<void> {
   const overlay = document.copy === 'overlay'
   const paths = machinePaths(host.layout, machineId)
   await mkdir(paths.socketDir, { recursive: true, mode: 0o700 })
-  const command = machineCommand(host, machineId, document.name, overlay ? null : document.upper)
+  const command = machineCommand(host, machineId, document.name, overlay ? null : document.upper, held)
   await writeFile(paths.arguments, command.hidden.map((argument) => `${argument}\0`).join(''), { mode: 0o600 })
   const options = overlay ? overlayOptions(document.layers, document.upper, host.offer.asRoot) : ''
   const script = [
@@ -61,6 +69,8 @@ export async function startSupervisor(host: Host, machineId: MachineId, document
     options,
     document.upper,
     paths.arguments,
+    held.group === null ? '' : doorsOf(held.group).join('\n'),
+    String(Math.ceil(held.limits.disk_bytes / 512)),
     ...command.argv,
   ]
   const [first = 'sh', ...rest] = overlay ? [...freshNamespace(host.offer.asRoot), ...script] : script
@@ -97,8 +107,8 @@ export function topMost(marked: readonly Marked[]): Marked | null {
 }
 
 /** Every process of the machine but the supervisor itself. */
-export function machineProcesses(host: Host, machineId: MachineId, supervisor: Process): Process[] {
-  const below = descendants(supervisor.pid)
+export function machineProcesses(host: Host, machineId: MachineId, supervisor: Process, all?: readonly Process[]): Process[] {
+  const below = descendants(supervisor.pid, all)
   if (host.offer.isolation !== 'I0') return below
   // A bare process may have left its parent; its environment gives it away.
   const marked = listMarked(host.layout.dataMark).filter((process) => process.machineId === machineId && process.pid !== supervisor.pid)
