@@ -16,10 +16,11 @@ const PORT = 'substrates/substrate\\.ts$'
 /** Rooms of the Hub: what each may import of the others. The three doors never import one another, and nobody but main.ts imports a door or a concrete substrate. */
 const HUB = {
   api: ['operations/', 'ledger/', 'checkpoints/', 'database/', 'security/', 'observability/'],
-  door: ['operations/', 'ledger/', 'checkpoints/', 'database/', 'security/', 'observability/', PORT],
+  door: ['operations/', 'metering/', 'ledger/', 'checkpoints/', 'database/', 'security/', 'observability/', PORT],
   gateway: ['operations/', 'ledger/', 'database/', 'security/', 'observability/'],
-  scheduler: ['operations/', 'database/', 'observability/', PORT],
-  operations: ['ledger/', 'checkpoints/', 'database/', 'observability/', PORT],
+  scheduler: ['operations/', 'metering/', 'database/', 'observability/', PORT],
+  operations: ['metering/', 'ledger/', 'checkpoints/', 'database/', 'observability/', PORT],
+  metering: ['ledger/', 'database/', PORT],
   ledger: ['database/'],
   checkpoints: ['database/', PORT],
   substrates: [],

@@ -47,6 +47,7 @@ export const ERRORS = {
   'agent.unknown': kind(400, 'The agent is not known', 'usage'),
   'agent.not_installed': kind(400, 'The agent is not installed', 'usage'),
   'run.events_full': kind(413, 'The run has told all that is kept of one run', 'failed'),
+  'machine.limit_reached': kind(409, 'The machine has reached a limit', 'failed'),
   'agent.crashed': kind(500, 'The agent ended without a result', 'failed'),
   'isolation.too_weak': kind(400, 'The isolation of this host is too weak for a real agent', 'human'),
   'substrate.unavailable': kind(503, 'The substrate does not answer', 'retryable', true),

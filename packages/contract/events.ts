@@ -9,6 +9,8 @@ export const EVENT_TYPES = [
   'project.source_imported',
   'machine.state_changed',
   'machine.registered',
+  'machine.limits_changed',
+  'machine.limit_reached',
   'run.created',
   'run.state_changed',
   'run.message',

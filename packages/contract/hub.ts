@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { Time } from './common.ts'
 import { ApiKeyId, Name } from './ids.ts'
+import { MachineLimits } from './limits.ts'
 import { SubstrateTier } from './machines.ts'
 
 export const Health = z.object({
@@ -29,6 +30,7 @@ export const HubInfo = z.object({
   data_dir: z.string(),
   tier: SubstrateTier,
   findings: z.array(Finding),
+  default_limits: MachineLimits.describe('What a machine may take for which nobody says otherwise, chosen from the host'),
   /** The machines that this Hub has started again when it came up, because the end of the last one had stopped them. */
   started_again: z.array(Name),
 })

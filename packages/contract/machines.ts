@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { PageQuery, Time, waitQuery } from './common.ts'
 import { BudgetId, CheckpointId, MachineId, Name, OperationId, ProjectId, RunId } from './ids.ts'
+import { MachineLimits, MachineUse } from './limits.ts'
 
 export const MACHINE_STATES = [
   'requested',
@@ -41,6 +42,8 @@ export const Machine = z.object({
   state_reason: z.string().nullable(),
   /** Null until the machine was placed. */
   tier: SubstrateTier.nullable(),
+  limits: MachineLimits.nullable().describe('Null for one that was made before there were limits: those of the Hub hold'),
+  use: MachineUse.nullable().describe('Null until it was measured'),
   parent_checkpoint_id: CheckpointId.nullable(),
   head_checkpoint_id: CheckpointId.nullable().describe('Where its files stand: its newest checkpoint, or the one that it was rolled back to or forked from'),
   /** The run that it works on, or worked on last. */

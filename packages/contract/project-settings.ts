@@ -1,7 +1,8 @@
-/** What a project sets for itself: which models may be called, prices of its own, and keys of its own at the providers. */
+/** What a project sets for itself: which models may be called, prices of its own, keys of its own at the providers, and what its machines may take. */
 import { z } from 'zod'
 import { Time } from './common.ts'
 import { Name, ProjectId } from './ids.ts'
+import { MachineLimitsChange } from './limits.ts'
 import { Amount } from './money.ts'
 
 /** The id of a model as it is called, exactly. */
@@ -37,6 +38,7 @@ export const ProjectSettings = z.object({
   allowed_models: z.array(ModelId).nullable().describe('The only models that may be called; null: every model with a price'),
   prices: z.array(ProjectPrice),
   keys: z.array(ProjectKey).describe("The providers that are called with the project's own key instead of the Hub's"),
+  limits: MachineLimitsChange.describe("What its new machines may take; what is left out is as the Hub's host allows"),
 })
 export type ProjectSettings = z.infer<typeof ProjectSettings>
 

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { BudgetPolicy } from './budgets.ts'
 import { PageQuery, Time, waitQuery } from './common.ts'
 import { BudgetId, CheckpointId, MachineId, Name, OperationId, ProjectId, RunId } from './ids.ts'
+import { MachineLimitsChange } from './limits.ts'
 import { Amount, NanoUsd } from './money.ts'
 
 export const RUN_STATES = ['queued', 'running', 'paused', 'succeeded', 'failed', 'cancelled'] as const
@@ -70,6 +71,7 @@ export const CreateRun = z.object({
   hand_back: NanoUsd.optional().describe(
     'With `wind-down`: how much of the budget is set aside for closing the work and reporting; a tenth, but at least 5 cents and at most half, when not given',
   ),
+  limits: MachineLimitsChange.strict().optional().describe('What the new machine may take; what is left out is as its checkpoint, its project or the Hub says'),
   /** Accept a machine without isolation for a real agent. */
   allow_unisolated: z.boolean().default(false),
 })

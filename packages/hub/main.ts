@@ -1,9 +1,10 @@
 /** The composition root: the only file that knows every room. Configuration in, a running Hub out. */
 import { readFileSync } from 'node:fs'
-import { rm } from 'node:fs/promises'
+import { rm, statfs } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { type AutovibeError, asAutovibeError, type Finding, type Health, type HubInfo } from '@autovibe/contract'
 import { findPrice } from '@autovibe/core/budgets/prices.ts'
+import type { Room } from '@autovibe/core/limits/verdict.ts'
 import type { Suspicions } from '@autovibe/core/reconcile/plan.ts'
 import { installAgent, isAgentInstalled, listAgents } from './agents/installed.ts'
 import { createApi } from './api/create-api.ts'
@@ -29,6 +30,7 @@ import { registry } from './operations/registry.ts'
 import { createRequests } from './operations/requests.ts'
 import { assertPortFree, portInUse, prepareDataDir, seedProvider, writeAdminKey, writeAtomically } from './prepare.ts'
 import { type Runtime, systemRuntime } from './runtime.ts'
+import { type Disks, LOOK_EVERY_MS, lookAtMachines } from './scheduler/meter.ts'
 import { resumeInNewPeriods } from './scheduler/new-periods.ts'
 import { AUDIT_LOOK_EVERY_MS, nightlyAudit } from './scheduler/nightly-audit.ts'
 import { every } from './scheduler/schedule.ts'
@@ -164,6 +166,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     data_dir: dataDir,
     tier: substrate.capabilities().tier,
     findings: [...substrate.findings()] satisfies Finding[],
+    default_limits: substrate.capabilities().defaultLimits,
     started_again: [...(await startingAgain)],
   })
   const health = async (): Promise<Health> => {
@@ -192,6 +195,11 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     await resumeInNewPeriods(db, requests)
   })
   ending.add('the sweep', () => sweeping.stop())
+  let disks: Disks = new Map()
+  const looking = every(LOOK_EVERY_MS, 'meter', logger, async () => {
+    disks = await lookAtMachines({ ...ports, log: logger, room: () => roomOn(dataDir) }, disks)
+  })
+  ending.add('the meter', () => looking.stop())
   const auditing = every(AUDIT_LOOK_EVERY_MS, 'ledger audit', logger, nightlyAudit({ ledger, runtime }, logger))
   ending.add('the audits', () => auditing.stop())
   // Nobody's first word waits for it. What fails here the sweep tries again.
@@ -230,6 +238,12 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
       return stopping
     },
   }
+}
+
+/** What is left of the disk; some file systems make room for files as they go, and count none. */
+async function roomOn(folder: string): Promise<Room> {
+  const { bavail, blocks, bsize, files, ffree } = await statfs(folder)
+  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize, freeFiles: files === 0 ? null : ffree }
 }
 
 async function openPostgres(config: HubConfig, dir: string, ending: Ending): Promise<DatabaseAddress> {

@@ -1,5 +1,5 @@
 /** Machines: what they are doing, and what may be done with them. */
-import type { CreateCheckpoint, CreatedCheckpoint, Machine, MachineQuery, OperationRef, RollbackMachine } from '@autovibe/contract'
+import type { CreateCheckpoint, CreatedCheckpoint, Machine, MachineLimitsChange, MachineQuery, OperationRef, RollbackMachine } from '@autovibe/contract'
 import { type List, list } from './pages.ts'
 import type { CallOptions, Transport } from './transport.ts'
 import { type WaitOptions, waitFor } from './waiting.ts'
@@ -27,6 +27,11 @@ export class Machines {
   /** By name or id. */
   get(ref: string, options?: CallOptions): Promise<Machine> {
     return this.#transport.json('GET', at(ref), options)
+  }
+
+  /** Changes what it may take; what is left out stays as it is. */
+  limit(ref: string, limits: MachineLimitsChange, options?: CallOptions): Promise<Machine> {
+    return this.#transport.json('PUT', `${at(ref)}/limits`, { ...options, body: limits })
   }
 
   stop(ref: string, options?: CallOptions): Promise<OperationRef> {

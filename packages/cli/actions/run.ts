@@ -1,7 +1,7 @@
 /** A prompt in, a change out: checks everything first, imports the checkout, starts the run and follows it. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { type AgentName, AutovibeError, type CreateRun, type Provider } from '@autovibe/contract'
+import { type AgentName, AutovibeError, type CreateRun, type MachineLimitsChange, type Provider } from '@autovibe/contract'
 import type { Autovibe } from '@autovibe/sdk'
 import { agentName } from '../agent-names.ts'
 import { type AtLimit, readAtLimit, readBudget } from '../amounts.ts'
@@ -10,6 +10,7 @@ import type { RunOptions } from '../commands/run.ts'
 import type { Context } from '../context.ts'
 import { openRepository, quote, type Repository } from '../git/repository.ts'
 import { checkName, type Imported, importCheckout, projectName } from '../importing.ts'
+import { readLimits } from '../limits.ts'
 import { findHub, remoteHub } from '../local/hub-process.ts'
 import { readStdin } from '../local/stdin.ts'
 import { bytes, duration, plural, usd } from '../render/text.ts'
@@ -32,6 +33,7 @@ interface Wish {
   readonly check: string | undefined
   readonly from: string | undefined
   readonly repository: Repository | undefined
+  readonly limits: MachineLimitsChange
 }
 
 export const run: Action<RunOptions> = async (context, [words = ''], options) => {
@@ -62,6 +64,7 @@ export const run: Action<RunOptions> = async (context, [words = ''], options) =>
       ...(wish.model === undefined ? {} : { model: wish.model }),
       ...(wish.check === undefined ? {} : { check: wish.check }),
       ...(from === undefined ? {} : { from_checkpoint: from }),
+      ...(Object.keys(wish.limits).length === 0 ? {} : { limits: wish.limits }),
     },
     { signal },
   )
@@ -110,7 +113,10 @@ async function readWish(context: Context, words: string, options: RunOptions): P
     check: settings.withFlag('check', options.check).value,
     from: options.from === undefined ? undefined : checkpointRef(options.from),
     repository,
+    limits: readLimits(options),
   }
+  if (options.machine !== undefined && Object.keys(wish.limits).length > 0)
+    throw new AutovibeError('request.invalid', 'A machine that is there keeps its limits.', { fix: `autovibe machine limits ${options.machine} --help` })
   if (options.name !== undefined) checkName(options.name)
   return wish
 }

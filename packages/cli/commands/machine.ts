@@ -1,9 +1,24 @@
 /** autovibe machine: the isolated computers. */
 import { act, define, group } from './define.ts'
+import { type LimitOptions, withLimitOptions } from './limit-options.ts'
 
 export const machineCommand = () =>
-  group('machine', 'List, stop, start and destroy machines', [
+  group('machine', 'List, limit, stop, start and destroy machines', [
     act<{ all?: boolean }>(define('list', 'List machines').option('--all', 'destroyed machines too'), async () => (await import('../actions/ps.ts')).ps),
+    act(
+      define('show', 'Show a machine with what it may take and what it took').argument('<machine>', 'name or id'),
+      async () => (await import('../actions/machine-limits.ts')).machineShow,
+    ),
+    act<LimitOptions>(
+      withLimitOptions(
+        define(
+          'limits',
+          'Show or set what a machine may take',
+          'What is left out stays as it is. Disk and time at work hold at once; cores, memory and processes from its next start on.',
+        ).argument('<machine>', 'name or id'),
+      ),
+      async () => (await import('../actions/machine-limits.ts')).machineLimits,
+    ),
     act(
       define('stop', 'Stop a machine; its files are kept').argument('<machine>', 'name or id'),
       async () => (await import('../actions/machine.ts')).machineStop,

@@ -1,5 +1,6 @@
 /** autovibe project: what is evolved, and what each sets for itself: models, prices, keys. */
 import { act, define, group } from './define.ts'
+import { type LimitOptions, withLimitOptions } from './limit-options.ts'
 
 export interface ProjectModelsOptions {
   readonly allow?: readonly string[]
@@ -22,11 +23,15 @@ export interface ProjectKeyOptions {
   readonly remove?: boolean
 }
 
+export interface ProjectLimitsOptions extends LimitOptions {
+  readonly none?: boolean
+}
+
 const PROJECT = 'its name or id'
 const USD = 'US dollars per million tokens'
 
 export const projectCommand = () =>
-  group('project', 'List projects, and set their models, prices and keys', [
+  group('project', 'List projects, and set their models, prices, keys and limits', [
     act(
       define('list', 'List projects', 'Without one of its commands, autovibe project does this.'),
       async () => (await import('../actions/project.ts')).projectList,
@@ -66,6 +71,16 @@ export const projectCommand = () =>
         .option('--provider <name>', 'whose model it is (AUTOVIBE_PROVIDER; anthropic)')
         .option('--remove', "go back to the Hub's price"),
       async () => (await import('../actions/project-price.ts')).projectPrice,
+    ),
+    act<ProjectLimitsOptions>(
+      withLimitOptions(
+        define(
+          'limits',
+          'Show or set what new machines of a project may take',
+          'What is left out stays as it was set before. Machines that are there keep theirs: autovibe machine limits.',
+        ).argument('<project>', PROJECT),
+      ).option('--none', 'none of its own: all as the host allows'),
+      async () => (await import('../actions/machine-limits.ts')).projectLimits,
     ),
     act<ProjectKeyOptions>(
       define(

@@ -1,6 +1,7 @@
 /** Projects for people, with what each has set for itself. */
 import type { Project, ProjectPrice, ProjectSettings } from '@autovibe/contract'
 import { AUTOVIBE } from '../called.ts'
+import { limitsInWords } from '../limits.ts'
 import type { Paint } from '../output.ts'
 import { fields } from './resources.ts'
 import { age, bytes, count, plain, table } from './text.ts'
@@ -33,6 +34,7 @@ export function renderProject({ id, name, source, created_at }: Project, setting
         : `${plain(source.branch ?? 'no branch')} at ${source.base_commit.slice(0, 8)}${source.dirty ? ' and changes' : ''}, ${bytes(source.bytes)}, imported ${age(source.imported_at, nowMs)} ago`,
     ],
     ['models', modelsOf(settings)],
+    ['limits', limitsInWords(settings.limits).join(', ') || 'as the host allows'],
     ['keys', keys.length === 0 ? 'those of the Hub' : keys.map(({ provider, origin }) => `${provider} (its own, for ${plain(origin)})`).join(', ')],
     ['prices', prices.length === 0 ? "those of the Hub's table" : 'of its own, for the models below; else those of the Hub'],
   ])

@@ -64,5 +64,6 @@ function wayOut({ name, state }: { readonly name: string; readonly state: Machin
   return action === 'run' && (state === 'running' || state === 'paused') ? `autovibe attach ${name}` : 'autovibe ps'
 }
 
-/** True when an agent is expected to be heard from. */
-export const isAwake = (state: MachineState): boolean => ['booting', 'ready', 'running', 'paused', 'checkpointing'].includes(state)
+/** In these an agent is expected to be heard from. */
+export const MACHINE_STATES_AWAKE = ['booting', 'ready', 'running', 'paused', 'checkpointing'] as const satisfies readonly MachineState[]
+export const isAwake = (state: MachineState): boolean => (MACHINE_STATES_AWAKE as readonly MachineState[]).includes(state)

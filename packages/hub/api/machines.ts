@@ -3,8 +3,10 @@ import {
   AutovibeError,
   CreateCheckpoint,
   CreatedCheckpoint,
+  type Json,
   Machine,
   MachineId,
+  MachineLimitsChange,
   MachineQuery,
   MachineWait,
   Name,
@@ -88,6 +90,27 @@ export function registerMachines(app: Api, context: ApiContext): void {
       }),
     )
   }
+
+  app.put(
+    '/v1/machines/:machine/limits',
+    {
+      schema: {
+        tags,
+        operationId: 'putMachineLimits',
+        summary: 'Change what a machine may take',
+        description: 'What is left out stays as it is. Disk and wall time hold at once, the others from its next start on.',
+        params,
+        body: MachineLimitsChange.strict(),
+        response: { 200: Machine },
+      },
+    },
+    (request, reply) =>
+      change(context, request, reply, { action: 'machine.put_limits', status: 200 }, async (tx) => {
+        const { id } = await readMachine(tx, request.params.machine)
+        await requests.limitMachine(tx, id, request.body)
+        return { body: await readMachine(tx, id), subject: id, detail: request.body as Record<string, Json> }
+      }),
+  )
 
   app.post(
     '/v1/machines/:machine/rollback',

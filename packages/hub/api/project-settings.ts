@@ -1,5 +1,5 @@
-/** `/v1/projects/:project/settings` and what stands in them: allowed models, prices and keys of a project's own. A key goes in and never comes out. */
-import { type Json, ModelId, Name, ProjectSettings, PutProjectKey, PutProjectModels, PutProjectPrice } from '@autovibe/contract'
+/** `/v1/projects/:project/settings` and what stands in them: allowed models, prices and keys of a project's own, limits of its machines. A key goes in and never comes out. */
+import { type Json, MachineLimitsChange, ModelId, Name, ProjectSettings, PutProjectKey, PutProjectModels, PutProjectPrice } from '@autovibe/contract'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Tx } from '../database/database.ts'
 import { projectKeyContext } from '../security/secrets.ts'
@@ -52,6 +52,29 @@ export function registerProjectSettings(app: Api, context: ApiContext): void {
     },
     (request, reply) =>
       set(request, reply, 'project.put_models', request.body, (tx, id) => tx.updateTable('projects').set(request.body).where('id', '=', id).execute()),
+  )
+
+  app.put(
+    '/v1/projects/:project/limits',
+    {
+      schema: {
+        tags,
+        operationId: 'putProjectLimits',
+        summary: 'Set what new machines of the project may take',
+        description: 'What is left out is as the host of the Hub allows. Machines that there are keep theirs.',
+        params: ProjectPath,
+        body: MachineLimitsChange.strict(),
+        response,
+      },
+    },
+    (request, reply) =>
+      set(request, reply, 'project.put_limits', request.body as Record<string, Json>, (tx, id) =>
+        tx
+          .updateTable('projects')
+          .set({ limits: JSON.stringify(request.body) })
+          .where('id', '=', id)
+          .execute(),
+      ),
   )
 
   app.put(

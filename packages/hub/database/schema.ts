@@ -9,6 +9,8 @@ import type {
   IsolationTier,
   Json,
   MachineId,
+  MachineLimits,
+  MachineLimitsChange,
   MachineState,
   ProjectId,
   ProviderWire,
@@ -18,7 +20,9 @@ import type {
   StepOutcome,
   UsageEventId,
 } from '@autovibe/contract'
-import type { Generated, JSONColumnType } from 'kysely'
+import type { Verdict } from '@autovibe/core/limits/verdict.ts'
+import type { Charge } from '@autovibe/core/metering/account.ts'
+import type { ColumnType, Generated, JSONColumnType } from 'kysely'
 import type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable } from './operation-tables.ts'
 
 export type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable }
@@ -42,6 +46,8 @@ export interface ProjectsTable {
   created_at: Date
   /** Null: every model that has a price. */
   allowed_models: Generated<string[] | null>
+  /** What is left out is as the host allows. */
+  limits: ColumnType<MachineLimitsChange, string | undefined, string>
 }
 
 export interface MachinesTable {
@@ -70,6 +76,8 @@ export interface MachinesTable {
   destroyed_at: Date | null
   /** How many more times a Hub may start it by itself. */
   restarts_left: Generated<number>
+  /** Null for one from before there were limits. */
+  limits: ColumnType<MachineLimits | null, string | null | undefined, string>
 }
 
 export interface RunsTable {
@@ -94,6 +102,8 @@ export interface RunsTable {
   created_at: Date
   started_at: Date | null
   ended_at: Date | null
+  worked_ms: Generated<bigint>
+  working_since: Generated<Date | null>
 }
 
 export interface StepsTable {
@@ -106,6 +116,25 @@ export interface StepsTable {
   started_at: Date
   ended_at: Date | null
   outcome: StepOutcome | null
+}
+
+export interface MachineMetersTable {
+  machine_id: MachineId
+  life: string
+  cpu_taken_us: bigint
+  cpu_owed_us: bigint
+  cpu_total_us: bigint
+  run_id: RunId | null
+  run_closed: boolean
+  wall_charged_seconds: bigint
+  disk_charged_bytes: bigint | null
+  disk_bytes: bigint | null
+  peak_memory_bytes: bigint
+  quality: 'measured' | 'estimated'
+  charged_at: Date
+  round: bigint
+  pending: ColumnType<Charge[], string | undefined, string>
+  reached: ColumnType<Verdict | null, string | null | undefined, string | null>
 }
 
 export interface CheckpointsTable {
@@ -268,6 +297,7 @@ export interface Schema {
   sources: SourcesTable
   projects: ProjectsTable
   machines: MachinesTable
+  machine_meters: MachineMetersTable
   runs: RunsTable
   steps: StepsTable
   checkpoints: CheckpointsTable

@@ -80,6 +80,31 @@ test('an amount that no balance can hold is refused, and so is an id that is non
   assert.equal(await settledOf(budget), 2n ** 63n - 1n)
 })
 
+test('where the Hub measures a machine by itself, the word of the machine for the same counts nothing', async () => {
+  const one = await registered()
+  await db
+    .insertInto('machine_meters')
+    .values({
+      machine_id: one.id,
+      life: 'first',
+      ...{
+        cpu_taken_us: 0n,
+        cpu_owed_us: 0n,
+        cpu_total_us: 0n,
+        wall_charged_seconds: 0n,
+        disk_charged_bytes: 0n,
+        disk_bytes: null,
+        peak_memory_bytes: 1n,
+        round: 0n,
+      },
+      ...{ run_id: null, run_closed: true, quality: 'measured', charged_at: systemRuntime.now() },
+    })
+    .execute()
+  const budget = await open('run', one.runId, 'wall_seconds', 100n)
+  assert.equal((await report(one, 'the-report', line('wall_seconds', '7'), line('cpu_seconds', '3'), line('api_calls', '2'))).status, 200)
+  assert.deepEqual([await recorded(one), await settledOf(budget)], [['api_calls 2'], 0n])
+})
+
 test('what was reported and charged stands up to the audit', async () => {
   assert.deepEqual((await ledger.audit()).findings, [])
 })

@@ -1,15 +1,19 @@
 /** What a machine used besides model calls: charged to the budgets that cap it, recorded where none does, and answered with what is left. */
 import { AutovibeError, BudgetStatus, UsageReport } from '@autovibe/contract'
-import { sql } from 'kysely'
-import type { Database, Tx } from '../database/database.ts'
+import type { Tx } from '../database/database.ts'
 import { transactionWithRetry } from '../database/transaction.ts'
+import { knownKeys } from '../ledger/known-keys.ts'
 import type { Consumption } from '../ledger/ledger.ts'
 import { findNarrowestBudgets } from '../ledger/narrowest.ts'
+import { isMetered } from '../metering/meter.ts'
 import type { DoorApp, DoorContext } from './door.ts'
 import { budgetStatus } from './heartbeat.ts'
 
 /** What one consumption takes in rows: the usage event and the event that tells of it, and what the ledger keeps of a charge. */
 const USAGE_BYTES = 1024
+
+/** What the Hub measures of a machine, if it measures any of it. */
+const METERED: ReadonlySet<string> = new Set(['cpu_seconds', 'wall_seconds', 'storage_bytes'])
 
 interface Used {
   /** Of the run, which is this machine's alone, and of the report: the same when it is sent again. */
@@ -23,13 +27,19 @@ export function usageRoutes(app: DoorApp, context: DoorContext): void {
     const run = await db.selectFrom('runs').select(['id', 'project_id']).where('id', '=', body.run_id).where('machine_id', '=', machineId).executeTakeFirst()
     if (!run) throw new AutovibeError('auth.forbidden', `The run ${body.run_id} is not this machine's.`)
     const subject = { projectId: run.project_id, machineId, runId: run.id }
-    const fresh = await withoutKnown(
-      db,
-      body.usage.map(({ resource, amount, quality, service }, index) => ({
+    // Where the Hub measures by itself, a machine's own word for the same would count it twice.
+    const told = (await isMetered(db, machineId)) ? body.usage.filter(({ resource }) => !METERED.has(resource)) : body.usage
+    const used = told.map(
+      ({ resource, amount, quality, service }, index): Used => ({
         key: `usage ${run.id} ${body.id} ${index}`,
         consumption: { ...subject, resource, amount: BigInt(amount), quality, cost: 0n, detail: { service } },
-      })),
+      }),
     )
+    const known = await knownKeys(
+      db,
+      used.map(({ key }) => key),
+    )
+    const fresh = used.filter(({ key }) => !known.has(key))
     if (fresh.length === 0) return budgetStatus(context, machineId)
     const budgets = await findNarrowestBudgets(db, subject)
     const bytes = fresh.length * USAGE_BYTES
@@ -49,14 +59,4 @@ export function usageRoutes(app: DoorApp, context: DoorContext): void {
     )
     return budgetStatus(context, machineId)
   })
-}
-
-async function withoutKnown(db: Database, used: readonly Used[]): Promise<Used[]> {
-  const keys = used.map(({ key }) => key)
-  const { rows } = await sql<{ key: string }>`
-    select report_key as key from usage_events where report_key = any(${keys}::text[])
-    union all
-    select idempotency_key from reservations where idempotency_key = any(${keys}::text[])`.execute(db)
-  const known = new Set(rows.map(({ key }) => key))
-  return used.filter(({ key }) => !known.has(key))
 }

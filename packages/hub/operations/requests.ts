@@ -1,8 +1,10 @@
 /** What the doors may ask for: each inserts its rows and its operation in the caller's transaction, or throws and changes nothing. */
-import { AutovibeError, type CheckpointId, type CreateRun, type MachineId, type OperationId, type RunId } from '@autovibe/contract'
+import { AutovibeError, type CheckpointId, type CreateRun, type MachineId, type MachineLimitsChange, type OperationId, type RunId } from '@autovibe/contract'
+import { chooseLimits } from '@autovibe/core/limits/choose.ts'
 import { assertMachineAllows, type MachineAction } from '@autovibe/core/machines/transitions.ts'
 import type { z } from 'zod'
 import type { Tx } from '../database/database.ts'
+import { recordEvent } from '../database/events.ts'
 import { createCheckpoint } from './create-checkpoint.ts'
 import { destroyMachine } from './destroy-machine.ts'
 import { enqueue, requestCancel } from './engine/enqueue.ts'
@@ -43,12 +45,15 @@ export interface Requests {
   stopMachine(tx: Tx, machineId: MachineId, reason?: StopReason): Promise<{ operationId: OperationId }>
   startMachine(tx: Tx, machineId: MachineId): Promise<{ operationId: OperationId }>
   destroyMachine(tx: Tx, machineId: MachineId): Promise<{ operationId: OperationId }>
+  /** What it may take from now on, or from its next start on; what is left out stays as it is. */
+  limitMachine(tx: Tx, machineId: MachineId, change: MachineLimitsChange): Promise<void>
   cancelOperation(tx: Tx, operationId: OperationId): Promise<void>
   retryOperation(tx: Tx, operationId: OperationId): Promise<void>
 }
 
 export function createRequests(ports: Ports): Requests {
   const { runtime, ledger } = ports
+  const defaultLimits = () => ports.substrate.capabilities().defaultLimits
   const allowed = async (tx: Tx, machineId: MachineId, action: MachineAction): Promise<MachineRow> => {
     const machine = await lockMachine(tx, machineId)
     assertMachineAllows(machine, action)
@@ -63,6 +68,10 @@ export function createRequests(ports: Ports): Requests {
   return {
     async createRun(tx, input) {
       const { model, simulated } = await resolveModel(ports, tx, input)
+      if (input.machine && input.limits)
+        throw new AutovibeError('request.invalid', 'A machine that is there keeps its limits.', {
+          fix: `autovibe machine limits ${input.machine} --memory 4GiB`,
+        })
       if (input.machine) return runOnMachine(ports, tx, input, input.machine, model)
       const project = await projectByName(tx, input.project)
       await projectBudget(ports, tx, project.id)
@@ -77,6 +86,7 @@ export function createRequests(ports: Ports): Requests {
         sourceSha256: from ? from.source_sha256 : project.source_sha256,
         from: from?.id ?? null,
         notice: input.from_checkpoint ? FORKED : null,
+        limits: chooseLimits(defaultLimits(), input.limits, input.from_checkpoint && from ? await limitsOf(tx, from.machine_id) : null, project.limits),
       })
       const runId = await insertRun(ports, tx, { ...input, model, machine, resume: input.from_checkpoint !== undefined })
       const operationId = await enqueue(
@@ -149,6 +159,7 @@ export function createRequests(ports: Ports): Requests {
         sourceSha256: from.source_sha256,
         from: from.id,
         notice: FORKED,
+        limits: parent.limits ?? defaultLimits(),
       })
       const limitNanoUsd = (budget ?? (await leftOf(ports, tx, parent))).toString()
       const input = { machineId: machine.id, projectId: from.project_id, from: from.id, limitNanoUsd }
@@ -199,6 +210,19 @@ export function createRequests(ports: Ports): Requests {
       return { operationId: await enqueue(tx, runtime, destroyMachine, { machineId }, { projectId: machine.project_id, machineId }) }
     },
 
+    async limitMachine(tx, machineId, change) {
+      const machine = await lockMachine(tx, machineId)
+      if (machine.destroyed_at) throw new AutovibeError('conflict.state', `The machine ${machine.name} is destroyed.`, { fix: 'autovibe ps' })
+      const limits = chooseLimits(ports.substrate.capabilities().defaultLimits, change, machine.limits)
+      await tx
+        .updateTable('machines')
+        .set({ limits: JSON.stringify(limits) })
+        .where('id', '=', machineId)
+        .execute()
+      const subject = { project_id: machine.project_id, machine_id: machineId }
+      await recordEvent(tx, runtime, { type: 'machine.limits_changed', ...subject, data: { before: machine.limits, after: limits } })
+    },
+
     async cancelOperation(tx, operationId) {
       const row = await tx.selectFrom('operations').select(['kind', 'ended_at']).where('id', '=', operationId).executeTakeFirst()
       if (!row) throw new AutovibeError('not_found', `There is no operation ${operationId}.`, { fix: 'autovibe operation list' })
@@ -212,6 +236,9 @@ export function createRequests(ports: Ports): Requests {
     retryOperation: (tx, operationId) => retryStuck(tx, runtime, operationId),
   }
 }
+
+const limitsOf = async (tx: Tx, machineId: MachineId) =>
+  (await tx.selectFrom('machines').select('limits').where('id', '=', machineId).executeTakeFirst())?.limits
 
 /** The operations whose end is that the run works. */
 const BRINGING = [spawnMachine.kind, runPrompt.kind]

@@ -6,6 +6,7 @@ import type { StepContext } from './engine/define.ts'
 import { operation, type Ports } from './ports.ts'
 import { done, machineFailed, machineHalted } from './steps/machine-life.ts'
 import { changeMachine, lockMachine, setControl } from './steps/machine-state.ts'
+import { stopClock } from './steps/run-clock.ts'
 import { changeRun, openRunOf } from './steps/run-state.ts'
 
 const StopMachine = z.object({
@@ -31,7 +32,8 @@ async function haltMachine({ input, ports }: Context, tx: Tx): Promise<null> {
   // A run that waits already (for money, for a person) goes on waiting, and its machine is not needed until then.
   const goesOn = input.reason === 'shutdown' && run?.state !== 'paused'
   if (run) {
-    if (!goesOn) await changeRun(tx, ports.runtime, ports.ledger, run, 'pause', 'The machine was stopped.')
+    if (goesOn) await stopClock(tx, ports.runtime, run.id)
+    else await changeRun(tx, ports.runtime, ports.ledger, run, 'pause', 'The machine was stopped.')
     await tx.updateTable('runs').set({ resume: true }).where('id', '=', run.id).execute()
   }
   const halted = await changeMachine(tx, ports.runtime, machine, 'halt', goesOn ? SHUT_DOWN : null, { restarts_left: goesOn ? RESTARTS_MAX : 0 })

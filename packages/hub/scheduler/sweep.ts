@@ -2,6 +2,7 @@
 import { AutovibeError } from '@autovibe/contract'
 import { type Action, type Look, planReconciliation, type Suspicions } from '@autovibe/core/reconcile/plan.ts'
 import type { Tx } from '../database/database.ts'
+import { limitReached } from '../metering/meter.ts'
 import { destroyMachine } from '../operations/destroy-machine.ts'
 import type { EngineLog } from '../operations/engine/context.ts'
 import { enqueue } from '../operations/engine/enqueue.ts'
@@ -82,7 +83,9 @@ async function carryOut({ runtime }: Ports, tx: Tx, action: Action): Promise<voi
   } else {
     const { project_id: projectId } = await tx.selectFrom('machines').select('project_id').where('id', '=', action.machineId).executeTakeFirstOrThrow()
     const subject = { projectId, machineId: action.machineId }
-    if (action.kind === 'fail-machine') await enqueue(tx, runtime, failMachine, { machineId: action.machineId, reason: action.reason }, subject)
+    // What ended by itself may have been ended for a limit, which nobody could tell it of before.
+    const reason = action.kind === 'fail-machine' ? ((await limitReached(tx, action.machineId)) ?? action.reason) : ''
+    if (action.kind === 'fail-machine') await enqueue(tx, runtime, failMachine, { machineId: action.machineId, reason }, subject)
     else await enqueue(tx, runtime, destroyMachine, { machineId: action.machineId }, subject)
   }
 }

@@ -26,12 +26,12 @@ export function lifeCases(stage: ConformanceStage): void {
     assert.equal(said.token, TOKEN)
     await stage.substrate.create({ machineId, name: 'conform', from: null, token: TOKEN }, signal)
     const usage = await stage.substrate.measure(machineId, signal)
-    assert.ok(usage !== null && usage.processes >= 1 && usage.memoryBytes > 0)
+    assert.ok(usage !== null && usage.processes.value >= 1 && usage.memoryBytes.value > 0)
     for (let twice = 0; twice < 2; twice++) {
       await stage.substrate.stop(machineId, signal)
       assert.equal(await power(machineId), 'stopped')
     }
-    assert.equal(await stage.substrate.measure(machineId, signal), null)
+    assert.equal((await stage.substrate.measure(machineId, signal))?.processes.value ?? 0, 0)
     await stage.substrate.start(machineId, signal)
     assert.equal((await script(machineId, 'cat project/file')).output.toString(), 'kept\n')
     for (let twice = 0; twice < 2; twice++) {

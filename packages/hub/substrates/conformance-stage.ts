@@ -1,14 +1,17 @@
 /** What the cases of the conformance suite play on: a substrate at its door, all machines and snapshots made so far, and short ways to use them. */
 import assert from 'node:assert/strict'
-import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
+import { setTimeout as delay } from 'node:timers/promises'
+import { AutovibeError, type CheckpointId, type MachineId, type MachineLimits } from '@autovibe/contract'
 import { systemRuntime } from '../runtime.ts'
 import type { ConformanceGround } from './conformance.ts'
 import { ConformanceDoor, type ScriptResult } from './conformance-door.ts'
 import { accountAfter, accountFromInside, type TreeAccount } from './conformance-tree.ts'
-import type { SnapshotHandle, Substrate } from './substrate.ts'
+import type { SnapshotHandle, Substrate, Usage } from './substrate.ts'
 
 export const signal = new AbortController().signal
 export const EMPTY: TreeAccount = new Map()
+const LOOKS_MAX = 2_000
+const LOOK_EVERY_MS = 20
 export const TOKEN = 'a-token-of-the-machine'
 
 /** Cases are registered before it is open; what they take from it they may use only while they run. */
@@ -51,15 +54,15 @@ export class ConformanceStage {
     return this.#substrate
   }
 
-  readonly create = async (from: SnapshotHandle | null = null): Promise<MachineId> => {
+  readonly create = async (from: SnapshotHandle | null = null, limits?: MachineLimits): Promise<MachineId> => {
     const machineId = systemRuntime.newId('machine')
     this.machines.add(machineId)
-    await this.substrate.create({ machineId, name: 'conform', from, token: TOKEN }, signal)
+    await this.substrate.create({ machineId, name: 'conform', from, token: TOKEN, limits }, signal)
     return machineId
   }
 
-  readonly running = async (from: SnapshotHandle | null = null): Promise<MachineId> => {
-    const machineId = await this.create(from)
+  readonly running = async (from: SnapshotHandle | null = null, limits?: MachineLimits): Promise<MachineId> => {
+    const machineId = await this.create(from, limits)
     await this.substrate.start(machineId, signal)
     return machineId
   }
@@ -74,6 +77,17 @@ export class ConformanceStage {
     const checkpointId = systemRuntime.newId('checkpoint')
     this.#checkpoints.add(checkpointId)
     return checkpointId
+  }
+
+  /** Measures until it is so, or far too often. */
+  readonly seen = async (machineId: MachineId, what: string, isSo: (usage: Usage) => boolean): Promise<Usage> => {
+    let last: Usage | null = null
+    for (let look = 0; look < LOOKS_MAX; look++) {
+      last = await this.substrate.measure(machineId, signal)
+      if (last !== null && isSo(last)) return last
+      await delay(LOOK_EVERY_MS)
+    }
+    assert.fail(`it was never seen: ${what}; last ${JSON.stringify(last)}`)
   }
 
   readonly look = (machineId: MachineId) => accountFromInside(this.door, machineId)

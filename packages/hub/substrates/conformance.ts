@@ -7,6 +7,7 @@ import { crashCases } from './conformance-crashes.ts'
 import type { ConformanceDoor } from './conformance-door.ts'
 import { forkCases } from './conformance-forks.ts'
 import { lifeCases } from './conformance-life.ts'
+import { limitCases } from './conformance-limits.ts'
 import { snapshotCases } from './conformance-snapshots.ts'
 import { ConformanceStage } from './conformance-stage.ts'
 import type { Substrate } from './substrate.ts'
@@ -24,7 +25,7 @@ export interface ConformanceGround {
 }
 
 /** Each registers the cases of one theme with node:test. */
-const THEMES: readonly ((stage: ConformanceStage) => void)[] = [lifeCases, changesCases, snapshotCases, forkCases, crashCases]
+const THEMES: readonly ((stage: ConformanceStage) => void)[] = [lifeCases, changesCases, snapshotCases, forkCases, crashCases, limitCases]
 
 /** Registers the cases with node:test. */
 export function substrateConformance(name: string, prepare: () => Promise<ConformanceGround>): void {

@@ -5,7 +5,7 @@
  */
 
 import type { Readable } from 'node:stream'
-import type { CheckpointId, Finding, MachineId, ManifestEntry, SubstrateTier } from '@autovibe/contract'
+import type { CheckpointId, Finding, MachineId, MachineLimits, ManifestEntry, SubstrateTier } from '@autovibe/contract'
 
 /** The substrate's own name for a snapshot; opaque to everyone else, at most 200 characters. */
 export type SnapshotHandle = string
@@ -20,6 +20,8 @@ export interface Capabilities {
   readonly liveSnapshot: boolean
   /** Fork and rollback do not grow with the size of the tree. */
   readonly constantTimeFork: boolean
+  /** What a machine may take for which nobody says otherwise, chosen from the host. */
+  readonly defaultLimits: MachineLimits
 }
 
 export interface CreateMachine {
@@ -29,6 +31,8 @@ export interface CreateMachine {
   readonly from: SnapshotHandle | null
   /** The machine's own token for door and gateway; the only secret that is ever inside. */
   readonly token: string
+  /** What it may take from its first start on; left out: the default. */
+  readonly limits?: MachineLimits | undefined
 }
 
 export type Power = 'running' | 'stopped'
@@ -51,11 +55,24 @@ export type TreeChange =
   | { readonly kind: 'put'; readonly entry: Omit<ManifestEntry, 'sha256'> /** Only for files; may be called once. */; readonly open: () => Readable }
   | { readonly kind: 'remove' /** With everything beneath it. */; readonly path: string }
 
-export interface Usage {
-  readonly cpuSeconds: number
-  readonly memoryBytes: number
-  readonly processes: number
+export interface Figure {
+  readonly value: number
+  /** `estimated`: looked at from time to time, so that what lies between two looks is missed. */
   readonly quality: 'measured' | 'estimated'
+}
+
+/** What a machine takes, or took by its end: counters begin at zero with each life, which is from one start to the next end. */
+export interface Usage {
+  readonly life: string
+  readonly cpuSeconds: Figure
+  readonly memoryBytes: Figure
+  readonly peakMemoryBytes: Figure
+  /** With threads. */
+  readonly processes: Figure
+  /** Of its tree, with what it shares; looked at in the background, null until the first look has ended. */
+  readonly diskBytes: Figure | null
+  /** How often the kernel has ended a process for memory, or refused another process, in this life; null where nobody counts. */
+  readonly refused: { readonly memory: number | null; readonly processes: number | null }
 }
 
 export interface Substrate {
@@ -81,7 +98,10 @@ export interface Substrate {
   /** What changed since `since`, which must be a snapshot on the same line (or null for everything). */
   changes(handle: SnapshotHandle, since: SnapshotHandle | null, signal: AbortSignal): AsyncIterable<TreeChange>
 
+  /** Of the machine's life now, or of its last one, also when it ended by itself; null when none is known. Quick: it is asked every few seconds. */
   measure(machineId: MachineId, signal: AbortSignal): Promise<Usage | null>
+  /** From now on these limits hold, for a machine that runs at once as far as the host can. A machine that does not exist has none. */
+  limit(machineId: MachineId, limits: MachineLimits, signal: AbortSignal): Promise<void>
   /** All that exists with our mark, whether the Hub knows of it or not. */
   list(signal: AbortSignal): Promise<readonly ObservedMachine[]>
 }

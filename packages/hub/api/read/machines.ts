@@ -11,6 +11,7 @@ const select = (db: Database) =>
       join.onRef('b.scope_id', '=', 'm.id').on('b.scope', '=', 'machine').on('b.resource', '=', 'money').on('b.closed_at', 'is', null),
     )
     .leftJoin('operations as o', (join) => join.onRef('o.machine_id', '=', 'm.id').on('o.exclusive', '=', true).on('o.ended_at', 'is', null))
+    .leftJoin('machine_meters as u', 'u.machine_id', 'm.id')
     .select([
       'm.id',
       'm.name',
@@ -26,6 +27,12 @@ const select = (db: Database) =>
       'm.last_heartbeat_at',
       'm.created_at',
       'm.destroyed_at',
+      'm.limits',
+      'u.cpu_total_us',
+      'u.peak_memory_bytes',
+      'u.disk_bytes',
+      'u.quality',
+      'u.charged_at',
       'b.id as budget_id',
       'o.id as operation_id',
     ])
@@ -72,6 +79,8 @@ function toMachine(row: Row): Machine {
     state: row.state,
     state_reason: row.state_reason,
     tier: toTier(row),
+    limits: row.limits,
+    use: toUse(row),
     parent_checkpoint_id: row.parent_checkpoint_id,
     head_checkpoint_id: row.head_checkpoint_id,
     run_id: row.run_id,
@@ -80,5 +89,16 @@ function toMachine(row: Row): Machine {
     last_heartbeat_at: row.last_heartbeat_at?.toISOString() ?? null,
     created_at: row.created_at.toISOString(),
     destroyed_at: row.destroyed_at?.toISOString() ?? null,
+  }
+}
+
+function toUse({ cpu_total_us, peak_memory_bytes, disk_bytes, quality, charged_at }: Row): Machine['use'] {
+  if (cpu_total_us === null || peak_memory_bytes === null || quality === null || charged_at === null) return null
+  return {
+    cpu_seconds: Number(cpu_total_us) / 1e6,
+    peak_memory_bytes: Number(peak_memory_bytes),
+    disk_bytes: disk_bytes === null ? null : Number(disk_bytes),
+    quality,
+    at: charged_at.toISOString(),
   }
 }

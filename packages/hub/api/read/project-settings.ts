@@ -6,7 +6,7 @@ import { readProject } from './projects.ts'
 /** By id or by name; `not_found` when there is no such project. */
 export async function readProjectSettings(db: Database, idOrName: string): Promise<ProjectSettings> {
   const { id } = await readProject(db, idOrName)
-  const { allowed_models } = await db.selectFrom('projects').select('allowed_models').where('id', '=', id).executeTakeFirstOrThrow()
+  const { allowed_models, limits } = await db.selectFrom('projects').select(['allowed_models', 'limits']).where('id', '=', id).executeTakeFirstOrThrow()
   const prices = await db.selectFrom('project_prices').selectAll().where('project_id', '=', id).orderBy('provider').orderBy('model').execute()
   const keys = await db
     .selectFrom('project_provider_keys')
@@ -29,5 +29,6 @@ export async function readProjectSettings(db: Database, idOrName: string): Promi
       updated_at: price.updated_at.toISOString(),
     })),
     keys: keys.map((key) => ({ ...key, updated_at: key.updated_at.toISOString() })),
+    limits,
   }
 }

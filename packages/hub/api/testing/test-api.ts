@@ -219,6 +219,7 @@ const CAPABILITIES: Capabilities = {
   isolated: true,
   liveSnapshot: true,
   constantTimeFork: true,
+  defaultLimits: { cores: 2, memory_bytes: 2 ** 32, processes: 2048, disk_bytes: 2 ** 34, wall_seconds: 86_400 },
 }
 const substrate = { name: 'local', capabilities: () => CAPABILITIES, findings: () => [] } as unknown as Substrate
 
@@ -264,6 +265,7 @@ export async function startTestApi(): Promise<TestApi> {
       data_dir: dataDir,
       tier: CAPABILITIES.tier,
       findings: [],
+      default_limits: CAPABILITIES.defaultLimits,
       started_again: [],
     }),
     agents: async () => [{ name: 'claude-code', version: null, installed: false, path: null }],

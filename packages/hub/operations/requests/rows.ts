@@ -1,6 +1,6 @@
 /** The rows that a request makes before its operation begins: a machine that is asked for, a run that is queued. */
 import { createHash } from 'node:crypto'
-import { type AgentName, AutovibeError, type BudgetPolicy, type CheckpointId, type ProjectId, type RunId } from '@autovibe/contract'
+import { type AgentName, AutovibeError, type BudgetPolicy, type CheckpointId, type MachineLimits, type ProjectId, type RunId } from '@autovibe/contract'
 import { machineName } from '@autovibe/core/machines/names.ts'
 import { AGENT_WIRES } from '@autovibe/core/runs/agent-wires.ts'
 import type { Tx } from '../../database/database.ts'
@@ -18,6 +18,8 @@ export interface NewMachine {
   readonly sourceSha256: string | null
   readonly from: CheckpointId | null
   readonly notice: string | null
+  /** Left out: what the host allows. */
+  readonly limits?: MachineLimits | undefined
 }
 
 export async function insertMachine({ runtime, tokenFor }: Ports, tx: Tx, machine: NewMachine): Promise<MachineRow> {
@@ -47,6 +49,7 @@ export async function insertMachine({ runtime, tokenFor }: Ports, tx: Tx, machin
       run_id: null,
       created_at: runtime.now(),
       destroyed_at: null,
+      limits: machine.limits === undefined ? null : JSON.stringify(machine.limits),
     })
     .returningAll()
     .executeTakeFirstOrThrow()

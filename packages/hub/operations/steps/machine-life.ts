@@ -1,10 +1,12 @@
 /** The steps that bring a machine to life and end it; spawn undoes itself with what destroy does. */
 import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
 import type { Tx } from '../../database/database.ts'
+import { assertWithinLimits, openMeter, takeMeter } from '../../metering/meter.ts'
 import type { EnsureStep, StepContext, UntilStep } from '../engine/define.ts'
 import type { Ports } from '../ports.ts'
 import { keepHandBack } from './budgets.ts'
 import { changeMachine, lockMachine, setControl } from './machine-state.ts'
+import { startClock } from './run-clock.ts'
 import { changeRun, endOpenRun, openRunOf } from './run-state.ts'
 
 export interface OnMachine {
@@ -35,13 +37,19 @@ function tierOf(ports: Ports, { allow_unisolated: isAccepted }: { readonly allow
 
 export const machineExists: EnsureStep<Ports, OnMachine & { readonly from: CheckpointId | null }, unknown, null> = {
   do: async ({ input, ports, signal }) => {
-    const { name, token_hash } = await ports.db
+    const { name, token_hash, limits } = await ports.db
       .selectFrom('machines')
-      .select(['name', 'token_hash'])
+      .select(['name', 'token_hash', 'limits'])
       .where('id', '=', input.machineId)
       .executeTakeFirstOrThrow()
     await ports.substrate.create(
-      { machineId: input.machineId, name, from: await snapshotOf(ports, input.from), token: ports.tokenFor(input.machineId, token_hash) },
+      {
+        machineId: input.machineId,
+        name,
+        from: await snapshotOf(ports, input.from),
+        token: ports.tokenFor(input.machineId, token_hash),
+        limits: limits ?? undefined,
+      },
       signal,
     )
     return { done: null }
@@ -80,7 +88,11 @@ export async function bootMachine(ports: Ports, tx: Tx, machineId: MachineId, re
 
 export const machineRuns: EnsureStep<Ports, OnMachine, unknown, null> = {
   do: async ({ input, ports, signal }) => {
+    // They may have been changed since it was made.
+    const { limits } = await ports.db.selectFrom('machines').select('limits').where('id', '=', input.machineId).executeTakeFirstOrThrow()
+    if (limits !== null) await ports.substrate.limit(input.machineId, limits, signal)
     await ports.substrate.start(input.machineId, signal)
+    await openMeter(ports, input.machineId, signal)
     return { done: null }
   },
   undo: machineHalted,
@@ -90,6 +102,7 @@ export const machineRegistered: UntilStep<Ports, OnMachine, unknown, { bootId: s
   deadlineMs: REGISTER_DEADLINE_MS,
   ready: async ({ input }, tx) => {
     const { boot_id, registered_at } = await lockMachine(tx, input.machineId)
+    await assertWithinLimits(tx, input.machineId)
     return boot_id && registered_at ? { bootId: boot_id } : null
   },
 }
@@ -104,16 +117,21 @@ export async function machineWorks({ input, ports }: Context, tx: Tx): Promise<n
   }
   const begun = await changeRun(tx, ports.runtime, ports.ledger, run, 'start', null)
   if (begun !== run) await keepHandBack(ports, tx, run.id)
+  // One that the end of a Hub has left running begins to count again.
+  else if (run.state === 'running') await startClock(tx, ports.runtime, run.id)
   await setControl(tx, await changeMachine(tx, ports.runtime, machine, 'work', null, { run_id: run.id, restarts_left: 0 }), 'go', { run_id: run.id })
   return null
 }
 
+/** What it took by its end is counted before anything forgets it. */
 export async function machineHalted({ input, ports, signal }: Context): Promise<void> {
   await ports.substrate.stop(input.machineId, signal)
+  await takeMeter(ports, input.machineId, signal)
 }
 
-export async function machineAbsent({ input, ports, signal }: Context): Promise<void> {
-  await ports.substrate.destroy(input.machineId, signal)
+export async function machineAbsent(context: Context): Promise<void> {
+  await machineHalted(context)
+  await context.ports.substrate.destroy(context.input.machineId, context.signal)
 }
 
 /** The rows of a machine that is no more: run ended, budget closed, token void. */

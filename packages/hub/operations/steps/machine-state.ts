@@ -27,7 +27,7 @@ export async function changeMachine(
   machine: MachineRow,
   transition: MachineTransition,
   reason: string | null = null,
-  more: Partial<Omit<MachineRow, 'id' | 'state'>> = {},
+  more: Partial<Omit<MachineRow, 'id' | 'state' | 'limits'>> = {},
 ): Promise<MachineRow> {
   const state = nextMachineState(machine.state, transition)
   const changed = await tx

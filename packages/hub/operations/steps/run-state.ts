@@ -9,6 +9,7 @@ import type { Ledger } from '../../ledger/ledger.ts'
 import type { Runtime } from '../../runtime.ts'
 import { wake } from '../engine/wake.ts'
 import { interruptSteps } from './interrupted-steps.ts'
+import { startClock, stopClock } from './run-clock.ts'
 
 export type RunRow = Selectable<RunsTable>
 type RunEnding = Partial<Pick<RunRow, 'summary' | 'agent_reported_cost'>> & { check_result?: string | null }
@@ -49,7 +50,11 @@ export async function changeRun(
     .where('id', '=', run.id)
     .returningAll()
     .executeTakeFirstOrThrow()
-  if (state !== 'running') await interruptSteps(tx, runtime, changed)
+  if (state === 'running') await startClock(tx, runtime, run.id)
+  else {
+    await stopClock(tx, runtime, run.id)
+    await interruptSteps(tx, runtime, changed)
+  }
   if (!isRunOpen(state) && run.budget_id) await ledger.closeBudget(tx, run.budget_id)
   const data: Record<string, Json> = { from: run.state, to: state, reason, ...told }
   await recordEvent(tx, runtime, { type: 'run.state_changed', project_id: run.project_id, machine_id: run.machine_id, run_id: run.id, data })

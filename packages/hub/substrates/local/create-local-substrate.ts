@@ -1,5 +1,8 @@
 /** Opens the local substrate: machines are sandboxes on this Linux host, their trees are overlay layers or copies in the data directory. */
-import { mkdir } from 'node:fs/promises'
+import { mkdir, statfs } from 'node:fs/promises'
+import { availableParallelism, totalmem } from 'node:os'
+import { limitsOfHost } from '@autovibe/core/limits/choose.ts'
+import { probeGroups } from './cgroup-probe.ts'
 import { cacheFolder } from './compile-cache.ts'
 import type { LocalSubstrateOptions } from './host.ts'
 import { makeLayer } from './layers.ts'
@@ -16,9 +19,23 @@ export type { AgentCode, LocalSubstrateOptions, SubstrateLogger } from './host.t
 export async function createLocalSubstrate(options: LocalSubstrateOptions): Promise<LocalSubstrate> {
   const layout = await openLayout(options.dataDir)
   await mkdir(options.agentsDir, { recursive: true, mode: 0o755 })
-  const [offer, skeleton, cache] = await Promise.all([probeHost(layout, options), buildSkeleton(layout.roots, AGENT_PARTS), cacheFolder(layout, options)])
+  const [probed, skeleton, cache, groups, disk] = await Promise.all([
+    probeHost(layout, options),
+    buildSkeleton(layout.roots, AGENT_PARTS),
+    cacheFolder(layout, options),
+    probeGroups(layout.dataMark, options.groups),
+    statfs(layout.root),
+  ])
+  const offer = { ...probed, findings: [...probed.findings, groups.finding] }
+  const defaultLimits = limitsOfHost({ cores: availableParallelism(), memoryBytes: memoryOfHost(), diskBytes: disk.blocks * disk.bsize })
   await makeLayer(layout, EMPTY_LAYER)
-  const substrate = new LocalSubstrate({ layout, options, offer, skeleton, cache })
+  const substrate = new LocalSubstrate({ layout, options, offer, skeleton, cache, groups: groups.parents, defaultLimits })
   await substrate.takeOver()
   return substrate
+}
+
+/** In a container that is held to less than the host has: that. */
+function memoryOfHost(): number {
+  const held = process.constrainedMemory()
+  return held > 0 && held < totalmem() ? held : totalmem()
 }

@@ -1,7 +1,7 @@
 /** The JSON files that say what exists: one per machine, one per snapshot. Each is replaced in one rename, so a crash leaves the old or the new one. */
 import { open, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { AutovibeError, type CheckpointId, isId, type MachineId } from '@autovibe/contract'
+import { AutovibeError, type CheckpointId, isId, type MachineId, MachineLimits } from '@autovibe/contract'
 import { z } from 'zod'
 import { type Layout, machinePaths, snapshotPath } from './layout.ts'
 
@@ -20,6 +20,8 @@ const MachineDocument = z.object({
   upper: LayerName,
   /** The snapshots that this tree descends from, oldest first. */
   line: z.array(z.string()),
+  /** What it may take from its next start on; null: what the host allows. */
+  limits: MachineLimits.nullable().default(null),
 })
 export type MachineDocument = z.infer<typeof MachineDocument>
 

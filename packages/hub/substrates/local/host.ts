@@ -1,6 +1,7 @@
 /** What this host was found to offer, and what the substrate was told at its making; every other file of the room takes its facts from here. */
-import type { CopyTier, Finding, IsolationTier } from '@autovibe/contract'
+import type { CopyTier, Finding, IsolationTier, MachineLimits } from '@autovibe/contract'
 import type { DoorListener } from '../substrate.ts'
+import type { Group } from './cgroups.ts'
 import type { Layout } from './layout.ts'
 import type { Skeleton } from './skeleton.ts'
 
@@ -32,6 +33,8 @@ export interface LocalSubstrateOptions {
   /** Tiers to use instead of the best that was found; refused when the host does not offer them. */
   readonly isolation?: IsolationTier
   readonly copy?: CopyTier
+  /** Only control groups of this version, or none. */
+  readonly groups?: 'v1' | 'v2' | 'none'
 }
 
 export interface Offer {
@@ -61,6 +64,10 @@ export interface Host {
   readonly skeleton: Skeleton
   /** Where the compile cache of the agent's code is, once it was made. */
   readonly cache: string
+  /** Below which each machine gets a control group of its own; null where there are none to be had. */
+  readonly groups: Group | null
+  /** What a machine may take for which nobody says otherwise. */
+  readonly defaultLimits: MachineLimits
 }
 
 /** True where a machine's processes are those of the host, and its files lie at the host's paths: no namespaces. */

@@ -1,23 +1,27 @@
 /** The port, carried out: each call looks first, acts, and leaves a state from which the same call may be made again. */
 import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
+import { isDeepStrictEqual } from 'node:util'
+import { AutovibeError, type CheckpointId, type MachineId, type MachineLimits } from '@autovibe/contract'
 import type { Capabilities, CreateMachine, ObservedMachine, Snapshot, SnapshotHandle, Substrate, TreeChange, Usage } from '../substrate.ts'
+import type { Group } from './cgroups.ts'
 import { compareTrees } from './changes.ts'
 import { fileFailure } from './command.ts'
 import { warmCache } from './compile-cache.ts'
 import { listMachineIds, type MachineDocument, readMachine, readSnapshot, removeFile, type SnapshotDocument, writeMachine } from './documents.ts'
 import { Flats } from './flatten.ts'
+import type { Held } from './held.ts'
 import type { Host } from './host.ts'
 import { KeyedLock } from './keyed-lock.ts'
 import { collectLayers, copyTree, discard, emptyTrash, Pins, prepareTree, withNewLayer } from './layers.ts'
 import { layerTree, machinePaths, snapshotPath } from './layout.ts'
+import { Lives } from './lives.ts'
 import { Pool } from './pool.ts'
-import { listMarked, type Process, usageOf } from './processes.ts'
+import { listMarked, type Process } from './processes.ts'
 import { beginTakeOver, endLeftSlots, finishTakeOver, forgetSlot, isHalfTakenOver } from './slots.ts'
 import { repairRunning, takeSnapshot } from './snapshots.ts'
 import { summaryOf } from './summary.ts'
-import { endMachine, findSupervisor, machineProcesses, readLog, slotOf, startSupervisor } from './supervisor.ts'
+import { endMachine, findSupervisor, readLog, slotOf, startSupervisor } from './supervisor.ts'
 import { onlyLayer, openViews } from './view.ts'
 
 /** Beyond this the kernel's page of mount options comes near, and the merge is waited for. */
@@ -31,6 +35,7 @@ export class LocalSubstrate implements Substrate {
   readonly #pins = new Pins()
   readonly #flats: Flats
   readonly #pool: Pool
+  readonly #lives: Lives
   #warming: Promise<void> = Promise.resolve()
   #collecting: Promise<void> = Promise.resolve()
   #collectsAgain = false
@@ -39,6 +44,7 @@ export class LocalSubstrate implements Substrate {
     this.#host = host
     this.#flats = new Flats(host, this.#pins, this.#locks)
     this.#pool = new Pool(host, host.offer.copy === 'C3' ? (host.options.warmMost ?? 0) : 0)
+    this.#lives = new Lives(host)
   }
 
   capabilities(): Capabilities {
@@ -49,6 +55,7 @@ export class LocalSubstrate implements Substrate {
       isolated: isolation === 'I3' || isolation === 'I2',
       liveSnapshot: true,
       constantTimeFork: copy === 'C4' || copy === 'C3',
+      defaultLimits: this.#host.defaultLimits,
     }
   }
 
@@ -64,7 +71,7 @@ export class LocalSubstrate implements Substrate {
       await writeFile(paths.token, machine.token, { mode: 0o600 })
       if ((await readMachine(layout, machine.machineId)) !== null) return
       const from = machine.from === null ? null : await this.#snapshot(machine.from)
-      await this.#newTree(machine.machineId, machine.name, machine.from, from, new Date().toISOString(), signal)
+      await this.#newTree(machine, machine.from, from, new Date().toISOString(), signal)
     })
   }
 
@@ -84,10 +91,15 @@ export class LocalSubstrate implements Substrate {
       try {
         const ready = layers.length === document.layers.length ? document : { ...document, layers }
         if (ready !== document) await writeMachine(this.#host.layout, machineId, ready)
-        if (!(await this.#startWarm(machineId, ready))) {
+        const limits = document.limits ?? this.#host.defaultLimits
+        const held = { limits, group: await this.#lives.begin(machineId, limits) }
+        if (!(await this.#startWarm(machineId, ready, held))) {
           await this.#host.options.door.listen(machineId, paths.socket)
-          await startSupervisor(this.#host, machineId, ready, signal)
+          await startSupervisor(this.#host, machineId, ready, held, signal)
         }
+      } catch (error) {
+        await this.#lives.end(machineId)
+        throw error
       } finally {
         unpin()
       }
@@ -103,6 +115,7 @@ export class LocalSubstrate implements Substrate {
     return this.#exclusively(machineId, 'Destroying the machine', async () => {
       await this.#end(machineId)
       await discard(this.#host, machinePaths(this.#host.layout, machineId).folder)
+      this.#lives.forget(machineId)
       this.#collectSoon()
     })
   }
@@ -117,7 +130,7 @@ export class LocalSubstrate implements Substrate {
       const document = await readMachine(this.#host.layout, machineId)
       if (document === null) throw new AutovibeError('substrate.failed', 'The machine no longer exists on this host.')
       await this.#end(machineId)
-      await this.#newTree(machineId, document.name, to, snapshot, document.created_at, signal)
+      await this.#newTree({ machineId, name: document.name, limits: document.limits ?? undefined }, to, snapshot, document.created_at, signal)
       this.#collectSoon()
     })
   }
@@ -150,9 +163,17 @@ export class LocalSubstrate implements Substrate {
     }
   }
 
-  async measure(machineId: MachineId, _signal: AbortSignal): Promise<Usage | null> {
-    const supervisor = await findSupervisor(this.#host, machineId)
-    return supervisor === null ? null : usageOf(machineProcesses(this.#host, machineId, supervisor))
+  measure(machineId: MachineId, _signal: AbortSignal): Promise<Usage | null> {
+    return this.#lives.measure(machineId)
+  }
+
+  limit(machineId: MachineId, limits: MachineLimits, _signal: AbortSignal): Promise<void> {
+    return this.#exclusively(machineId, 'Limiting the machine', async () => {
+      const document = await readMachine(this.#host.layout, machineId)
+      if (document === null || isDeepStrictEqual(document.limits, limits)) return
+      await writeMachine(this.#host.layout, machineId, { ...document, limits })
+      await this.#lives.limit(machineId, limits)
+    })
   }
 
   async list(_signal: AbortSignal): Promise<readonly ObservedMachine[]> {
@@ -184,6 +205,7 @@ export class LocalSubstrate implements Substrate {
     await this.#pool.settled()
     await this.#collecting
     await this.#flats.settled()
+    await this.#lives.settled()
   }
 
   /** Boots machines in advance until so many wait for a project. */
@@ -212,6 +234,8 @@ export class LocalSubstrate implements Substrate {
       }
     }
     await endLeftSlots(this.#host)
+    const known = new Set<string>(await listMachineIds(layout))
+    await this.#lives.removeOrphans((name) => known.has(name))
     await emptyTrash(this.#host)
     // A machine that could not be repaired may write to a layer that no file names.
     if (repaired) await this.#collect()
@@ -222,35 +246,37 @@ export class LocalSubstrate implements Substrate {
 
   /** A machine that runs already: its door is open, and what was left in the middle is brought to its end. */
   async #goOn(machineId: MachineId, document: MachineDocument, supervisor: Process): Promise<void> {
-    if (isHalfTakenOver(this.#host, machineId)) await this.#finishTakeOver(machineId, document)
+    if (isHalfTakenOver(this.#host, machineId)) await this.#finishTakeOver(machineId, document, await this.#lives.groupOf(machineId))
     await repairRunning(this.#host, machineId, supervisor)
     await this.#host.options.door.listen(machineId, machinePaths(this.#host.layout, machineId).socket)
   }
 
-  /** False when no booted machine waits. */
-  async #startWarm(machineId: MachineId, document: MachineDocument): Promise<boolean> {
-    const slot = document.copy === 'overlay' ? await this.#pool.take() : null
+  /** False when no booted machine waits, or none that the limits would hold: what holds single processes stands from their start on. */
+  async #startWarm(machineId: MachineId, document: MachineDocument, { limits, group }: Held): Promise<boolean> {
+    if (document.copy !== 'overlay' || !isHeldAlike(limits, this.#host.defaultLimits, group)) return false
+    const slot = await this.#pool.take()
     if (slot === null) return false
     await beginTakeOver(this.#host, machineId, slot)
-    await this.#finishTakeOver(machineId, document)
+    await this.#finishTakeOver(machineId, document, group)
     return true
   }
 
-  #finishTakeOver(machineId: MachineId, document: MachineDocument): Promise<void> {
+  #finishTakeOver(machineId: MachineId, document: MachineDocument, group: Group | null): Promise<void> {
     const { options, layout } = this.#host
     const listen = (): Promise<void> => options.door.listen(machineId, machinePaths(layout, machineId).socket)
-    return finishTakeOver(this.#host, machineId, document, () => findSupervisor(this.#host, machineId), listen)
+    return finishTakeOver(this.#host, machineId, document, group, () => findSupervisor(this.#host, machineId), listen)
   }
 
   async #end(machineId: MachineId): Promise<void> {
+    await this.#lives.beforeEnd(machineId)
     await endMachine(this.#host, machineId)
+    await this.#lives.end(machineId)
     await forgetSlot(this.#host, machineId)
     await this.#host.options.door.close(machineId)
   }
 
   async #newTree(
-    machineId: MachineId,
-    name: string,
+    { machineId, name, limits }: Pick<CreateMachine, 'machineId' | 'name' | 'limits'>,
     handle: SnapshotHandle | null,
     from: SnapshotDocument | null,
     createdAt: string,
@@ -267,7 +293,7 @@ export class LocalSubstrate implements Substrate {
         else if (copy === 'copy') await copyTree(this.#host, onlyLayer(from.layers), upper, signal)
         const layers = copy === 'copy' || from === null ? [] : this.#flats.shorten(from.layers)
         const line = handle === null || from === null ? [] : [...from.line, handle]
-        const document: MachineDocument = { version: 1, name, created_at: createdAt, copy, layers, upper, line }
+        const document: MachineDocument = { version: 1, name, created_at: createdAt, copy, layers, upper, line, limits: limits ?? null }
         await writeMachine(layout, machineId, document)
       })
     } finally {
@@ -323,6 +349,10 @@ function differingLayers(before: readonly string[], after: readonly string[]): r
   while (shared < before.length && before[shared] === after[shared]) shared += 1
   return shared === 0 ? null : [...before.slice(shared), ...after.slice(shared)]
 }
+
+/** With a group, only the largest file is a limit of single processes. */
+const isHeldAlike = (limits: MachineLimits, usual: MachineLimits, group: Group | null): boolean =>
+  group === null ? isDeepStrictEqual(limits, usual) : limits.disk_bytes === usual.disk_bytes
 
 async function makeFolder(path: string): Promise<void> {
   await mkdir(path, { recursive: true })

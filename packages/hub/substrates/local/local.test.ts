@@ -20,10 +20,12 @@ for (const [tiers, place] of [
   [{ isolation, copy: 'C3' }, undefined],
   [{ isolation, copy: 'C2' }, onBtrfs],
   [{ isolation, copy: 'C1' }, undefined],
+  // An ordinary user has no groups as a rule, so that the others are without them too.
+  ...(root ? ([[{ isolation, copy: 'C3', groups: 'none' }, undefined]] as const) : []),
   [{ isolation: 'I1', copy: 'C1' }, undefined],
   [{ isolation: 'I0', copy: 'C1' }, undefined],
 ] as const satisfies (readonly [Tiers, string | null | undefined])[]) {
-  const name = `local ${tiers.isolation}+${tiers.copy}`
+  const name = `local ${tiers.isolation}+${tiers.copy}${'groups' in tiers ? ' without groups' : ''}`
   const missing = place === null ? String(btrfs) : await reasonAgainst(tiers, place)
   if (missing === null && place !== null) substrateConformance(name, () => TestGround.make(tiers, place))
   else test(name, { skip: missing ?? true }, () => undefined)

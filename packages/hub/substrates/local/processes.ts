@@ -2,7 +2,6 @@
 import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AutovibeError, isId, type MachineId } from '@autovibe/contract'
-import type { Usage } from '../substrate.ts'
 
 export interface Process {
   readonly pid: number
@@ -11,12 +10,8 @@ export interface Process {
   /** Clock ticks after boot; with the pid, the identity of a process. */
   readonly startTicks: string
   readonly cpuTicks: number
-  readonly residentPages: number
+  readonly threads: number
 }
-
-/** Linux shows times in units of 1/100 s on every architecture that Node runs on (USER_HZ). */
-const TICKS_PER_SECOND = 100
-const PAGE_BYTES = 4096
 
 export const isAlive = (process: Process): boolean => process.state !== 'Z' && process.state !== 'X'
 
@@ -40,7 +35,7 @@ export function parseStat(text: string): Process | null {
     // Own time and that of children already waited for: a sandbox's first process reaps all orphans, so little is lost.
     cpuTicks: number(11) + number(12) + number(13) + number(14),
     startTicks: fields[19] ?? '',
-    residentPages: number(21),
+    threads: number(17),
   }
 }
 
@@ -55,6 +50,16 @@ export function listProcesses(): Process[] {
   }
   return found
 }
+
+/** A list that several looks within the same moment share: for many machines the walk is made once. */
+export function processSnapshot(): readonly Process[] {
+  const now = performance.now()
+  if (now - snapshot.atMs > SNAPSHOT_MS) snapshot = { atMs: now, processes: listProcesses() }
+  return snapshot.processes
+}
+
+const SNAPSHOT_MS = 200
+let snapshot: { readonly atMs: number; readonly processes: readonly Process[] } = { atMs: Number.NEGATIVE_INFINITY, processes: [] }
 
 /** All that descend from this process, itself left out; parents before children. */
 export function descendants(of: number, all: readonly Process[] = listProcesses()): Process[] {
@@ -158,17 +163,6 @@ export function holdsDevice(pid: number, device: number): boolean {
   } catch {
     return false
   }
-}
-
-/** The sum over these processes. Sampled, so peaks between two looks are missed. */
-export function usageOf(processes: readonly Process[]): Usage {
-  let ticks = 0
-  let pages = 0
-  for (const process of processes) {
-    ticks += process.cpuTicks
-    pages += process.residentPages
-  }
-  return { cpuSeconds: ticks / TICKS_PER_SECOND, memoryBytes: pages * PAGE_BYTES, processes: processes.length, quality: 'estimated' }
 }
 
 function readOrNull(path: string): string | null {

@@ -2,9 +2,11 @@
 import { existsSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { AGENT_ENV, AutovibeError, MACHINE_PATHS } from '@autovibe/contract'
+import type { Held } from './held.ts'
 import { type Host, sharesHost } from './host.ts'
 import { fence } from './landlock/fence.ts'
 import { layerTree, type MachinePaths } from './layout.ts'
+import { processLimits } from './process-limits.ts'
 import { AGENT_UID, CACHE_INSIDE, OPT } from './skeleton.ts'
 
 /** The parts of the checkout that the agent needs to run. */
@@ -47,11 +49,11 @@ export interface MachineCommand {
 }
 
 /** `plainTree`: null when the overlay is mounted inside the skeleton, otherwise the layer that is the tree. `mark`: see `processMark`. */
-export function machineCommand(host: Host, paths: MachinePaths, mark: string, name: string, plainTree: string | null): MachineCommand {
-  return sharesHost(host.offer) ? bareCommand(host, paths, mark, plainTree) : sandboxCommand(host, paths, name, plainTree)
+export function machineCommand(host: Host, paths: MachinePaths, mark: string, name: string, plainTree: string | null, held: Held): MachineCommand {
+  return sharesHost(host.offer) ? bareCommand(host, paths, mark, plainTree, held) : sandboxCommand(host, paths, name, plainTree, held)
 }
 
-function sandboxCommand(host: Host, paths: MachinePaths, name: string, plainTree: string | null): MachineCommand {
+function sandboxCommand(host: Host, paths: MachinePaths, name: string, plainTree: string | null, held: Held): MachineCommand {
   const { agentCode } = host.options
   const entry = agentCode.entry === undefined ? join(OPT, 'packages/agent/main.ts') : join(OPT, 'entry', basename(agentCode.entry))
   const cached = agentCode.entry === undefined && existsSync(host.cache)
@@ -70,7 +72,13 @@ function sandboxCommand(host: Host, paths: MachinePaths, name: string, plainTree
     path: `${OPT}/bin:${SYSTEM_PATH}`,
   })
   if (cached) env['NODE_COMPILE_CACHE'] = CACHE_INSIDE
-  const memory = (path: string): string[] => [...(host.offer.hardened ? ['--size', String(MEMORY_FS_BYTES)] : []), '--perms', '1777', '--tmpfs', path]
+  const memory = (path: string): string[] => [
+    ...(host.offer.hardened ? ['--size', String(Math.min(MEMORY_FS_BYTES, held.limits.memory_bytes))] : []),
+    '--perms',
+    '1777',
+    '--tmpfs',
+    path,
+  ]
   const hidden = [
     ...SANDBOX_FLAGS,
     ...(host.offer.hardened ? ['--disable-userns'] : []),
@@ -96,7 +104,7 @@ function sandboxCommand(host: Host, paths: MachinePaths, name: string, plainTree
     ],
     ...['--remount-ro', '/', '--chdir', '/'],
   ]
-  const argv = ['bwrap', '--args', String(HIDDEN_FD), '--', '/bin/sh', '-c', ANNOUNCE, 'sh', join(OPT, 'bin/node'), entry]
+  const argv = ['bwrap', '--args', String(HIDDEN_FD), '--', '/bin/sh', '-c', ANNOUNCE, 'sh', ...processLimits(host, held), join(OPT, 'bin/node'), entry]
   return { argv, hidden, env: {} }
 }
 
@@ -121,7 +129,7 @@ function manifestsAbove(path: string): string[] {
   return above === path ? [] : [join(above, 'package.json'), ...manifestsAbove(above)]
 }
 
-function bareCommand(host: Host, paths: MachinePaths, mark: string, plainTree: string | null): MachineCommand {
+function bareCommand(host: Host, paths: MachinePaths, mark: string, plainTree: string | null, held: Held): MachineCommand {
   if (plainTree === null)
     throw new AutovibeError('substrate.unavailable', 'The machine stands on overlay layers, which nothing but a sandbox can see.', {
       retryable: false,
@@ -129,7 +137,7 @@ function bareCommand(host: Host, paths: MachinePaths, mark: string, plainTree: s
     })
   const { agentCode, agentsDir, nodePath } = host.options
   const tree = layerTree(host.layout, plainTree)
-  const agent = ['/bin/sh', '-c', ANNOUNCE, 'sh', nodePath, agentCode.entry ?? join(agentCode.root, 'packages/agent/main.ts')]
+  const agent = ['/bin/sh', '-c', ANNOUNCE, 'sh', ...processLimits(host, held), nodePath, agentCode.entry ?? join(agentCode.root, 'packages/agent/main.ts')]
   const isFenced = host.offer.isolation === 'I1'
   const read = [...codePaths(host), paths.socketDir, ...manifestsAbove(tree)]
   return {

@@ -9,6 +9,7 @@ import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isId, type MachineId } from '@autovibe/contract'
 import { encodeId } from '@autovibe/core/ids.ts'
+import { type Group, joinGroup } from './cgroups.ts'
 import { runOrThrow, toolFailure } from './command.ts'
 import { listMachineIds, type MachineDocument, removeFile } from './documents.ts'
 import { type Host, insideNamespaceOf } from './host.ts'
@@ -99,11 +100,12 @@ export function isHalfTakenOver(host: Host, machineId: MachineId): boolean {
   return existsSync(paths.slot) && !(existsSync(paths.token) && !existsSync(paths.tokenToCome) && !existsSync(slotFolder(host, machineId)))
 }
 
-/** Gives the slot the machine's socket folder, its tree and then its token; its name comes beside, for nobody waits for that. `listen` opens the machine's socket. */
+/** Gives the slot the machine's socket folder, its group, its tree and then its token; its name comes beside, for nobody waits for that. `listen` opens the machine's socket. */
 export async function finishTakeOver(
   host: Host,
   machineId: MachineId,
   document: MachineDocument,
+  group: Group | null,
   findSupervisor: () => Promise<Process | null>,
   listen: () => Promise<void>,
 ): Promise<void> {
@@ -111,6 +113,7 @@ export async function finishTakeOver(
   const supervisor = await findSupervisor()
   // It ended while nobody looked: the machine counts as one whose agent ended.
   if (supervisor === null) return
+  if (group !== null) joinGroup(group, [supervisor, ...descendants(supervisor.pid)])
   await Promise.all([listen(), giveTree(host, machineId, document, supervisor)])
   await Promise.all([showToken(host, machineId), nameMachine(host, supervisor, document.name)])
 }

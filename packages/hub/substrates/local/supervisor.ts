@@ -3,9 +3,11 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { AutovibeError, isId, type MachineId } from '@autovibe/contract'
+import { AutovibeError, isId, type MachineId, type MachineLimits } from '@autovibe/contract'
+import { doorsOf } from './cgroups.ts'
 import { TOOL_ENV, toolFailure } from './command.ts'
 import { type MachineDocument, removeFile } from './documents.ts'
+import type { Held } from './held.ts'
 import { freshNamespace, type Host, sharesHost } from './host.ts'
 import { discard } from './layers.ts'
 import { type MachinePaths, machinePaths, processMark } from './layout.ts'
@@ -18,6 +20,8 @@ const LOG_BYTES = 256 * 1024
 const START_TIMEOUT_MS = 20_000
 const END_TIMEOUT_MS = 10_000
 const EXIT_LOCKED = 75
+/** The unit of `ulimit -f` (POSIX). */
+const FILE_BLOCK_BYTES = 512
 
 /** In place of mount options: the tree comes later, when its options and its upper layer are written to a pipe beside the pid file. What cannot be mounted ends the machine. */
 const TREE_LATER = 'later'
@@ -27,17 +31,23 @@ const MOUNT_LATER = 'read -r options upper <"$1" && cd "$2" && mount -n -t overl
 
 /**
  * Arguments: pid file, lock, log, skeleton, layers, tree, mount options ('' for a plain tree, `TREE_LATER`), upper, file of
- * hidden arguments, filter of system calls ('' for none); then the command. Descriptor 3 tells the Hub how it went;
+ * hidden arguments, filter of system calls ('' for none), control groups to join, the largest file in blocks of 512 bytes; then the command.
+ * Descriptor 3 tells the Hub how it went;
  * 9 holds the lock for as long as the machine runs. bubblewrap is a direct child of this shell, so that it dies with it; its environment can be
- * read inside, and so is empty.
+ * read inside, and so is empty. A largest file that is above what the Hub itself may write is no failure: then that holds.
  */
 const SUPERVISOR = `
 exec 2>&3
 umask 077
-pid=$1 lock=$2 log=$3 skeleton=$4 layers=$5 tree=$6 options=$7 upper=$8 hidden=$9 filter=$\{10}; shift 10
+pid=$1 lock=$2 log=$3 skeleton=$4 layers=$5 tree=$6 options=$7 upper=$8 hidden=$9; shift 9
+filter=$1 groups=$2 file_blocks=$3; shift 3
 exec 9>"$lock"
 flock -n 9 || exit ${EXIT_LOCKED}
 ulimit -c 0
+ulimit -f "$file_blocks" 2>/dev/null || :
+IFS='
+'; set -f
+for group in $groups; do echo 0 >"$group" || exit 1; done
 read -r stat </proc/$$/stat && echo "$stat" >"$pid" || exit 1
 if [ -n "$options" ]; then
   mount -n --bind --make-shared "$skeleton" "$skeleton" || exit 1
@@ -55,7 +65,7 @@ case $1 in bwrap) shift; set -- env -i "$(command -v bwrap)" "$@";; esac
 "$@" </dev/null 2>&1 9>&- | { exec 3>&- ${HIDDEN_FD}<&- ${FILTER_FD}<&- 9>&- 2>/dev/null; head -c ${LOG_BYTES} >"$log"; exec cat >/dev/null; }`
 
 /** Starts the machine and returns when its agent was started. A machine that runs already is left alone. */
-export async function startSupervisor(host: Host, machineId: MachineId, document: MachineDocument, signal: AbortSignal): Promise<void> {
+export async function startSupervisor(host: Host, machineId: MachineId, document: MachineDocument, held: Held, signal: AbortSignal): Promise<void> {
   const overlay = document.copy === 'overlay'
   const paths = machinePaths(host.layout, machineId)
   if (host.offer.isolation === 'I1') {
@@ -63,15 +73,18 @@ export async function startSupervisor(host: Host, machineId: MachineId, document
     await discard(host, paths.temporary)
     await mkdir(paths.temporary, { recursive: true, mode: 0o700 })
   }
-  const command = machineCommand(host, paths, processMark(host.layout, machineId), document.name, overlay ? null : document.upper)
+  const command = machineCommand(host, paths, processMark(host.layout, machineId), document.name, overlay ? null : document.upper, held)
   const options = overlay ? overlayOptions(document.layers, document.upper, host.offer.asRoot) : ''
-  await launch(host, { mark: machineId, paths, command, options, upper: document.upper }, signal)
+  const groups = held.group === null ? [] : doorsOf(held.group)
+  await launch(host, { mark: machineId, paths, command, options, upper: document.upper, limits: held.limits, groups }, signal)
 }
 
 /** Starts a machine that has no tree yet and returns when its agent was started, which waits for its token. */
 export async function startEmpty(host: Host, slot: MachineId, paths: MachinePaths, name: string, signal: AbortSignal): Promise<void> {
-  const command = machineCommand(host, paths, processMark(host.layout, slot), name, null)
-  await launch(host, { mark: slot, paths, command, options: TREE_LATER, upper: '' }, signal)
+  // Nobody knows its limits yet: what holds single processes is as usual, and its group it joins with its project.
+  const limits = host.defaultLimits
+  const command = machineCommand(host, paths, processMark(host.layout, slot), name, null, { limits, group: host.groups })
+  await launch(host, { mark: slot, paths, command, options: TREE_LATER, upper: '', limits, groups: [] }, signal)
 }
 
 interface Launch {
@@ -81,9 +94,12 @@ interface Launch {
   readonly command: MachineCommand
   readonly options: string
   readonly upper: string
+  readonly limits: MachineLimits
+  /** The files by which its processes join the groups that hold them. */
+  readonly groups: readonly string[]
 }
 
-async function launch(host: Host, { mark, paths, command, options, upper }: Launch, signal: AbortSignal): Promise<void> {
+async function launch(host: Host, { mark, paths, command, options, upper, limits, groups }: Launch, signal: AbortSignal): Promise<void> {
   await mkdir(paths.socketDir, { recursive: true, mode: 0o700 })
   await writeFile(paths.arguments, command.hidden.map((argument) => `${argument}\0`).join(''), { mode: 0o600 })
   const script = [
@@ -101,6 +117,8 @@ async function launch(host: Host, { mark, paths, command, options, upper }: Laun
     upper,
     paths.arguments,
     host.offer.filter ?? '',
+    groups.join('\n'),
+    String(Math.ceil(limits.disk_bytes / FILE_BLOCK_BYTES)),
     ...command.argv,
   ]
   const [first = 'sh', ...rest] = options === '' ? script : [...freshNamespace(host.offer.asRoot), ...script]
@@ -155,8 +173,8 @@ export function topMost(marked: readonly Marked[]): Marked | null {
 }
 
 /** Every process of the machine but the supervisor itself. */
-export function machineProcesses(host: Host, machineId: MachineId, supervisor: Process): Process[] {
-  const below = descendants(supervisor.pid)
+export function machineProcesses(host: Host, machineId: MachineId, supervisor: Process, all?: readonly Process[]): Process[] {
+  const below = descendants(supervisor.pid, all)
   if (!sharesHost(host.offer)) return below
   // A bare process may have left its parent; its environment gives it away.
   const marked = listMarked(host.layout.dataMark).filter((process) => process.machineId === machineId && process.pid !== supervisor.pid)

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import type { MachineId } from '@autovibe/contract'
 import { CONFORMANCE_AGENT, type ConformanceGround } from '../conformance.ts'
 import type { DoorListener, Substrate } from '../substrate.ts'
+import { listGroups } from './cgroups.ts'
 import { createLocalSubstrate } from './create-local-substrate.ts'
 import type { LocalSubstrateOptions } from './host.ts'
 import { type Layout, machinePaths, openLayout } from './layout.ts'
@@ -20,7 +21,7 @@ import { topMost } from './supervisor.ts'
 const CHECKOUT = fileURLToPath(new URL('../../../../', import.meta.url))
 const CRASH_WITHIN_MS = 10_000
 
-export type Tiers = Pick<LocalSubstrateOptions, 'isolation' | 'copy'>
+export type Tiers = Pick<LocalSubstrateOptions, 'isolation' | 'copy' | 'groups'>
 
 export class TestGround {
   readonly dataDir: string
@@ -83,6 +84,7 @@ export class TestGround {
       for (const substrate of this.#opened) await substrate.close()
       for (const substrate of this.#opened) await substrate.settled()
       assert.deepEqual(listMarked(this.layout.dataMark), [], 'processes are left')
+      assert.deepEqual(listGroups(this.layout.dataMark), [], 'control groups are left')
       assert.ok(!readFileSync('/proc/self/mounts', 'utf8').includes(this.dataDir), 'a mount leaked to the host')
       assert.deepEqual(readdirSync(this.layout.machines), [], 'machines are left')
       assert.deepEqual(readdirSync(this.layout.slots), [], 'slots are left')

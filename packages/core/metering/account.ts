@@ -1,0 +1,116 @@
+/** What a machine's counters come to: which part is owed by which run, and when it is charged. Counters of a life begin at zero; nothing is taken twice. */
+import type { MachineId, RunId } from '@autovibe/contract'
+
+/** What the Hub remembers of a machine between two looks. */
+export interface Meter {
+  readonly life: string
+  /** The counter of this life, as far as it was taken. */
+  readonly cpuTakenUs: number
+  /** Taken and not charged yet. */
+  readonly cpuOwedUs: number
+  /** Of all lives. */
+  readonly cpuTotalUs: number
+  /** Whose work it is, or was: once its end is charged, what follows is nobody's. */
+  readonly runId: RunId | null
+  readonly isRunClosed: boolean
+  readonly wallChargedSeconds: number
+  /** The most that it had on the disk. Null until the first look at a machine that began with the files of another: those are not its own work. */
+  readonly diskChargedBytes: number | null
+  readonly chargedAtMs: number
+  /** Numbers the charges. */
+  readonly round: number
+}
+
+export interface Counters {
+  readonly life: string
+  readonly cpuSeconds: number
+  readonly cpuQuality: 'measured' | 'estimated'
+  readonly diskBytes: number | null
+}
+
+export interface RunClock {
+  readonly id: RunId
+  readonly isOver: boolean
+  readonly workedMs: number
+}
+
+export interface Charge {
+  readonly key: string
+  readonly runId: RunId | null
+  readonly resource: 'cpu_seconds' | 'wall_seconds' | 'storage_bytes'
+  /** Whole units. */
+  readonly amount: number
+  readonly quality: 'measured' | 'estimated'
+}
+
+/** What is charged between two ends of runs, at most so often. */
+const CHARGE_EVERY_MS = 30_000
+
+const US = 1_000_000
+
+/** The meter of a machine that is seen for the first time. */
+export const firstMeter = (counters: Counters, isEmptyAtFirst: boolean, nowMs: number): Meter => ({
+  life: counters.life,
+  cpuTakenUs: 0,
+  cpuOwedUs: 0,
+  cpuTotalUs: 0,
+  runId: null,
+  isRunClosed: true,
+  wallChargedSeconds: 0,
+  diskChargedBytes: isEmptyAtFirst ? 0 : counters.diskBytes,
+  chargedAtMs: nowMs,
+  round: 0,
+})
+
+/** Whether there is something to write down: an end, another run or life; else what is worth a charge, once it is long enough since the last. */
+export function isDue(meter: Meter, machineId: MachineId, counters: Counters | null, run: RunClock | null, nowMs: number): boolean {
+  if (run !== null && (run.id !== meter.runId || (run.isOver && !meter.isRunClosed))) return true
+  if (counters !== null && counters.life !== meter.life) return true
+  return nowMs - meter.chargedAtMs >= CHARGE_EVERY_MS && takeInto(meter, machineId, counters, run, nowMs).charges.length > 0
+}
+
+/** Takes the counters into the meter; answers how it stands then, and what is charged. Whole units only, the rest is carried over; a run's last charge is rounded. */
+export function takeInto(
+  before: Meter,
+  machineId: MachineId,
+  counters: Counters | null,
+  run: RunClock | null,
+  nowMs: number,
+): { meter: Meter; charges: Charge[] } {
+  const quality = counters?.cpuQuality ?? 'measured'
+  const charges: Charge[] = []
+  const round = before.round + 1
+  const charge = (runId: RunId | null, resource: Charge['resource'], amount: number, of: Charge['quality']): void => {
+    if (amount > 0) charges.push({ key: `meter ${machineId} ${round} ${resource}${runId === null ? '' : ` ${runId}`}`, runId, resource, amount, quality: of })
+  }
+
+  let meter: Meter = { ...before, round, chargedAtMs: nowMs }
+  if (run !== null && run.id !== meter.runId) {
+    charge(meter.isRunClosed ? null : meter.runId, 'cpu_seconds', Math.round(meter.cpuOwedUs / US), quality)
+    meter = { ...meter, runId: run.id, isRunClosed: false, cpuOwedUs: 0, wallChargedSeconds: 0 }
+  }
+  if (counters !== null) {
+    const counterUs = Math.round(counters.cpuSeconds * US)
+    const grownUs = counters.life === meter.life ? Math.max(0, counterUs - meter.cpuTakenUs) : counterUs
+    const cpuTakenUs = counters.life === meter.life ? meter.cpuTakenUs + grownUs : counterUs
+    meter = { ...meter, life: counters.life, cpuTakenUs, cpuOwedUs: meter.cpuOwedUs + grownUs, cpuTotalUs: meter.cpuTotalUs + grownUs }
+  }
+
+  const isLast = run?.isOver === true && !meter.isRunClosed
+  const runId = meter.isRunClosed ? null : meter.runId
+  const whole = isLast ? Math.round : Math.floor
+  const cpuSeconds = whole(meter.cpuOwedUs / US)
+  charge(runId, 'cpu_seconds', cpuSeconds, quality)
+  meter = { ...meter, cpuOwedUs: isLast ? 0 : meter.cpuOwedUs - cpuSeconds * US }
+  if (run !== null && !meter.isRunClosed) {
+    const wallSeconds = Math.max(0, whole(run.workedMs / 1000) - meter.wallChargedSeconds)
+    charge(runId, 'wall_seconds', wallSeconds, 'measured')
+    meter = { ...meter, wallChargedSeconds: meter.wallChargedSeconds + wallSeconds, isRunClosed: isLast }
+  }
+  const diskBytes = counters?.diskBytes ?? null
+  if (diskBytes !== null) {
+    charge(runId, 'storage_bytes', diskBytes - (meter.diskChargedBytes ?? diskBytes), 'estimated')
+    meter = { ...meter, diskChargedBytes: Math.max(diskBytes, meter.diskChargedBytes ?? 0) }
+  }
+  return { meter, charges }
+}

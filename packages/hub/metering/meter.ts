@@ -1,0 +1,148 @@
+/** The meter of each machine: what it took is written down with its charges first and then charged by keys, so that a crash in between counts nothing twice and loses nothing. */
+import { AutovibeError, type MachineId, type RunId } from '@autovibe/contract'
+import { reasonOf } from '@autovibe/core/limits/verdict.ts'
+import { type Charge, type Counters, firstMeter, isDue, type Meter, type RunClock, takeInto } from '@autovibe/core/metering/account.ts'
+import { type Kysely, type Selectable, sql } from 'kysely'
+import type { Database, Tx } from '../database/database.ts'
+import type { MachineMetersTable, Schema } from '../database/schema.ts'
+import { transactionWithRetry } from '../database/transaction.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import type { Runtime } from '../runtime.ts'
+import type { Substrate, Usage } from '../substrates/substrate.ts'
+import { pay } from './pay.ts'
+import { runClock } from './run-clock.ts'
+
+export interface MeterPorts {
+  readonly db: Database
+  readonly runtime: Runtime
+  readonly ledger: Ledger
+  readonly substrate: Pick<Substrate, 'measure'>
+}
+
+export type MeterRow = Selectable<MachineMetersTable>
+
+/** While so many charges wait for the ledger nothing more is taken: the counters keep it. */
+const PENDING_MAX = 100
+
+/** One after the other for a machine: its end and the looks in between may come together. */
+const turns = new Map<MachineId, Promise<void>>()
+
+/** A life has begun: from now on the Hub measures it, and what ended the last one is past. */
+export async function openMeter({ db, runtime, substrate }: MeterPorts, machineId: MachineId, signal: AbortSignal): Promise<void> {
+  const usage = await substrate.measure(machineId, signal)
+  if (usage === null) return
+  const { parent_checkpoint_id } = await db.selectFrom('machines').select('parent_checkpoint_id').where('id', '=', machineId).executeTakeFirstOrThrow()
+  const seen = seenIn(usage)
+  const first = firstMeter(countersOf(usage), parent_checkpoint_id === null, runtime.now().getTime())
+  await db
+    .insertInto('machine_meters')
+    .values({ machine_id: machineId, ...columnsOf(first), ...seen })
+    .onConflict((oc) =>
+      oc
+        .column('machine_id')
+        .doUpdateSet({ life: usage.life, cpu_taken_us: 0n, peak_memory_bytes: seen.peak_memory_bytes, reached: null })
+        .where('machine_meters.life', '<>', usage.life),
+    )
+    .execute()
+}
+
+/** Takes what the machine's counters show now, or showed at its end, and charges it. Nothing is done for a machine that was never measured. */
+export function takeMeter(ports: MeterPorts, machineId: MachineId, signal: AbortSignal): Promise<void> {
+  const before = turns.get(machineId) ?? Promise.resolve()
+  const turn = before.catch(() => undefined).then(() => take(ports, machineId, signal))
+  turns.set(machineId, turn)
+  const clear = (): void => {
+    if (turns.get(machineId) === turn) turns.delete(machineId)
+  }
+  turn.then(clear, clear)
+  return turn
+}
+
+/** Whether it is time to. */
+export const isTimeToTake = (row: MeterRow, usage: Usage | null, run: RunClock | null, nowMs: number): boolean =>
+  row.pending.length > 0 || isDue(meterOf(row), row.machine_id, usage && countersOf(usage), run, nowMs)
+
+/** Whether the Hub measures this machine by itself. */
+export async function isMetered(db: Kysely<Schema>, machineId: MachineId): Promise<boolean> {
+  return (await db.selectFrom('machine_meters').select('machine_id').where('machine_id', '=', machineId).executeTakeFirst()) !== undefined
+}
+
+/** Why this life of the machine has to end; null while it is within its limits. */
+export async function limitReached(db: Kysely<Schema>, machineId: MachineId): Promise<string | null> {
+  const row = await db.selectFrom('machine_meters').select('reached').where('machine_id', '=', machineId).executeTakeFirst()
+  return row?.reached ? reasonOf(row.reached) : null
+}
+
+/** Throws `machine.limit_reached` for a machine whose life has to end: whoever waits for it waits in vain. */
+export async function assertWithinLimits(tx: Tx, machineId: MachineId): Promise<void> {
+  const reason = await limitReached(tx, machineId)
+  if (reason !== null) throw new AutovibeError('machine.limit_reached', reason)
+}
+
+async function take({ db, runtime, ledger, substrate }: MeterPorts, machineId: MachineId, signal: AbortSignal): Promise<void> {
+  if (!(await isMetered(db, machineId))) return
+  const usage = await substrate.measure(machineId, signal)
+  await transactionWithRetry(db, async (tx) => {
+    const row = await tx.selectFrom('machine_meters').selectAll().where('machine_id', '=', machineId).forUpdate().executeTakeFirstOrThrow()
+    if (row.pending.length >= PENDING_MAX) return
+    const now = runtime.now()
+    const { meter, charges } = takeInto(meterOf(row), machineId, usage && countersOf(usage), await runClock(tx, machineId, now), now.getTime())
+    const pending: Charge[] = [...row.pending, ...charges]
+    await tx
+      .updateTable('machine_meters')
+      .set({ ...columnsOf(meter), ...(usage && seenIn(usage)), pending: JSON.stringify(pending) })
+      .where('machine_id', '=', machineId)
+      .execute()
+  })
+  const { pending, peak_memory_bytes } = await db
+    .selectFrom('machine_meters')
+    .select(['pending', 'peak_memory_bytes'])
+    .where('machine_id', '=', machineId)
+    .executeTakeFirstOrThrow()
+  if (pending.length === 0) return
+  await pay({ db, ledger }, machineId, pending, { peak_memory_bytes: Number(peak_memory_bytes) })
+  const paid = pending.map(({ key }) => key)
+  await sql`
+    update machine_meters set pending = coalesce(
+      (select jsonb_agg(charge) from jsonb_array_elements(pending) charge where not charge ->> 'key' = any(${paid}::text[])), '[]')
+    where machine_id = ${machineId}`.execute(db)
+}
+
+export const countersOf = (usage: Usage): Counters => ({
+  life: usage.life,
+  cpuSeconds: usage.cpuSeconds.value,
+  cpuQuality: usage.cpuSeconds.quality,
+  diskBytes: usage.diskBytes?.value ?? null,
+})
+
+const meterOf = (row: MeterRow): Meter => ({
+  life: row.life,
+  cpuTakenUs: Number(row.cpu_taken_us),
+  cpuOwedUs: Number(row.cpu_owed_us),
+  cpuTotalUs: Number(row.cpu_total_us),
+  runId: row.run_id as RunId | null,
+  isRunClosed: row.run_closed,
+  wallChargedSeconds: Number(row.wall_charged_seconds),
+  diskChargedBytes: row.disk_charged_bytes === null ? null : Number(row.disk_charged_bytes),
+  chargedAtMs: row.charged_at.getTime(),
+  round: Number(row.round),
+})
+
+const columnsOf = (meter: Meter) => ({
+  life: meter.life,
+  cpu_taken_us: BigInt(meter.cpuTakenUs),
+  cpu_owed_us: BigInt(meter.cpuOwedUs),
+  cpu_total_us: BigInt(meter.cpuTotalUs),
+  run_id: meter.runId,
+  run_closed: meter.isRunClosed,
+  wall_charged_seconds: BigInt(meter.wallChargedSeconds),
+  disk_charged_bytes: meter.diskChargedBytes === null ? null : BigInt(meter.diskChargedBytes),
+  charged_at: new Date(meter.chargedAtMs),
+  round: BigInt(meter.round),
+})
+
+const seenIn = (usage: Usage) => ({
+  peak_memory_bytes: BigInt(usage.peakMemoryBytes.value),
+  quality: usage.cpuSeconds.quality,
+  ...(usage.diskBytes === null ? {} : { disk_bytes: BigInt(usage.diskBytes.value) }),
+})
