@@ -187,5 +187,16 @@ function environment(host: AgentHost): Record<string, string> {
     // It refuses to work without questions as root unless it is told that the machine is meant for it.
     IS_SANDBOX: '1',
     GIT_TERMINAL_PROMPT: '0',
+    ...ofTheFence(),
   }
+}
+
+/** What a machine without a root folder of its own was told: it has no /tmp, and of git's ways to look upwards there are none. */
+function ofTheFence(): Record<string, string> {
+  const { TMPDIR: temporary } = process.env
+  const git = ['GIT_CONFIG_NOSYSTEM', 'GIT_CEILING_DIRECTORIES'].flatMap((name) => {
+    const value = process.env[name]
+    return value === undefined ? [] : [[name, value] as const]
+  })
+  return { ...Object.fromEntries(git), ...(temporary === undefined ? {} : { TMPDIR: temporary, CLAUDE_CODE_TMPDIR: temporary }) }
 }
