@@ -1,5 +1,5 @@
 /** Projects, and the source that is imported into them. */
-import type { CreateProject, Project, ProjectSettings, PutProjectPrice } from '@autovibe/contract'
+import type { CreateProject, Project, ProjectSettings, PutProjectEgress, PutProjectPrice } from '@autovibe/contract'
 import { type List, list } from './pages.ts'
 import type { CallOptions, Transport } from './transport.ts'
 
@@ -46,6 +46,11 @@ export class Projects {
   /** Sets the only models that may be called; null allows every model with a price. */
   allowModels(ref: string, models: readonly string[] | null, options?: CallOptions): Promise<ProjectSettings> {
     return this.#transport.json('PUT', `${at(ref)}/models`, { ...options, body: { allowed_models: models } })
+  }
+
+  /** Sets all that its machines may reach beyond the Hub; an empty list is nothing. */
+  putEgress(ref: string, egress: PutProjectEgress['egress'], options?: CallOptions): Promise<ProjectSettings> {
+    return this.#transport.json('PUT', `${at(ref)}/egress`, { ...options, body: { egress } })
   }
 
   /** Sets what a model costs the project, in pico-US-dollars per token. */

@@ -14,6 +14,7 @@ export async function readProjectSettings(db: Database, idOrName: string): Promi
     .where('project_id', '=', id)
     .orderBy('provider')
     .execute()
+  const egress = await db.selectFrom('project_egress').select(['destination', 'private']).where('project_id', '=', id).execute()
   return {
     project_id: id,
     allowed_models,
@@ -29,5 +30,7 @@ export async function readProjectSettings(db: Database, idOrName: string): Promi
       updated_at: price.updated_at.toISOString(),
     })),
     keys: keys.map((key) => ({ ...key, updated_at: key.updated_at.toISOString() })),
+    // By code points: the collation of a database orders otherwise.
+    egress: egress.sort((one, other) => (one.destination < other.destination ? -1 : 1)),
   }
 }
