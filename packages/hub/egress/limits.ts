@@ -13,6 +13,8 @@ export const LIMITS = {
   addressesTried: 4,
   /** Without a byte in either direction. */
   idleMs: 300_000,
+  /** The same once one side has ended: a machine that is gone looks like one that only listens. */
+  halfOpenIdleMs: 60_000,
   /** The bytes of a tunnel are charged each time so many have passed, and at its end. */
   sliceBytes: 16 * 1024 * 1024,
 } as const

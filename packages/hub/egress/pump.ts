@@ -1,20 +1,21 @@
 /** Carries bytes both ways between two sockets: no faster than the slower side reads, one way still open when the other has ended, and not for ever without a byte. */
-import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 
 export interface PumpOptions {
   /** What the client sent before it was answered. */
   readonly head: Buffer
   readonly idleMs: number
+  /** Once one side has ended. */
+  readonly halfOpenIdleMs: number
   /** Told of each piece as it is taken; while a promise that it returns is pending, nothing more is. */
   readonly onBytes: (direction: 'sent' | 'received', bytes: number) => Promise<void> | undefined
   readonly onIdle: () => void
 }
 
 /** Resolves when both sockets are closed; true when a side broke off. Whoever destroys them ends it. */
-export async function pump(client: Duplex, upstream: Socket, options: PumpOptions): Promise<boolean> {
+export async function pump(client: Duplex, upstream: Duplex, options: PumpOptions): Promise<boolean> {
   let broke = false
-  const idle = setTimeout(options.onIdle, options.idleMs)
+  let idle = setTimeout(options.onIdle, options.idleMs)
   const sides = [client, upstream] as const
   const closed = sides.map((side) => new Promise<void>((resolve) => (side.closed ? resolve() : side.once('close', () => resolve()))))
   /** How many reasons there are not to read: a slow reader for one way, a charge for both. */
@@ -46,9 +47,14 @@ export async function pump(client: Duplex, upstream: Socket, options: PumpOption
   }
   const carry = (direction: 'sent' | 'received', from: Duplex, to: Duplex): void => {
     from.on('data', (piece: Buffer) => take(direction, piece, from, to))
+    const end = (): void => {
+      clearTimeout(idle)
+      idle = setTimeout(options.onIdle, options.halfOpenIdleMs)
+      to.end()
+    }
     // It may have ended before anybody listened.
-    if (from.readableEnded) to.end()
-    else from.on('end', () => to.end())
+    if (from.readableEnded) end()
+    else from.on('end', end)
     from.on('error', () => {
       broke = true
       to.destroy()

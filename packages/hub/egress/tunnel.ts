@@ -93,6 +93,7 @@ export class Tunnel {
     const broke = await pump(this.client, upstream, {
       head,
       idleMs: LIMITS.idleMs,
+      halfOpenIdleMs: LIMITS.halfOpenIdleMs,
       onIdle: () => this.end('idle'),
       onBytes: (direction, bytes) => {
         meter.add(direction, bytes)
