@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { LIMITS } from './limits.ts'
-import { ask, authorized, closed, connectTo, eventsOf, openListener, openTestEgress, readAll, tableNetwork, usageOf } from './testing.ts'
+import { ask, authorized, closed, connectTo, eventsOf, openListener, openTestEgress, readAll, tableNetwork, usageOf } from './testing/testing.ts'
 
 type Listener = Awaited<ReturnType<typeof openListener>>
 let listener: Listener

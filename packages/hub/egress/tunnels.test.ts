@@ -6,7 +6,7 @@ import { Duplex } from 'node:stream'
 import { after, before, test } from 'node:test'
 import { LIMITS } from './limits.ts'
 import { pump } from './pump.ts'
-import { closed, connectTo, eventsOf, openListener, openTestEgress, readAll, tableNetwork, usageOf } from './testing.ts'
+import { closed, connectTo, eventsOf, openListener, openTestEgress, readAll, tableNetwork, usageOf } from './testing/testing.ts'
 
 const MIB = 1024 * 1024
 let listener: Awaited<ReturnType<typeof openListener>>

@@ -9,12 +9,12 @@ import { join } from 'node:path'
 import type { BudgetId, MachineId, Problem, ProjectId, RunId } from '@autovibe/contract'
 import { sql } from 'kysely'
 import { pino } from 'pino'
-import { type FreshDatabase, freshDatabase } from '../database/testing.ts'
-import { createDoorListener } from '../door/listener.ts'
-import { createLedger } from '../ledger/create-ledger.ts'
-import { type Runtime, systemRuntime } from '../runtime.ts'
-import { createEgress } from './egress.ts'
-import type { Network } from './network.ts'
+import { type FreshDatabase, freshDatabase } from '../../database/testing.ts'
+import { createDoorListener } from '../../door/listener.ts'
+import { createLedger } from '../../ledger/create-ledger.ts'
+import { type Runtime, systemRuntime } from '../../runtime.ts'
+import { createEgress } from '../egress.ts'
+import type { Network } from '../network.ts'
 
 export interface Answer {
   readonly status: number
