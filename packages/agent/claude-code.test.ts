@@ -25,7 +25,7 @@ conversations:
       - text: Now the change.
         tools:
           - { name: Edit, input: { file_path: "{{folder}}/tree/project/a.txt", old_string: one, new_string: two } }
-          - { name: Bash, input: { command: "cat a.txt", description: look } }
+          - { name: Bash, input: { command: "cat a.txt; printenv NO_PROXY HTTPS_PROXY > ../proxy.txt", description: look } }
       - text: It says two now.
 `
 
@@ -33,11 +33,13 @@ test('Claude Code edits a file, its lines become our steps, and its cost is exac
   const machine = await TestMachine.start(t, EDIT, { agentsDir: agents })
   const { door } = machine
   machine.write('a.txt', 'one\n')
-  door.wish({ control: 'go', run: machine.run({ agent: 'claude-code', check: 'grep two a.txt' }) })
+  // Told of a way out, it still calls its model over the socket.
+  door.wish({ control: 'go', egress: ['allowed.test:443'], run: machine.run({ agent: 'claude-code', check: 'grep two a.txt' }) })
   await door.until('the final report', () => door.finalReport !== undefined, 60_000)
   assert.deepEqual(door.violations, [])
   assert.deepEqual([door.finalReport?.state, door.finalReport?.reason, door.finalReport?.summary], ['succeeded', null, 'It says two now.'])
   assert.equal(machine.read('a.txt'), 'two\n')
+  assert.match(machine.read('../proxy.txt'), /^localhost,127\.0\.0\.1,::1,hub\nhttp:\/\/machine:\S+@127\.0\.0\.1:\d+\/\n$/)
   const steps = door.eventsOf('step.finished').map(({ data }) => StepFinished.parse(data))
   assert.deepEqual(
     steps.map(({ index, text, tools }) => [index, text, tools.map(({ name, is_error: isError }) => `${name} ${isError}`)]),

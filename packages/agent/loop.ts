@@ -9,6 +9,7 @@ import { EventQueue } from './door/event-queue.ts'
 import { Heart } from './door/heart.ts'
 import type { DoorWire } from './door/wire.ts'
 import { Wishes } from './door/wishes.ts'
+import { WayOut } from './egress/way-out.ts'
 import { log, wordsOf } from './log.ts'
 import { killAllFamilies } from './process/family.ts'
 import { markSourceKept, prepareSource } from './project/source.ts'
@@ -38,11 +39,14 @@ export async function live(machine: Machine, signal: AbortSignal = new AbortCont
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => end(128 + constants.signals[name]))
   heart.start(machine.heartbeatMs)
   void wishes.follow(signal)
+  const wayOut = new WayOut({ socketPath: machine.paths.socket, token: machine.token })
+  void wayOut.follow(wishes, signal)
 
   let endedRun: RunOrder['id'] | undefined
   for (let revision = 0; ; ) {
     const document = await wishes.newerThan(revision, signal)
     const { run } = document
+    await wayOut.learn(document)
     // Loaded while git works.
     if (run) adapterOf(run.agent).catch((error: unknown) => log('the agent was not loaded', { agent: run.agent, reason: wordsOf(error) }))
     const source = await bringSource(door, document, machine, signal)

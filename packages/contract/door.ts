@@ -70,6 +70,8 @@ export const Instructions = z.object({
       limit: NanoUsd,
     })
     .nullable(),
+  /** What the machine may reach beyond its Hub, for people and models to read; the Hub decides anew at each attempt. Empty: nothing. */
+  egress: z.array(z.string()),
 })
 export type Instructions = z.infer<typeof Instructions>
 export const InstructionsQuery = z.object({

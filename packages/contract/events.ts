@@ -37,6 +37,8 @@ export const EVENT_TYPES = [
   'gateway.call_clamped',
   'gateway.upstream_down',
   'gateway.upstream_up',
+  'egress.allowed',
+  'egress.refused',
   'audit.recorded',
 ] as const
 export type EventType = (typeof EVENT_TYPES)[number]

@@ -1,4 +1,4 @@
-/** What a project sets for itself: which models may be called, prices of its own, keys of its own at the providers, and what its machines may take. */
+/** What a project sets for itself: which models may be called, prices of its own, keys of its own at the providers, what its machines may take and what they may reach. */
 import { z } from 'zod'
 import { Time } from './common.ts'
 import { Name, ProjectId } from './ids.ts'
@@ -33,17 +33,37 @@ export type ProjectPrice = z.infer<typeof ProjectPrice>
 export const ProjectKey = z.object({ provider: Name, origin: z.string(), updated_at: Time })
 export type ProjectKey = z.infer<typeof ProjectKey>
 
+/** One destination that the project's machines may reach. */
+export const EgressRule = z.object({
+  destination: z
+    .string()
+    .min(1)
+    .max(300)
+    .describe('HOST:PORT: a host name, *.NAME for its subdomains, or an IP address (IPv6 in brackets); a name must lead to public addresses alone'),
+  private: z
+    .boolean()
+    .default(false)
+    .describe('Allows an IP address that lies in a network of your own; loopback, link-local and metadata addresses never are allowed'),
+})
+export type EgressRule = z.infer<typeof EgressRule>
+
 export const ProjectSettings = z.object({
   project_id: ProjectId,
   allowed_models: z.array(ModelId).nullable().describe('The only models that may be called; null: every model with a price'),
   prices: z.array(ProjectPrice),
   keys: z.array(ProjectKey).describe("The providers that are called with the project's own key instead of the Hub's"),
   limits: MachineLimitsChange.describe("What its new machines may take; what is left out is as the Hub's host allows"),
+  egress: z.array(EgressRule).describe('All that its machines may reach beyond the Hub, as a rule nothing'),
 })
 export type ProjectSettings = z.infer<typeof ProjectSettings>
 
 export const PutProjectModels = z.object({ allowed_models: z.array(ModelId).min(1).max(200).nullable() })
 export type PutProjectModels = z.infer<typeof PutProjectModels>
+
+/** Far more than a project needs; each attempt of a machine looks at all of them. */
+const EGRESS_RULES_MAX = 200
+export const PutProjectEgress = z.object({ egress: z.array(EgressRule.strict()).max(EGRESS_RULES_MAX) })
+export type PutProjectEgress = z.input<typeof PutProjectEgress>
 
 export const PutProjectKey = z.object({ key: z.string().min(1).max(1000) })
 export type PutProjectKey = z.infer<typeof PutProjectKey>

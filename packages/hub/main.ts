@@ -15,7 +15,9 @@ import { type DatabaseAddress, openDatabase } from './database/database.ts'
 import { startEmbeddedPostgres } from './database/embedded.ts'
 import { migrate } from './database/migrate.ts'
 import { createDoor } from './door/door.ts'
-import { createDoorListener } from './door/listener.ts'
+import { createDoorListener, type MachineConnect, type MachineHandler } from './door/listener.ts'
+import { createEgress } from './egress/egress.ts'
+import { hostNetwork } from './egress/network.ts'
 import { createEnding, type Ending, within } from './ending.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { pricesOf } from './gateway/prices/table.ts'
@@ -46,6 +48,7 @@ import { startAgain, takeOver } from './take-over.ts'
 const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url))
 const VERSION = (JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as { version: string }).version
 const POOL_MAX = 24
+const NOT_READY = 'HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\r\n'
 const SWEEP_EVERY_MS = 5_000
 /** An end takes at most these two together, and so less than the 60 s that `autovibe down` waits: machines at rest (26 s, a little more than they take), then the rest. */
 const MACHINES_END_MS = 26_000
@@ -84,10 +87,12 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   const loaded = await loadMasterKeys(dataDir)
   const keys = config.rotateMasterKey ? await rotateMasterKey(dataDir, loaded) : loaded
   const secrets = createSecrets(keys.current, keys.previous)
-  const handlers: { machine?: Parameters<typeof createDoorListener>[0] } = {}
+  const handlers: { machine?: MachineHandler; connect?: MachineConnect } = {}
   // Machines that outlived the last Hub knock before this one is ready; their agents try again.
-  const listener = createDoorListener((machineId, request, response) =>
-    handlers.machine ? handlers.machine(machineId, request, response) : response.writeHead(503, { 'retry-after': '1' }).end(),
+  const listener = createDoorListener(
+    (machineId, request, response) =>
+      handlers.machine ? handlers.machine(machineId, request, response) : response.writeHead(503, { 'retry-after': '1' }).end(),
+    (machineId, request, socket, head) => (handlers.connect ? handlers.connect(machineId, request, socket, head) : socket.end(NOT_READY)),
   )
   ending.add('the machine sockets', () => listener.closeAll())
 
@@ -155,6 +160,9 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     else door.handle(machineId, request, response)
   }
   ending.add('the gateway', () => gateway.close())
+  const egress = createEgress({ db, address, ledger, runtime, logger, network: hostNetwork() })
+  handlers.connect = (machineId, request, socket, head) => void egress.handle(machineId, request, socket, head)
+  ending.add('egress', () => egress.close())
 
   await seedProvider(ports)
   await writeAdminKey(ports, paths.apiKey)

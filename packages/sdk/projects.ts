@@ -1,5 +1,5 @@
 /** Projects, and the source that is imported into them. */
-import type { CreateProject, MachineLimitsChange, Project, ProjectSettings, PutProjectPrice } from '@autovibe/contract'
+import type { CreateProject, MachineLimitsChange, Project, ProjectSettings, PutProjectEgress, PutProjectPrice } from '@autovibe/contract'
 import { type List, list } from './pages.ts'
 import type { CallOptions, Transport } from './transport.ts'
 
@@ -51,6 +51,11 @@ export class Projects {
   /** Sets what its new machines may take; what is left out is as the Hub's host allows. */
   limit(ref: string, limits: MachineLimitsChange, options?: CallOptions): Promise<ProjectSettings> {
     return this.#transport.json('PUT', `${at(ref)}/limits`, { ...options, body: limits })
+  }
+
+  /** Sets all that its machines may reach beyond the Hub; an empty list is nothing. */
+  putEgress(ref: string, egress: PutProjectEgress['egress'], options?: CallOptions): Promise<ProjectSettings> {
+    return this.#transport.json('PUT', `${at(ref)}/egress`, { ...options, body: { egress } })
   }
 
   /** Sets what a model costs the project, in pico-US-dollars per token. */

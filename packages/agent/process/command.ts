@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import process from 'node:process'
+import { gatewayEnvironment, proxyEnvironment } from '../egress/environment.ts'
 import { enlist, FAMILY_VARIABLE, killFamily, MACHINE_MARK, stoodStillMs } from './family.ts'
 import { BoundedOutput } from './tail.ts'
 
@@ -89,11 +90,11 @@ export async function runCommand(command: Command): Promise<CommandResult> {
   return { exitCode: code, signal, timedOut, output: output.text(), cutBytes: output.cutBytes, durationMs: Math.round(performance.now() - startedAt) }
 }
 
-/** What a command may see of the agent's own environment: all but what leads to the Hub. */
+/** What a command may see of the agent's own environment: all but what leads to the Hub; besides, the machine's loopback port. */
 export function commandEnvironment(home: string): Record<string, string> {
   const inherited = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined && isForCommands(entry[0]))
   const quiet = { TERM: 'dumb', PAGER: 'cat', GIT_PAGER: 'cat', GIT_TERMINAL_PROMPT: '0', NO_COLOR: '1', CI: '1' }
-  return { ...Object.fromEntries(inherited), HOME: home, ...quiet }
+  return { ...Object.fromEntries(inherited), HOME: home, ...gatewayEnvironment(), ...proxyEnvironment(), ...quiet }
 }
 
 function isForCommands(name: string): boolean {

@@ -1,4 +1,4 @@
-/** autovibe project: what is evolved, and what each sets for itself: models, prices, keys. */
+/** autovibe project: what is evolved, and what each sets for itself: models, prices, keys, and what its machines may reach. */
 import { act, define, group } from './define.ts'
 import { type LimitOptions, withLimitOptions } from './limit-options.ts'
 
@@ -18,6 +18,13 @@ export interface ProjectPriceOptions {
   readonly remove?: boolean
 }
 
+export interface ProjectEgressOptions {
+  readonly allow?: readonly string[]
+  readonly allowPrivate?: readonly string[]
+  readonly remove?: readonly string[]
+  readonly none?: boolean
+}
+
 export interface ProjectKeyOptions {
   readonly keyStdin?: boolean
   readonly remove?: boolean
@@ -31,7 +38,7 @@ const PROJECT = 'its name or id'
 const USD = 'US dollars per million tokens'
 
 export const projectCommand = () =>
-  group('project', 'List projects, and set their models, prices, keys and limits', [
+  group('project', 'List projects, and set their models, prices, keys, limits and network', [
     act(
       define('list', 'List projects', 'Without one of its commands, autovibe project does this.'),
       async () => (await import('../actions/project.ts')).projectList,
@@ -93,5 +100,21 @@ export const projectCommand = () =>
         .option('--key-stdin', 'read the key from standard input')
         .option('--remove', "forget it, and go back to the Hub's key"),
       async () => (await import('../actions/project.ts')).projectKey,
+    ),
+    act<ProjectEgressOptions>(
+      define(
+        'egress',
+        'Show or set what the machines of a project may reach',
+        [
+          'Without a list they reach nothing but the Hub. What is on it they reach through a proxy of the Hub, which resolves names itself, refuses addresses that are not public, counts bytes and records every attempt.',
+          'Machines at work hear of a change at once: what is open to a destination that was removed is ended.',
+        ].join('\n'),
+      )
+        .argument('<project>', PROJECT)
+        .option('--allow <host:port...>', 'add a host name, *.NAME for its subdomains, or a public IP address; IPv6 in brackets')
+        .option('--allow-private <address:port...>', 'add an IP address in a network of your own, such as a registry there')
+        .option('--remove <host:port...>', 'take away, as the list says it')
+        .option('--none', 'take away all: nothing but the Hub'),
+      async () => (await import('../actions/project-egress.ts')).projectEgress,
     ),
   ]).usage('[COMMAND]')

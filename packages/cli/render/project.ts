@@ -1,5 +1,5 @@
 /** Projects for people, with what each has set for itself. */
-import type { Project, ProjectPrice, ProjectSettings } from '@autovibe/contract'
+import type { EgressRule, Project, ProjectPrice, ProjectSettings } from '@autovibe/contract'
 import { AUTOVIBE } from '../called.ts'
 import { limitsInWords } from '../limits.ts'
 import type { Paint } from '../output.ts'
@@ -36,6 +36,7 @@ export function renderProject({ id, name, source, created_at }: Project, setting
     ['models', modelsOf(settings)],
     ['limits', limitsInWords(settings.limits).join(', ') || 'as the host allows'],
     ['keys', keys.length === 0 ? 'those of the Hub' : keys.map(({ provider, origin }) => `${provider} (its own, for ${plain(origin)})`).join(', ')],
+    ['network', settings.egress.length === 0 ? 'nothing but the Hub' : settings.egress.map(destinationOf).join(', ')],
     ['prices', prices.length === 0 ? "those of the Hub's table" : 'of its own, for the models below; else those of the Hub'],
   ])
   if (prices.length === 0) return whole
@@ -53,6 +54,14 @@ export function renderProject({ id, name, source, created_at }: Project, setting
 
 export const modelsOf = ({ allowed_models }: Pick<ProjectSettings, 'allowed_models'>): string =>
   allowed_models === null ? 'may call every model that has a price' : `may call ${allowed_models.map(plain).join(', ')} and no other model`
+
+/** A sentence, then a line for each destination. */
+export const egressOf = ({ egress }: Pick<ProjectSettings, 'egress'>): string[] =>
+  egress.length === 0
+    ? ['its machines reach nothing but the Hub.']
+    : ['its machines may reach, beyond the Hub:', ...egress.map((rule) => `  ${destinationOf(rule)}`)]
+
+const destinationOf = ({ destination, private: isPrivate }: EgressRule): string => `${plain(destination)}${isPrivate ? ' (a private address)' : ''}`
 
 /** All of a price in one sentence. */
 export const pricesOf = (price: ProjectPrice): string =>

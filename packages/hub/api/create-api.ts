@@ -16,6 +16,7 @@ import { registerClosing } from './plumbing/closing.ts'
 import type { Api, ApiContext, ApiDeps } from './plumbing/deps.ts'
 import { registerOpenApi } from './plumbing/openapi.ts'
 import { answerProblem, registerProblems } from './plumbing/problems.ts'
+import { registerProjectEgress } from './project-egress.ts'
 import { registerProjectSettings } from './project-settings.ts'
 import { registerProjectSource } from './project-source.ts'
 import { registerProjects } from './projects.ts'
@@ -30,6 +31,7 @@ const RESOURCES = [
   registerProjects,
   registerProjectSource,
   registerProjectSettings,
+  registerProjectEgress,
   registerMachines,
   registerRuns,
   registerCheckpoints,

@@ -25,7 +25,7 @@ before(async () => {
 
 test('a project that has set nothing allows every model and has neither prices nor keys', async () => {
   const { status, body } = await api.call<ProjectSettings>('GET', `${AT}/settings`, { key: api.keys.user })
-  assert.deepEqual([status, body], [200, { project_id: shop, allowed_models: null, prices: [], keys: [] }])
+  assert.deepEqual([status, body], [200, { project_id: shop, allowed_models: null, prices: [], keys: [], egress: [] }])
   assert.equal((await api.call('GET', '/v1/projects/none/settings')).body.code, 'not_found')
 })
 
@@ -81,6 +81,42 @@ test('a key is sealed for its project, its provider and its origin alone, and st
   const kept = [await api.db.selectFrom('audit_log').select('detail').execute(), await api.db.selectFrom('events').select('data').execute()]
   assert.doesNotMatch(JSON.stringify(kept) + text, /very-secret/)
   assert.deepEqual((await api.call<ProjectSettings>('DELETE', `${AT}/keys/anthropic`)).body.keys, [])
+})
+
+test('what machines may reach is set as a whole, in one spelling, each destination once', async () => {
+  const put = (...egress: unknown[]) => api.call<ProjectSettings>('PUT', `${AT}/egress`, { body: { egress } })
+  const { body } = await put(
+    { destination: 'Registry.NPMJS.org.:443' },
+    { destination: 'registry.npmjs.org:443' },
+    { destination: '*.example.com:443' },
+    { destination: '10.0.0.5:5000', private: true },
+    { destination: '[fd12:0::5]:5000', private: true },
+  )
+  assert.deepEqual(body.egress, [
+    { destination: '*.example.com:443', private: false },
+    { destination: '10.0.0.5:5000', private: true },
+    { destination: '[fd12::5]:5000', private: true },
+    { destination: 'registry.npmjs.org:443', private: false },
+  ])
+  for (const wrong of ['example.com', '10.0.0.5:5000', '127.0.0.1:80', '2130706433:80', '*:443', 'a\u0000:1']) {
+    const refused = await put({ destination: 'example.com:443' }, { destination: wrong })
+    assert.deepEqual([refused.status, JSON.parse(refused.text).code], [400, 'request.invalid'], wrong)
+  }
+  assert.equal((await put({ destination: '169.254.169.254:80', private: true })).status, 400)
+  assert.equal((await put({ destination: 'a.example:1', more: 1 })).status, 400)
+  assert.equal((await api.call<ProjectSettings>('GET', `${AT}/settings`)).body.egress.length, 4)
+  assert.deepEqual((await put()).body.egress, [])
+})
+
+test('the living machines of the project hear of a new list, and no others', async () => {
+  const [one, other] = [await api.project('one'), await api.project('another')]
+  const revisionsOf = async () =>
+    (await api.db.selectFrom('machines').select('revision').where('id', 'in', ids).orderBy('name').execute()).map((row) => row.revision)
+  const ids = [await api.machine(one, 'hears', 'running'), await api.machine(other, 'hears-not', 'running')]
+  const before = await revisionsOf()
+  await api.call('PUT', '/v1/projects/one/egress', { body: { egress: [{ destination: 'example.com:443' }] } })
+  const [heard = 0n, heardNot = 0n] = before
+  assert.deepEqual(await revisionsOf(), [heard + 1n, heardNot])
 })
 
 test('a run is refused before anything is made when its project does not allow the model, and goes by the prices and keys of the project', async () => {

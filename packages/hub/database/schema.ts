@@ -264,6 +264,13 @@ export interface ProjectProviderKeysTable {
   updated_at: Date
 }
 
+export interface ProjectEgressTable {
+  project_id: ProjectId
+  /** HOST:PORT, canonical. */
+  destination: string
+  private: boolean
+}
+
 export interface ApiKeysTable {
   id: ApiKeyId
   name: string
@@ -312,6 +319,7 @@ export interface Schema {
   providers: ProvidersTable
   project_prices: ProjectPricesTable
   project_provider_keys: ProjectProviderKeysTable
+  project_egress: ProjectEgressTable
   api_keys: ApiKeysTable
   idempotency_keys: IdempotencyKeysTable
   audit_log: AuditLogTable

@@ -37,6 +37,7 @@ export async function instructionsFor(db: Database, machineId: MachineId): Promi
     machine.source_sha256 && !machine.head_checkpoint_id
       ? await db.selectFrom('sources').selectAll().where('sha256', '=', machine.source_sha256).executeTakeFirst()
       : undefined
+  const egress = await db.selectFrom('project_egress').select('destination').where('project_id', '=', machine.project_id).execute()
   return {
     revision: Number(machine.revision),
     control: machine.control,
@@ -56,5 +57,6 @@ export async function instructionsFor(db: Database, machineId: MachineId): Promi
             limit: (run.limit ?? 0n).toString(),
           }
         : null,
+    egress: egress.map(({ destination }) => destination),
   }
 }

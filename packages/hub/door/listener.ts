@@ -2,10 +2,13 @@
 import { type FileHandle, mkdir, open, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { basename, dirname, join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import type { MachineId } from '@autovibe/contract'
 import type { DoorListener } from '../substrates/substrate.ts'
 
 export type MachineHandler = (machineId: MachineId, request: IncomingMessage, response: ServerResponse) => void
+/** `CONNECT host:port`; the socket is the handler's from then on, but for its end. */
+export type MachineConnect = (machineId: MachineId, request: IncomingMessage, socket: Duplex, head: Buffer) => void
 
 /** What a machine may have open at once; it is hostile input like everything it says. */
 const CONNECTIONS_MAX = 64
@@ -15,8 +18,8 @@ const REQUEST_TIMEOUT_MS = 15 * 60_000
 /** sun_path holds 108 bytes; a longer path is reached through its folder's descriptor. */
 const SOCKET_PATH_BYTES_MAX = 100
 
-export function createDoorListener(handle: MachineHandler): DoorListener & { closeAll(): Promise<void> } {
-  const sockets = new Map<MachineId, { server: Server; path: string; folder: FileHandle | null }>()
+export function createDoorListener(handle: MachineHandler, connect?: MachineConnect): DoorListener & { closeAll(): Promise<void> } {
+  const sockets = new Map<MachineId, { server: Server; path: string; folder: FileHandle | null; tunnels: Set<Duplex> }>()
 
   async function close(machineId: MachineId): Promise<void> {
     const entry = sockets.get(machineId)
@@ -25,6 +28,8 @@ export function createDoorListener(handle: MachineHandler): DoorListener & { clo
     await new Promise<void>((resolve) => {
       entry.server.close(() => resolve())
       entry.server.closeAllConnections()
+      // The server counts them as its own, but does not end them.
+      for (const tunnel of entry.tunnels) tunnel.destroy()
     })
     await entry.folder?.close()
   }
@@ -40,6 +45,15 @@ export function createDoorListener(handle: MachineHandler): DoorListener & { clo
         handle(machineId, request, response),
       )
       server.maxConnections = CONNECTIONS_MAX
+      const tunnels = new Set<Duplex>()
+      // Without a listener Node closes the connection.
+      if (connect) {
+        server.on('connect', (request, socket, head) => {
+          tunnels.add(socket)
+          socket.once('close', () => tunnels.delete(socket))
+          connect(machineId, request, socket, head)
+        })
+      }
       const folder = Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX ? await open(dirname(socketPath), 'r') : null
       const path = folder ? join(`/proc/self/fd/${folder.fd}`, basename(socketPath)) : socketPath
       await new Promise<void>((resolve, reject) => {
@@ -49,7 +63,7 @@ export function createDoorListener(handle: MachineHandler): DoorListener & { clo
           resolve()
         })
       })
-      sockets.set(machineId, { server, path: socketPath, folder })
+      sockets.set(machineId, { server, path: socketPath, folder, tunnels })
     },
     close,
     closeAll: async () => {

@@ -1,8 +1,8 @@
 /** What every call of the gateway has in hand. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
+import type { BoundedEvents } from '../database/bounded-events.ts'
 import type { AdmissionTools } from './admission.ts'
-import type { CallEvents } from './call-events.ts'
 import type { Caller } from './callers.ts'
 import type { Client } from './client.ts'
 import type { Leases } from './leases.ts'
@@ -15,7 +15,7 @@ export interface CallTools extends AdmissionTools {
   readonly logger: Logger
   readonly upstream: Upstream
   readonly leases: Leases
-  readonly events: CallEvents
+  readonly events: BoundedEvents
   readonly health: UpstreamHealth
   readonly windDown: WindDown
   /** Aborted when the gateway closes and no call may go on. */

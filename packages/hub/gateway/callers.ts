@@ -15,7 +15,7 @@ export interface Caller {
   readonly budgetId: BudgetId
   /** It is told to close its work, and is paid from what was set aside for that. */
   readonly isWindingDown: boolean
-  /** The narrowest open budget of each other resource that is capped; as a rule none is. */
+  /** The narrowest open budget of each other resource that is capped, but bytes of egress, of which a call takes none; as a rule none is. */
   readonly caps: ReadonlyMap<Resource, BudgetId>
   readonly provider: string
   readonly wire: string
@@ -127,7 +127,7 @@ async function read(db: Database, machineId: MachineId): Promise<Row | undefined
 
 async function withCaps(db: Database, caller: Omit<Caller, 'caps'>): Promise<Caller> {
   const budgets = await findNarrowestBudgets(db, caller.subject)
-  return { ...caller, caps: new Map([...budgets].filter(([resource]) => resource !== 'money')) }
+  return { ...caller, caps: new Map([...budgets].filter(([resource]) => resource !== 'money' && resource !== 'egress_bytes')) }
 }
 
 function callerOf(row: Row, machineId: MachineId, secrets: Secrets): Omit<Caller, 'caps'> {

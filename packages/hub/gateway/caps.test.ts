@@ -58,6 +58,14 @@ describe('a call under caps of other resources', () => {
     })
   }
 
+  it('is not refused for a cap on bytes of egress, of which it takes none', async () => {
+    answering()
+    const machine = await hub.machine(USD)
+    await open('project', machine.projectId, 'egress_bytes', 0n)
+    assert.equal((await machine.call(ask())).status, 200)
+    await machine.settled()
+  })
+
   it('is refused once a report of the machine has used up a cap', async () => {
     answering()
     const machine = await hub.machine(USD)

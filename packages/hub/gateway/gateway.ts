@@ -1,13 +1,13 @@
 /** The model gateway: the only way from a machine to a model. Every billed call is held in the ledger before it leaves and settled when it ends. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { AutovibeError, asAutovibeError, type Json, type MachineId } from '@autovibe/contract'
+import { AutovibeError, asAutovibeError, type EventType, type Json, type MachineId } from '@autovibe/contract'
 import type { Logger } from 'pino'
+import { BoundedEvents } from '../database/bounded-events.ts'
 import type { Database, DatabaseAddress } from '../database/database.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Runtime } from '../runtime.ts'
 import { Bell } from './bell.ts'
 import type { Call, CallTools } from './call.ts'
-import { CallEvents, type CallEventType } from './call-events.ts'
 import { openCallers, type Secrets } from './callers.ts'
 import { Client } from './client.ts'
 import { countTokens } from './count-tokens.ts'
@@ -63,7 +63,7 @@ export function createGateway({ db, address, ledger, runtime, secrets, logger }:
   const idle = new Bell()
   const upstream = createUpstream()
   const callers = openCallers({ db, address, secrets, onError: (err) => logger.warn({ err }, 'the connection that tells of callers broke') })
-  const events = new CallEvents(db, runtime)
+  const events = new BoundedEvents(db, runtime, LIMITS.refusalEventsPerMinute)
   const tools: CallTools = {
     ledger,
     runtime,
@@ -146,7 +146,7 @@ export function createGateway({ db, address, ledger, runtime, secrets, logger }:
     }
   }
 
-  async function tell(type: CallEventType, machineId: MachineId, data: Record<string, Json>): Promise<void> {
+  async function tell(type: EventType, machineId: MachineId, data: Record<string, Json>): Promise<void> {
     await events.tell(type, machineId, data).catch((failure: unknown) => logger.warn({ err: failure, type }, 'an event of the gateway could not be told'))
   }
 }

@@ -16,6 +16,7 @@ export const ROUTES = {
   'GET /v1/projects/:project/settings': 'user',
   'PUT /v1/projects/:project/models': 'admin',
   'PUT /v1/projects/:project/limits': 'admin',
+  'PUT /v1/projects/:project/egress': 'admin',
   'PUT /v1/projects/:project/prices/:provider/:model': 'admin',
   'DELETE /v1/projects/:project/prices/:provider/:model': 'admin',
   'PUT /v1/projects/:project/keys/:provider': 'admin',

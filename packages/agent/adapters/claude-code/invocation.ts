@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import process from 'node:process'
 import { isRiskyCommand } from '@autovibe/core/triggers/risky-command.ts'
+import { proxyEnvironment } from '../../egress/environment.ts'
 import { log } from '../../log.ts'
 import { continueFamily, enlist, FAMILY_VARIABLE, killFamily, MACHINE_MARK, stopFamily } from '../../process/family.ts'
 import { BoundedOutput } from '../../process/tail.ts'
@@ -179,6 +180,8 @@ function environment(host: AgentHost): Record<string, string> {
     HOME: host.paths.home,
     PATH: process.env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin',
     LANG: process.env['LANG'] ?? 'C.UTF-8',
+    // Its own calls go over the socket; the commands that it runs inherit the way out.
+    ...proxyEnvironment('hub'),
     ANTHROPIC_BASE_URL: 'http://hub/gateway',
     ANTHROPIC_UNIX_SOCKET: host.paths.socket,
     ANTHROPIC_AUTH_TOKEN: host.token,

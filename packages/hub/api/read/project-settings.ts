@@ -14,6 +14,7 @@ export async function readProjectSettings(db: Database, idOrName: string): Promi
     .where('project_id', '=', id)
     .orderBy('provider')
     .execute()
+  const egress = await db.selectFrom('project_egress').select(['destination', 'private']).where('project_id', '=', id).execute()
   return {
     project_id: id,
     allowed_models,
@@ -30,5 +31,7 @@ export async function readProjectSettings(db: Database, idOrName: string): Promi
     })),
     keys: keys.map((key) => ({ ...key, updated_at: key.updated_at.toISOString() })),
     limits,
+    // By code points: the collation of a database orders otherwise.
+    egress: egress.sort((one, other) => (one.destination < other.destination ? -1 : 1)),
   }
 }

@@ -1,11 +1,8 @@
-/** Tells of refused and clamped calls, and of providers that do not answer, at a bounded rate: a machine that knocks all day must not fill the stream. */
-import type { Json, MachineId, RunId } from '@autovibe/contract'
-import type { Database } from '../database/database.ts'
-import { recordEvent } from '../database/events.ts'
+/** Tells of what a machine is refused or allowed at a bounded rate: one that knocks all day must not fill the stream. */
+import type { EventType, Json, MachineId, RunId } from '@autovibe/contract'
 import type { Runtime } from '../runtime.ts'
-import { LIMITS } from './limits.ts'
-
-export type CallEventType = 'gateway.call_refused' | 'gateway.call_clamped' | 'gateway.upstream_down' | 'gateway.upstream_up'
+import type { Database } from './database.ts'
+import { recordEvent } from './events.ts'
 
 interface Window {
   startedMs: number
@@ -16,20 +13,23 @@ interface Window {
 const WINDOW_MS = 60_000
 const MAX_MACHINES = 10_000
 
-export class CallEvents {
+export class BoundedEvents {
   readonly #db: Database
   readonly #runtime: Runtime
+  readonly #perMinute: number
   readonly #windows = new Map<string, Window>()
 
-  constructor(db: Database, runtime: Runtime) {
+  /** `perMinute`: how many events of one type and one machine. */
+  constructor(db: Database, runtime: Runtime, perMinute: number) {
     this.#db = db
     this.#runtime = runtime
+    this.#perMinute = perMinute
   }
 
   /** Records the event for the machine and its open run; what the rate leaves out is counted in the next one. */
-  async tell(type: CallEventType, machineId: MachineId, data: Record<string, Json>): Promise<void> {
+  async tell(type: EventType, machineId: MachineId, data: Record<string, Json>): Promise<void> {
     const window = this.#windowOf(`${type} ${machineId}`)
-    if (window.told >= LIMITS.refusalEventsPerMinute) {
+    if (window.told >= this.#perMinute) {
       window.suppressed++
       return
     }
