@@ -7,6 +7,7 @@ import { fileFailure, run, runOrThrow, toolFailure } from './command.ts'
 import { listMachineIds, listSnapshotIds, readMachine, readSnapshot } from './documents.ts'
 import { freshNamespace, type Host } from './host.ts'
 import { type Layout, layerTree } from './layout.ts'
+import { liveCopyCommand } from './live-copy.ts'
 import { EMPTY_LAYER } from './overlay.ts'
 
 /** A tree of this many files takes minutes on a slow disk. */
@@ -84,16 +85,11 @@ export async function makeLayer(layout: Layout, layer: string): Promise<boolean>
   return true
 }
 
-/** Copies a tree with everything that belongs to it into a layer, sharing blocks where the file system can. */
-export async function copyTree(host: Host, from: string, to: string, signal: AbortSignal | null): Promise<void> {
-  const [command, ...args] = withOwnersRights(needsOwnersRights(host), [
-    'cp',
-    '-a',
-    '--reflink=auto',
-    '--',
-    `${layerTree(host.layout, from)}/.`,
-    layerTree(host.layout, to),
-  ])
+/** Copies a tree with everything that belongs to it into a layer, sharing blocks where the file system can. `live`: its machine may be changing it meanwhile. */
+export async function copyTree(host: Host, from: string, to: string, live: boolean, signal: AbortSignal | null): Promise<void> {
+  const [command, ...args] =
+    (live ? liveCopyCommand(host, from, to) : null) ??
+    withOwnersRights(needsOwnersRights(host), ['cp', '-a', '--reflink=auto', '--', `${layerTree(host.layout, from)}/.`, layerTree(host.layout, to)])
   await runOrThrow(command, args, { timeoutMs: COPY_TIMEOUT_MS, what: 'Copying the machine’s tree', ...(signal === null ? {} : { signal }) })
 }
 

@@ -213,7 +213,7 @@ export class LocalSubstrate implements Substrate {
       await withNewLayer(layout, this.#pins, async (upper) => {
         const copy = offer.copy === 'C3' ? 'overlay' : 'copy'
         if (from === null) for (const folder of ['project', 'home']) await makeFolder(join(layerTree(layout, upper), folder))
-        else if (copy === 'copy') await copyTree(this.#host, onlyLayer(from.layers), upper, signal)
+        else if (copy === 'copy') await copyTree(this.#host, onlyLayer(from.layers), upper, false, signal)
         const layers = copy === 'copy' || from === null ? [] : this.#flats.shorten(from.layers)
         const line = handle === null || from === null ? [] : [...from.line, handle]
         const document: MachineDocument = { version: 1, name, created_at: createdAt, copy, layers, upper, line }
