@@ -6,6 +6,7 @@ import { AutovibeError, type MachineId } from '@autovibe/contract'
 import { TOOL_ENV, toolFailure } from './command.ts'
 import { type MachineDocument, removeFile } from './documents.ts'
 import { freshNamespace, type Host } from './host.ts'
+import { coverInherited } from './inherited.ts'
 import { machinePaths, processMark } from './layout.ts'
 import { overlayOptions, treeIn } from './overlay.ts'
 import { descendants, endAll, isAlive, listMarked, listProcesses, type Marked, type Process, parseStat, readProcess } from './processes.ts'
@@ -69,7 +70,7 @@ export async function startSupervisor(host: Host, machineId: MachineId, document
     detached: true,
     cwd: '/',
     env: host.offer.isolation === 'I0' ? command.env : TOOL_ENV,
-    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe', ...coverInherited(4)],
   })
   child.unref()
   const said = await firstWord(child, child.stdio[3] as Readable, signal)
@@ -77,6 +78,7 @@ export async function startSupervisor(host: Host, machineId: MachineId, document
   if (said.code === EXIT_LOCKED) return
   await endMachine(host, machineId)
   const log = await readLog(host, machineId)
+  for (const cover of child.stdio.slice(4)) (cover as Readable | null)?.destroy()
   throw toolFailure('Starting the machine', `${said.word}\n${log}`)
 }
 
