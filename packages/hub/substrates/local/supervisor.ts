@@ -21,9 +21,9 @@ const EXIT_LOCKED = 75
 /**
  * Arguments: pid file, lock, log, skeleton, layers, tree, mount options ('' for a plain tree), upper, file of hidden arguments; then the command. Descriptor 3 tells the Hub how it went;
  * 9 holds the lock for as long as the machine runs. bubblewrap is a direct child of this shell, so that it dies with it; its environment can be
- * read inside, and so is empty.
+ * read inside, and so is empty. Its standard input is an empty pipe: through a descriptor of the host's /dev/null its owner could change that file's mode.
  */
-const SUPERVISOR = `
+const supervisorScript = (first: string): string => `
 exec 2>&3
 umask 077
 pid=$1 lock=$2 log=$3 skeleton=$4 layers=$5 tree=$6 options=$7 upper=$8 hidden=$9; shift 9
@@ -32,13 +32,17 @@ flock -n 9 || exit ${EXIT_LOCKED}
 ulimit -c 0
 read -r stat </proc/$$/stat && echo "$stat" >"$pid" || exit 1
 if [ -n "$options" ]; then
+${first}
   mount -n --bind --make-shared "$skeleton" "$skeleton" || exit 1
   cd "$layers" && mount -n -t overlay -o "$options" "$upper" "$tree" || exit 1
   cd /
 fi
 exec ${HIDDEN_FD}<"$hidden" || exit 1
 case $1 in bwrap) shift; set -- env -i "$(command -v bwrap)" "$@";; esac
-"$@" </dev/null 2>&1 9>&- | { exec 3>&- ${HIDDEN_FD}<&- 9>&- 2>/dev/null; head -c ${LOG_BYTES} >"$log"; exec cat >/dev/null; }`
+: | "$@" 2>&1 9>&- | { exec 3>&- ${HIDDEN_FD}<&- 9>&- 2>/dev/null; head -c ${LOG_BYTES} >"$log"; exec cat >/dev/null; }`
+
+/** The device files inside are those of the host, which belong to the Hub's user if that is root; what is mounted read-only may be written to but keeps its mode. */
+const DEVICES_READ_ONLY = 'mount -n --bind -o ro /dev /dev || exit 1'
 
 /** Starts the machine and returns when its agent was started. A machine that runs already is left alone. */
 export async function startSupervisor(host: Host, machineId: MachineId, document: MachineDocument, signal: AbortSignal): Promise<void> {
@@ -48,10 +52,11 @@ export async function startSupervisor(host: Host, machineId: MachineId, document
   const command = machineCommand(host, machineId, document.name, overlay ? null : document.upper)
   await writeFile(paths.arguments, command.hidden.map((argument) => `${argument}\0`).join(''), { mode: 0o600 })
   const options = overlay ? overlayOptions(document.layers, document.upper, host.offer.asRoot) : ''
+  const ownsDevices = host.offer.asRoot && host.offer.isolation !== 'I0'
   const script = [
     'sh',
     '-c',
-    SUPERVISOR,
+    supervisorScript(ownsDevices ? DEVICES_READ_ONLY : ''),
     processMark(host.layout, machineId),
     paths.pid,
     paths.lock,
@@ -64,7 +69,7 @@ export async function startSupervisor(host: Host, machineId: MachineId, document
     paths.arguments,
     ...command.argv,
   ]
-  const [first = 'sh', ...rest] = overlay ? [...freshNamespace(host.offer.asRoot), ...script] : script
+  const [first = 'sh', ...rest] = overlay || ownsDevices ? [...freshNamespace(host.offer.asRoot), ...script] : script
   // Detached: a session of its own, so that neither the Hub's end nor a Ctrl-C in its terminal reaches the machine.
   const child = spawn(first, rest, {
     detached: true,
