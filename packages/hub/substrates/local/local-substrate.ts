@@ -1,4 +1,5 @@
 /** The port, carried out: each call looks first, acts, and leaves a state from which the same call may be made again. */
+import { existsSync } from 'node:fs'
 import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
@@ -14,6 +15,7 @@ import { collectLayers, copyTree, discard, emptyTrash, Pins, withNewLayer } from
 import { layerTree, machinePaths, snapshotPath } from './layout.ts'
 import { listMarked, usageOf } from './processes.ts'
 import { repairRunning, takeSnapshot } from './snapshots.ts'
+import { listStrays } from './strays.ts'
 import { endMachine, findSupervisor, machineProcesses, readLog, startSupervisor } from './supervisor.ts'
 import { onlyLayer, openViews } from './view.ts'
 
@@ -75,6 +77,8 @@ export class LocalSubstrate implements Substrate {
       await this.#host.options.door.listen(machineId, paths.socket)
       const supervisor = await findSupervisor(this.#host, machineId)
       if (supervisor !== null) return repairRunning(this.#host, machineId, supervisor)
+      // A pid file without its process: what that process held up may have outlived it.
+      if (existsSync(paths.pid)) await endMachine(this.#host, machineId)
       await removeFile(join(paths.folder, 'frozen'))
       if (document.layers.length > TOO_DEEP) await this.#flats.merge(document.layers)
       const layers = this.#flats.shorten(document.layers)
@@ -151,7 +155,8 @@ export class LocalSubstrate implements Substrate {
   }
 
   async list(_signal: AbortSignal): Promise<readonly ObservedMachine[]> {
-    const running = new Set(listMarked(this.#host.layout.dataMark).map((process) => process.machineId))
+    const { layout } = this.#host
+    const running = new Set([...listMarked(layout.dataMark), ...listStrays(layout)].map((process) => process.machineId))
     const observed: ObservedMachine[] = []
     for (const machineId of new Set([...(await listMachineIds(this.#host.layout)), ...running])) {
       const document = await readMachine(this.#host.layout, machineId)

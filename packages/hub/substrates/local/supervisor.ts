@@ -11,6 +11,7 @@ import { machinePaths, processMark } from './layout.ts'
 import { overlayOptions, treeIn } from './overlay.ts'
 import { descendants, endAll, isAlive, listMarked, listProcesses, type Marked, type Process, parseStat, readProcess } from './processes.ts'
 import { HIDDEN_FD, machineCommand } from './sandbox.ts'
+import { listStrays } from './strays.ts'
 
 /** The start of what the agent writes is kept; the rest is read and thrown away, so that it neither blocks nor fills the disk. */
 const LOG_BYTES = 256 * 1024
@@ -31,8 +32,8 @@ exec 9>"$lock"
 flock -n 9 || exit ${EXIT_LOCKED}
 ulimit -c 0
 read -r stat </proc/$$/stat && echo "$stat" >"$pid" || exit 1
-if [ -n "$options" ]; then
 ${first}
+if [ -n "$options" ]; then
   mount -n --bind --make-shared "$skeleton" "$skeleton" || exit 1
   cd "$layers" && mount -n -t overlay -o "$options" "$upper" "$tree" || exit 1
   cd /
@@ -51,8 +52,8 @@ export async function startSupervisor(host: Host, machineId: MachineId, document
   await mkdir(paths.socketDir, { recursive: true, mode: 0o700 })
   const command = machineCommand(host, machineId, document.name, overlay ? null : document.upper)
   await writeFile(paths.arguments, command.hidden.map((argument) => `${argument}\0`).join(''), { mode: 0o600 })
-  const options = overlay ? overlayOptions(document.layers, document.upper, host.offer.asRoot) : ''
   const ownsDevices = host.offer.asRoot && host.offer.isolation !== 'I0'
+  const options = overlay ? overlayOptions(document.layers, document.upper, host.offer.asRoot) : ''
   const script = [
     'sh',
     '-c',
@@ -77,13 +78,13 @@ export async function startSupervisor(host: Host, machineId: MachineId, document
     env: host.offer.isolation === 'I0' ? command.env : TOOL_ENV,
     stdio: ['ignore', 'ignore', 'ignore', 'pipe', ...coverInherited(4)],
   })
+  for (const cover of child.stdio.slice(4)) (cover as Readable | null)?.destroy()
   child.unref()
   const said = await firstWord(child, child.stdio[3] as Readable, signal)
   if (said.word === 'up') return
   if (said.code === EXIT_LOCKED) return
   await endMachine(host, machineId)
   const log = await readLog(host, machineId)
-  for (const cover of child.stdio.slice(4)) (cover as Readable | null)?.destroy()
   throw toolFailure('Starting the machine', `${said.word}\n${log}`)
 }
 
@@ -116,7 +117,7 @@ export function machineProcesses(host: Host, machineId: MachineId, supervisor: P
 export async function endMachine(host: Host, machineId: MachineId): Promise<void> {
   await endAll(() => {
     const all = listProcesses()
-    const marked = listMarked(host.layout.dataMark).filter((process) => process.machineId === machineId)
+    const marked = [...listMarked(host.layout.dataMark), ...listStrays(host.layout)].filter((process) => process.machineId === machineId)
     return [...marked, ...marked.flatMap((process) => descendants(process.pid, all))]
   }, END_TIMEOUT_MS)
   await removeFile(machinePaths(host.layout, machineId).pid)
