@@ -30,7 +30,7 @@ after(() => stage.close())
 
 test('a process that has left its parents and ignores signals ends with its machine', async (t) => {
   if (stage.weak !== false) return t.skip(stage.weak)
-  const [word, other] = ['4711.25', '4711.75']
+  const [word, other] = [`4711.1${process.pid}`, `4711.2${process.pid}`]
   const daemon = (seconds: string): string => `(trap "" HUP INT TERM; setsid sleep ${seconds} >/dev/null 2>&1 </dev/null &)`
   const outside = spawn('sh', ['-c', daemon(other)], { stdio: 'ignore' })
   await new Promise((resolve) => outside.once('close', resolve))
@@ -47,7 +47,7 @@ test('a machine that cuts the tie to its supervisor ends all the same', {
   skip: process.arch === 'x64' ? false : 'the attack is written for x86-64',
 }, async (t) => {
   if (stage.weak !== false) return t.skip(stage.weak)
-  const word = '4712.25'
+  const word = `4712.1${process.pid}`
   const machineId = await stage.machine('untied')
   assert.equal((await stage.inside(`sleep ${word} >/dev/null 2>&1 </dev/null &`, 'untied')).code, 0)
   const cut = await stage.inside(perl(CUT), 'untied')
