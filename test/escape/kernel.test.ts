@@ -30,8 +30,8 @@ after(async () => {
 })
 const on = (): Stage => stage
 
-attempt(on, 'nothing is mounted', { through: APART, script: () => 'mkdir -p ./m && mount -t tmpfs none ./m || exit 1; umount ./m' })
-attempt(on, 'nothing is bound elsewhere', { through: APART, script: () => 'mkdir -p ./m ./n && mount --bind ./n ./m || exit 1; umount ./m' })
+attempt(on, 'nothing is mounted from inside a machine', { through: APART, script: () => 'mkdir -p ./m && mount -t tmpfs none ./m || exit 1; umount ./m' })
+attempt(on, 'no folder is bound to another place', { through: APART, script: () => 'mkdir -p ./m ./n && mount --bind ./n ./m || exit 1; umount ./m' })
 attempt(on, 'the programs are not made writable', {
   through: APART,
   outside: () => 'mkdir -p ./m ./n && mount --bind ./n ./m && mount -o remount,bind,ro ./m && mount -o remount,bind,rw ./m || exit 1; umount ./m',
@@ -86,7 +86,7 @@ for (const setting of ['core_pattern', 'modprobe', 'sysrq', 'hostname', 'randomi
   })
 }
 attempt(on, 'the kernel’s panic button is not pressed', { skip: rootOnly, hostMayRefuse: true, script: () => '(: >>/proc/sysrq-trigger) || exit 1' })
-attempt(on, '/sys is not there', { script: () => 'ls /sys/kernel || exit 1' })
+attempt(on, 'the kernel’s objects in /sys are not there', { script: () => 'ls /sys/kernel || exit 1' })
 attempt(on, 'control groups are not mounted', {
   through: asRoot ? ['unshare', '-m', '-C'] : ['unshare', '-U', '-r', '-m', '-C'],
   hostMayRefuse: true,

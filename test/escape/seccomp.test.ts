@@ -30,7 +30,7 @@ attempt(on, 'no key of the session that the Hub was started in is read or added'
   // KEY_SPEC_SESSION_KEYRING is inherited: what lies in it (Kerberos, encrypted homes) could be used.
   script: () => perl('sys("keyctl",0,-3,1); got("the session keyring is there")'),
 })
-attempt(on, 'no key is made', {
+attempt(on, 'no key is made in the kernel', {
   skip: unknownNumbers,
   hostMayRefuse: true,
   todo: NO_FILTER,
