@@ -8,6 +8,7 @@ import { fileFailure, run, runOrThrow, toolFailure } from './command.ts'
 import { listMachineIds, listSnapshotIds, readMachine, readSnapshot } from './documents.ts'
 import { freshNamespace, type Host } from './host.ts'
 import { type Layout, layerTree } from './layout.ts'
+import { liveCopyCommand } from './live-copy.ts'
 import { EMPTY_LAYER } from './overlay.ts'
 
 /** A tree of this many files takes minutes on a slow disk. */
@@ -93,21 +94,26 @@ export async function prepareTree(host: Host, layer: string): Promise<void> {
   await chmod(tree, 0o755)
 }
 
-/** Copies a tree with everything that belongs to it into an empty layer: as one snapshot, or file by file, sharing blocks where the file system can. */
-export async function copyTree(host: Host, from: string, to: string, signal: AbortSignal | null): Promise<void> {
+/**
+ * Copies a tree with everything that belongs to it into an empty layer: as one snapshot, or file by file, sharing blocks where the file system can. `live`: its machine
+ * may be changing it meanwhile.
+ */
+export async function copyTree(host: Host, from: string, to: string, live: boolean, signal: AbortSignal | null): Promise<void> {
   if (host.offer.copy === 'C4' && (await isSubvolume(layerTree(host.layout, from))))
     return replaceBySnapshot(layerTree(host.layout, to), layerTree(host.layout, from))
   // A tree from before the data directory offered snapshots; its copies will be.
   await prepareTree(host, to)
-  const [command, ...args] = withOwnersRights(needsOwnersRights(host), [
-    'cp',
-    '-a',
-    // Never in silence: a plain copy of a large tree would be a surprise.
-    `--reflink=${host.offer.copy === 'C2' ? 'always' : 'auto'}`,
-    '--',
-    `${layerTree(host.layout, from)}/.`,
-    layerTree(host.layout, to),
-  ])
+  const [command, ...args] =
+    (live ? liveCopyCommand(host, from, to) : null) ??
+    withOwnersRights(needsOwnersRights(host), [
+      'cp',
+      '-a',
+      // Never in silence: a plain copy of a large tree would be a surprise.
+      `--reflink=${host.offer.copy === 'C2' ? 'always' : 'auto'}`,
+      '--',
+      `${layerTree(host.layout, from)}/.`,
+      layerTree(host.layout, to),
+    ])
   await runOrThrow(command, args, { timeoutMs: COPY_TIMEOUT_MS, what: 'Copying the machine’s tree', ...(signal === null ? {} : { signal }) })
 }
 

@@ -1,4 +1,5 @@
 /** The port, carried out: each call looks first, acts, and leaves a state from which the same call may be made again. */
+import { existsSync } from 'node:fs'
 import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
@@ -20,6 +21,7 @@ import { Pool } from './pool.ts'
 import { listMarked, type Process } from './processes.ts'
 import { beginTakeOver, endLeftSlots, finishTakeOver, forgetSlot, isHalfTakenOver } from './slots.ts'
 import { repairRunning, takeSnapshot } from './snapshots.ts'
+import { listStrays } from './strays.ts'
 import { summaryOf } from './summary.ts'
 import { endMachine, findSupervisor, readLog, slotOf, startSupervisor } from './supervisor.ts'
 import { onlyLayer, openViews } from './view.ts'
@@ -83,6 +85,8 @@ export class LocalSubstrate implements Substrate {
       signal.throwIfAborted()
       const supervisor = await findSupervisor(this.#host, machineId)
       if (supervisor !== null) return this.#goOn(machineId, document, supervisor)
+      // A pid file without its process: what that process held up may have outlived it.
+      if (existsSync(paths.pid)) await endMachine(this.#host, machineId)
       await forgetSlot(this.#host, machineId)
       await removeFile(join(paths.folder, 'frozen'))
       if (document.layers.length > TOO_DEEP) await this.#flats.merge(document.layers)
@@ -178,7 +182,7 @@ export class LocalSubstrate implements Substrate {
 
   async list(_signal: AbortSignal): Promise<readonly ObservedMachine[]> {
     const { layout } = this.#host
-    const running = new Set(listMarked(layout.dataMark).map((process) => process.machineId))
+    const running = new Set([...listMarked(layout.dataMark), ...listStrays(layout)].map((process) => process.machineId))
     // In this order: a slot that a machine takes over meanwhile is in the one list or in the other.
     const marksOfSlots = new Set<string>(await readdir(layout.slots))
     const observed: ObservedMachine[] = []
@@ -290,7 +294,7 @@ export class LocalSubstrate implements Substrate {
         const copy = offer.copy === 'C3' || (offer.overlay && (from?.layers.length ?? 0) > 1) ? 'overlay' : 'copy'
         if (from === null && copy === 'copy') await prepareTree(this.#host, upper)
         if (from === null) for (const folder of ['project', 'home']) await makeFolder(join(layerTree(layout, upper), folder))
-        else if (copy === 'copy') await copyTree(this.#host, onlyLayer(from.layers), upper, signal)
+        else if (copy === 'copy') await copyTree(this.#host, onlyLayer(from.layers), upper, false, signal)
         const layers = copy === 'copy' || from === null ? [] : this.#flats.shorten(from.layers)
         const line = handle === null || from === null ? [] : [...from.line, handle]
         const document: MachineDocument = { version: 1, name, created_at: createdAt, copy, layers, upper, line, limits: limits ?? null }

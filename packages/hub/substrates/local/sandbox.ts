@@ -26,6 +26,12 @@ export const SANDBOX_FLAGS = [
   String(AGENT_UID),
 ] as const
 
+/** Of /proc, what tells of the whole host's memory, keys and timers; most of it only to root, whom the kernel takes the agent for if the Hub is root. */
+const HOST_STATE = [
+  ...['kcore', 'keys', 'key-users', 'kmsg', 'kallsyms', 'kpagecount', 'kpageflags', 'kpagecgroup'],
+  ...['slabinfo', 'vmallocinfo', 'pagetypeinfo', 'timer_list', 'sched_debug', 'latency_stats', 'sysrq-trigger'],
+] as const
+
 /** Memory file systems count as memory of the host; each is held to this. */
 const MEMORY_FS_BYTES = 1024 ** 3
 
@@ -89,7 +95,7 @@ function sandboxCommand(host: Host, paths: MachinePaths, name: string, plainTree
     ...readOnly.flatMap(([from, to]) => ['--ro-bind', from, to]),
     ...(plainTree === null ? [] : ['--bind', layerTree(host.layout, plainTree), MACHINE_PATHS.tree]),
     // Inside, the agent is the Hub's own user to the kernel; if that is root, /proc/sys is open to it unless the mount forbids.
-    ...['--proc', '/proc', '--remount-ro', '/proc', '--dev', '/dev', ...memory('/dev/shm'), '--remount-ro', '/dev'],
+    ...['--proc', '/proc', ...hostState(), '--remount-ro', '/proc', '--dev', '/dev', ...memory('/dev/shm'), '--remount-ro', '/dev'],
     ...[
       ...memory('/tmp'),
       ...memory('/var/tmp'),
@@ -106,6 +112,11 @@ function sandboxCommand(host: Host, paths: MachinePaths, name: string, plainTree
   ]
   const argv = ['bwrap', '--args', String(HIDDEN_FD), '--', '/bin/sh', '-c', ANNOUNCE, 'sh', ...processLimits(host, held), join(OPT, 'bin/node'), entry]
   return { argv, hidden, env: {} }
+}
+
+/** Puts a device that cannot be opened over each. */
+function hostState(): string[] {
+  return HOST_STATE.filter((name) => existsSync(`/proc/${name}`)).flatMap((name) => ['--ro-bind', '/dev/null', `/proc/${name}`])
 }
 
 /** The programs of the host, the agent's code and the Node that runs it: host path, path inside. */

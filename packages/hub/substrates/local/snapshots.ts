@@ -93,7 +93,7 @@ const above = (machine: MachineDocument, layers: readonly string[], upper: strin
 })
 
 async function freezeStopped(host: Host, pins: Pins, machineId: MachineId, machine: MachineDocument, signal: AbortSignal): Promise<Stack> {
-  if (machine.copy === 'copy') return copyAside(host, pins, machine, 'consistent', signal)
+  if (machine.copy === 'copy') return copyAside(host, pins, machine, 'consistent', false, signal)
   return withNewLayer(host.layout, pins, async (upper) => {
     const next = above(machine, machine.layers, upper)
     // First the machine lets go of the layer, then the snapshot names it: the other way round, a crash between would let a frozen layer be written to.
@@ -134,7 +134,7 @@ async function freezeRunning(
 async function copyRunning(host: Host, pins: Pins, machine: MachineDocument, frozen: Frozen, attempt: number, signal: AbortSignal): Promise<Stack | 'busy'> {
   const writing = !frozen.complete || hasOpenForWriting(frozen.processes, layerTree(host.layout, machine.upper))
   if (writing && attempt < ATTEMPTS) return 'busy'
-  return copyAside(host, pins, machine, writing ? 'fuzzy' : 'consistent', signal)
+  return copyAside(host, pins, machine, writing ? 'fuzzy' : 'consistent', true, signal)
 }
 
 async function swapRunning(
@@ -172,16 +172,23 @@ async function swapRunning(
   const quiet = await setReadOnly(host, supervisor.pid, tree, true)
   try {
     if (!quiet && attempt < ATTEMPTS) return 'busy'
-    return await copyAside(host, pins, machine, quiet && frozen.complete ? 'consistent' : 'fuzzy', signal)
+    return await copyAside(host, pins, machine, quiet && frozen.complete ? 'consistent' : 'fuzzy', true, signal)
   } finally {
     if (quiet) await setReadOnly(host, supervisor.pid, tree, false)
   }
 }
 
 /** A copy of the layer that the machine writes to, while the machine keeps it. */
-async function copyAside(host: Host, pins: Pins, machine: MachineDocument, consistency: Snapshot['consistency'], signal: AbortSignal): Promise<Stack> {
+async function copyAside(
+  host: Host,
+  pins: Pins,
+  machine: MachineDocument,
+  consistency: Snapshot['consistency'],
+  live: boolean,
+  signal: AbortSignal,
+): Promise<Stack> {
   return withNewLayer(host.layout, pins, async (copy) => {
-    await copyTree(host, machine.upper, copy, signal)
+    await copyTree(host, machine.upper, copy, live, signal)
     const layers = [...machine.layers, copy]
     return { layers, consistency, unpin: pins.add(layers) }
   })

@@ -9,11 +9,13 @@ import { TOOL_ENV, toolFailure } from './command.ts'
 import { type MachineDocument, removeFile } from './documents.ts'
 import type { Held } from './held.ts'
 import { freshNamespace, type Host, sharesHost } from './host.ts'
+import { coverInherited } from './inherited.ts'
 import { discard } from './layers.ts'
 import { type MachinePaths, machinePaths, processMark } from './layout.ts'
 import { overlayOptions, treeIn } from './overlay.ts'
 import { descendants, endAll, isAlive, listMarked, listProcesses, type Marked, type Process, parseStat, readProcess } from './processes.ts'
 import { FILTER_FD, HIDDEN_FD, type MachineCommand, machineCommand } from './sandbox.ts'
+import { listStrays } from './strays.ts'
 
 /** The start of what the agent writes is kept; the rest is read and thrown away, so that it neither blocks nor fills the disk. */
 const LOG_BYTES = 256 * 1024
@@ -35,8 +37,9 @@ const MOUNT_LATER = 'read -r options upper <"$1" && cd "$2" && mount -n -t overl
  * Descriptor 3 tells the Hub how it went;
  * 9 holds the lock for as long as the machine runs. bubblewrap is a direct child of this shell, so that it dies with it; its environment can be
  * read inside, and so is empty. A largest file that is above what the Hub itself may write is no failure: then that holds.
+ * Its standard input is an empty pipe: through a descriptor of the host's /dev/null its owner could change that file's mode.
  */
-const SUPERVISOR = `
+const supervisorScript = (first: string): string => `
 exec 2>&3
 umask 077
 pid=$1 lock=$2 log=$3 skeleton=$4 layers=$5 tree=$6 options=$7 upper=$8 hidden=$9; shift 9
@@ -49,6 +52,7 @@ IFS='
 '; set -f
 for group in $groups; do echo 0 >"$group" || exit 1; done
 read -r stat </proc/$$/stat && echo "$stat" >"$pid" || exit 1
+${first}
 if [ -n "$options" ]; then
   mount -n --bind --make-shared "$skeleton" "$skeleton" || exit 1
   if [ "$options" = ${TREE_LATER} ]; then
@@ -62,7 +66,10 @@ fi
 exec ${HIDDEN_FD}<"$hidden" || exit 1
 if [ -n "$filter" ]; then exec ${FILTER_FD}<"$filter" || exit 1; fi
 case $1 in bwrap) shift; set -- env -i "$(command -v bwrap)" "$@";; esac
-"$@" </dev/null 2>&1 9>&- | { exec 3>&- ${HIDDEN_FD}<&- ${FILTER_FD}<&- 9>&- 2>/dev/null; head -c ${LOG_BYTES} >"$log"; exec cat >/dev/null; }`
+: | "$@" 2>&1 9>&- | { exec 3>&- ${HIDDEN_FD}<&- ${FILTER_FD}<&- 9>&- 2>/dev/null; head -c ${LOG_BYTES} >"$log"; exec cat >/dev/null; }`
+
+/** The device files inside are those of the host, which belong to the Hub's user if that is root; what is mounted read-only may be written to but keeps its mode. */
+const DEVICES_READ_ONLY = 'mount -n --bind -o ro /dev /dev || exit 1'
 
 /** Starts the machine and returns when its agent was started. A machine that runs already is left alone. */
 export async function startSupervisor(host: Host, machineId: MachineId, document: MachineDocument, held: Held, signal: AbortSignal): Promise<void> {
@@ -100,12 +107,13 @@ interface Launch {
 }
 
 async function launch(host: Host, { mark, paths, command, options, upper, limits, groups }: Launch, signal: AbortSignal): Promise<void> {
+  const ownsDevices = host.offer.asRoot && !sharesHost(host.offer)
   await mkdir(paths.socketDir, { recursive: true, mode: 0o700 })
   await writeFile(paths.arguments, command.hidden.map((argument) => `${argument}\0`).join(''), { mode: 0o600 })
   const script = [
     'sh',
     '-c',
-    SUPERVISOR,
+    supervisorScript(ownsDevices ? DEVICES_READ_ONLY : ''),
     processMark(host.layout, mark),
     paths.pid,
     paths.lock,
@@ -121,14 +129,15 @@ async function launch(host: Host, { mark, paths, command, options, upper, limits
     String(Math.ceil(limits.disk_bytes / FILE_BLOCK_BYTES)),
     ...command.argv,
   ]
-  const [first = 'sh', ...rest] = options === '' ? script : [...freshNamespace(host.offer.asRoot), ...script]
+  const [first = 'sh', ...rest] = options !== '' || ownsDevices ? [...freshNamespace(host.offer.asRoot), ...script] : script
   // Detached: a session of its own, so that neither the Hub's end nor a Ctrl-C in its terminal reaches the machine.
   const child = spawn(first, rest, {
     detached: true,
     cwd: '/',
     env: sharesHost(host.offer) ? command.env : TOOL_ENV,
-    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe', ...coverInherited(4)],
   })
+  for (const cover of child.stdio.slice(4)) (cover as Readable | null)?.destroy()
   child.unref()
   const said = await firstWord(child, child.stdio[3] as Readable, signal)
   if (said.word === 'up') return
@@ -191,7 +200,7 @@ export async function endMachine(host: Host, machineId: MachineId): Promise<void
 export async function endMarked(host: Host, marks: ReadonlySet<MachineId>): Promise<void> {
   await endAll(() => {
     const all = listProcesses()
-    const marked = listMarked(host.layout.dataMark).filter((process) => marks.has(process.machineId))
+    const marked = [...listMarked(host.layout.dataMark), ...listStrays(host.layout)].filter((process) => marks.has(process.machineId))
     return [...marked, ...marked.flatMap((process) => descendants(process.pid, all))]
   }, END_TIMEOUT_MS)
 }
