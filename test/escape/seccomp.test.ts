@@ -9,12 +9,10 @@ before(async () => {
 })
 after(() => stage.close())
 const on = (): Stage => stage
-const NO_FILTER = 'needs the filter of system calls (seccomp)'
 
 attempt(on, 'io_uring, which goes past filters and has had many holes, is not set up', {
   skip: unknownNumbers,
   hostMayRefuse: true,
-  todo: NO_FILTER,
   script: () => perl('my $p="\\0"x120; sys("io_uring_setup",2,$p); got("set up")'),
 })
 attempt(on, 'no program is loaded into the kernel', {
@@ -26,20 +24,17 @@ attempt(on, 'no program is loaded into the kernel', {
 attempt(on, 'no key of the session that the Hub was started in is read or added', {
   skip: unknownNumbers,
   hostMayRefuse: true,
-  todo: NO_FILTER,
   // KEY_SPEC_SESSION_KEYRING is inherited: what lies in it (Kerberos, encrypted homes) could be used.
   script: () => perl('sys("keyctl",0,-3,1); got("the session keyring is there")'),
 })
 attempt(on, 'no key is made in the kernel', {
   skip: unknownNumbers,
   hostMayRefuse: true,
-  todo: NO_FILTER,
   script: () => perl('my ($t,$d,$v)=("user\\0","escape\\0","x"); sys("add_key",$t,$d,$v,1,-2); got("made")'),
 })
 attempt(on, 'faults of memory are not handled by the machine, which would stop the kernel in the middle', {
   skip: unknownNumbers,
   hostMayRefuse: true,
-  todo: NO_FILTER,
   // UFFD_USER_MODE_ONLY
   script: () => perl('sys("userfaultfd",1); got("opened")'),
 })
@@ -52,19 +47,16 @@ attempt(on, 'the processors’ counters of the whole host are not read', {
 attempt(on, 'the processors’ counters are not read at all', {
   skip: unknownNumbers,
   hostMayRefuse: true,
-  todo: NO_FILTER,
   // The same for the caller alone, in user mode (exclude_kernel, exclude_hv).
   script: () => perl('my $a=pack("LLQQQQQ",1,128,0,0,0,0,0x60).("\\0"x72); sys("perf_event_open",$a,0,-1,-1,0); got("opened")'),
 })
 attempt(on, 'the host beneath a virtual machine is not asked for by its socket family', {
   hostMayRefuse: true,
-  todo: NO_FILTER,
   // AF_VSOCK belongs to no network namespace.
   script: () => perl('socket(S,40,SOCK_STREAM,0)||lost("socket"); got("a socket")'),
 })
 attempt(on, 'the kernel’s ciphers are not asked for', {
   hostMayRefuse: true,
-  todo: NO_FILTER,
   // AF_ALG
   script: () => perl('socket(S,38,SOCK_SEQPACKET,0)||lost("socket"); got("a socket")'),
 })
