@@ -219,10 +219,7 @@ function commandOf(pid: number): string {
 
 async function until(holds: () => Promise<boolean>, what: string): Promise<void> {
   const deadline = performance.now() + GONE_WITHIN_MS
-  while (!(await holds())) {
-    assert.ok(performance.now() < deadline, `${what} in time`)
-    await delay(5)
-  }
+  for (; !(await holds()); await delay(5)) assert.ok(performance.now() < deadline, `${what} in time`)
 }
 
 /** The smallest program for a 386: one header, one segment, and exit(7) by the old gate. */
