@@ -15,11 +15,12 @@ const PACKAGES = {
 const PORT = 'substrates/substrate\\.ts$'
 /** Rooms of the Hub: what each may import of the others. The three doors never import one another, and nobody but main.ts imports a door or a concrete substrate. */
 const HUB = {
-  api: ['operations/', 'ledger/', 'checkpoints/', 'database/', 'security/', 'observability/'],
-  door: ['operations/', 'ledger/', 'checkpoints/', 'database/', 'security/', 'observability/', PORT],
+  api: ['operations/', 'ledger/', 'checkpoints/', 'exec/', 'database/', 'security/', 'observability/'],
+  door: ['operations/', 'ledger/', 'checkpoints/', 'exec/', 'database/', 'security/', 'observability/', PORT],
   gateway: ['operations/', 'ledger/', 'database/', 'security/', 'observability/'],
   scheduler: ['operations/', 'database/', 'observability/', PORT],
   operations: ['ledger/', 'checkpoints/', 'database/', 'observability/', PORT],
+  exec: ['operations/', 'database/'],
   ledger: ['database/'],
   checkpoints: ['database/', PORT],
   substrates: [],

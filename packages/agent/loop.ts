@@ -9,6 +9,7 @@ import { EventQueue } from './door/event-queue.ts'
 import { Heart } from './door/heart.ts'
 import type { DoorWire } from './door/wire.ts'
 import { Wishes } from './door/wishes.ts'
+import { followExecs } from './exec/follow.ts'
 import { log, wordsOf } from './log.ts'
 import { killAllFamilies } from './process/family.ts'
 import { markSourceKept, prepareSource } from './project/source.ts'
@@ -38,6 +39,7 @@ export async function live(machine: Machine, signal: AbortSignal = new AbortCont
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => end(128 + constants.signals[name]))
   heart.start(machine.heartbeatMs)
   void wishes.follow(signal)
+  void followExecs(wishes, machine, signal)
 
   let endedRun: RunOrder['id'] | undefined
   for (let revision = 0; ; ) {

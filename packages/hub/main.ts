@@ -16,6 +16,7 @@ import { migrate } from './database/migrate.ts'
 import { createDoor } from './door/door.ts'
 import { createDoorListener } from './door/listener.ts'
 import { createEnding, type Ending, within } from './ending.ts'
+import { createExecs } from './exec/execs.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { pricesOf } from './gateway/prices/table.ts'
 import { lockDatabase, lockDataDir } from './instance-lock.ts'
@@ -82,10 +83,12 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   const loaded = await loadMasterKeys(dataDir)
   const keys = config.rotateMasterKey ? await rotateMasterKey(dataDir, loaded) : loaded
   const secrets = createSecrets(keys.current, keys.previous)
-  const handlers: { machine?: Parameters<typeof createDoorListener>[0] } = {}
+  const handlers: { machine?: Parameters<typeof createDoorListener>[0]; upgrade?: Parameters<typeof createDoorListener>[1] } = {}
   // Machines that outlived the last Hub knock before this one is ready; their agents try again.
-  const listener = createDoorListener((machineId, request, response) =>
-    handlers.machine ? handlers.machine(machineId, request, response) : response.writeHead(503, { 'retry-after': '1' }).end(),
+  const listener = createDoorListener(
+    (machineId, request, response) =>
+      handlers.machine ? handlers.machine(machineId, request, response) : response.writeHead(503, { 'retry-after': '1' }).end(),
+    (machineId, request, socket, head) => (handlers.upgrade ? handlers.upgrade(machineId, request, socket, head) : socket.destroy()),
   )
   ending.add('the machine sockets', () => listener.closeAll())
 
@@ -144,12 +147,14 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   const changes = await openChangeFeed(address, { onError: (err) => logger.warn({ err }, 'the event connection broke') })
   ending.add('the event feed', () => changes.close())
 
-  const door = await createDoor({ ...ports, requests, wakes, dataDir, log: logger })
+  const execs = createExecs({ db, runtime, log: logger })
+  const door = await createDoor({ ...ports, execs, requests, wakes, dataDir, log: logger })
   const gateway = createGateway({ db, address, ledger, runtime, secrets, logger })
   handlers.machine = (machineId, request, response) => {
     if (request.url?.startsWith('/gateway/')) void gateway.handle(machineId, request, response)
     else door.handle(machineId, request, response)
   }
+  handlers.upgrade = door.upgrade
   ending.add('the gateway', () => gateway.close())
 
   await seedProvider(ports)
@@ -176,7 +181,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     return { status: checks.every(({ ok }) => ok) ? 'ok' : 'degraded', version: VERSION, started_at: startedAt.toISOString(), checks }
   }
   const agents = { agents: () => listAgents(paths.agents), installAgent: (name: string) => installAgent(paths.agents, name) }
-  const api = await createApi({ db, runtime, logger, requests, ledger, store, secrets, dataDir, changes, health, info, ...agents })
+  const api = await createApi({ db, runtime, logger, requests, ledger, store, secrets, execs, dataDir, changes, health, info, ...agents })
   ending.add('the API', () => api.close())
   const url = await api.listen({ host: '127.0.0.1', port: config.port }).catch((error: NodeJS.ErrnoException) => {
     throw error.code === 'EADDRINUSE' ? portInUse(config.port) : error

@@ -44,7 +44,7 @@ export class DoorServer {
   bundle: Buffer | undefined
   budget: BudgetStatus = { spent: '0', limit: '1000000000', available: '1000000000', revision: 0, limit_met: null, winding_down: false, reached_percent: null }
   modelCalls = 0
-  #instructions: Instructions = { revision: 1, control: 'idle', source: null, run: null }
+  #instructions: Instructions = { revision: 1, control: 'idle', source: null, run: null, execs: [] }
   #server: Server | undefined
   #boot: string | undefined
   #looks = new Set<() => void>()

@@ -2,10 +2,13 @@
 import { type FileHandle, mkdir, open, rm } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { basename, dirname, join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import type { MachineId } from '@autovibe/contract'
+import { isWebSocketRequest } from '../exec/upgrade.ts'
 import type { DoorListener } from '../substrates/substrate.ts'
 
 export type MachineHandler = (machineId: MachineId, request: IncomingMessage, response: ServerResponse) => void
+type MachineUpgrade = (machineId: MachineId, request: IncomingMessage, socket: Duplex, head: Buffer) => void
 
 /** What a machine may have open at once; it is hostile input like everything it says. */
 const CONNECTIONS_MAX = 64
@@ -15,8 +18,11 @@ const REQUEST_TIMEOUT_MS = 15 * 60_000
 /** sun_path holds 108 bytes; a longer path is reached through its folder's descriptor. */
 const SOCKET_PATH_BYTES_MAX = 100
 
-export function createDoorListener(handle: MachineHandler): DoorListener & { closeAll(): Promise<void> } {
-  const sockets = new Map<MachineId, { server: Server; path: string; folder: FileHandle | null }>()
+/** Where nothing becomes a WebSocket. */
+const refuse: MachineUpgrade = (_machineId, _request, socket) => socket.destroy()
+
+export function createDoorListener(handle: MachineHandler, upgrade: MachineUpgrade = refuse): DoorListener & { closeAll(): Promise<void> } {
+  const sockets = new Map<MachineId, { server: Server; path: string; folder: FileHandle | null; upgraded: Set<Duplex> }>()
 
   async function close(machineId: MachineId): Promise<void> {
     const entry = sockets.get(machineId)
@@ -25,6 +31,8 @@ export function createDoorListener(handle: MachineHandler): DoorListener & { clo
     await new Promise<void>((resolve) => {
       entry.server.close(() => resolve())
       entry.server.closeAllConnections()
+      // The server no longer counts them among its own, and would wait for them.
+      for (const socket of entry.upgraded) socket.destroy()
     })
     await entry.folder?.close()
   }
@@ -36,9 +44,19 @@ export function createDoorListener(handle: MachineHandler): DoorListener & { clo
       await close(machineId)
       await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 })
       await rm(socketPath, { force: true })
-      const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: 32 * 1024 }, (request, response) =>
-        handle(machineId, request, response),
-      )
+      const options = {
+        headersTimeout: HEADERS_TIMEOUT_MS,
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        maxHeaderSize: 32 * 1024,
+        shouldUpgradeCallback: isWebSocketRequest,
+      }
+      const server = createServer(options, (request, response) => handle(machineId, request, response))
+      const upgraded = new Set<Duplex>()
+      server.on('upgrade', (request, socket, head) => {
+        upgraded.add(socket)
+        socket.once('close', () => upgraded.delete(socket))
+        upgrade(machineId, request, socket, head)
+      })
       server.maxConnections = CONNECTIONS_MAX
       const folder = Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX ? await open(dirname(socketPath), 'r') : null
       const path = folder ? join(`/proc/self/fd/${folder.fd}`, basename(socketPath)) : socketPath
@@ -49,7 +67,7 @@ export function createDoorListener(handle: MachineHandler): DoorListener & { clo
           resolve()
         })
       })
-      sockets.set(machineId, { server, path: socketPath, folder })
+      sockets.set(machineId, { server, path: socketPath, folder, upgraded })
     },
     close,
     closeAll: async () => {
