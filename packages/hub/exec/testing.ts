@@ -9,6 +9,8 @@ import { systemRuntime } from '../runtime.ts'
 import { Leg } from './leg.ts'
 import { acceptUpgrade } from './upgrade.ts'
 
+const UNTIL_MS = 30_000
+
 /** One end, which remembers what it heard. */
 export class End {
   readonly socket: WebSocket
@@ -41,20 +43,24 @@ export class End {
     return Buffer.concat(this.data[stream]).toString()
   }
 
-  /** Resolves when the condition holds, which is looked at after each frame; rejects when the connection ends before. */
-  until(what: string, condition: () => boolean): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        if (!condition()) return
-        this.#looks.delete(look)
-        resolve()
-      }
-      this.#looks.add(look)
-      void this.closed.then(() => {
-        look()
-        reject(new Error(`the connection ended before ${what}: ${JSON.stringify(this.news)}`))
-      })
+  /** Resolves when the condition holds, which is looked at after each frame; rejects when the connection ends before, or at a deadline. */
+  async until(what: string, condition: () => boolean): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const look = (): void => {
+      if (condition()) resolve()
+    }
+    const fail = (why: string): void =>
+      reject(new Error(`${why} before ${what}: ${JSON.stringify(this.news)} ${JSON.stringify(this.text('stdout').slice(-500))}`))
+    const timer = setTimeout(() => fail('time was up'), UNTIL_MS)
+    this.#looks.add(look)
+    void this.closed.then(() => {
       look()
+      fail('the connection ended')
+    })
+    look()
+    await promise.finally(() => {
+      clearTimeout(timer)
+      this.#looks.delete(look)
     })
   }
 
