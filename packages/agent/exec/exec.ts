@@ -9,7 +9,7 @@ import type { RawData, WebSocket } from 'ws'
 import type { Paths } from '../adapters/adapter.ts'
 import { enlist, killFamily, send as sendSignal, signalFamily } from '../process/family.ts'
 import { type Launch, launchOf, refusalOf } from './launch.ts'
-import { foregroundGroup, Resizer } from './terminal.ts'
+import { foregroundGroup, keepGoing, Resizer } from './terminal.ts'
 
 /** What a command has between being told that its person is gone and its end. */
 const GRACE_MS = 2_000
@@ -112,6 +112,7 @@ class Running {
     const pid = child.pid as number
     const discharge = enlist(pid, this.#mark, true)
     if (tty) this.#resizer = new Resizer(pid, launch.env['PATH'] ?? '')
+    const rest = tty ? keepGoing(pid) : () => undefined
     this.#say({ type: 'started' })
     const exited = new Promise<{ code: number | null; signal: NodeJS.Signals | null }>((resolve) =>
       child.once('exit', (code, signal) => resolve({ code, signal })),
@@ -120,6 +121,7 @@ class Running {
     const { code, signal } = await exited
     killFamily(pid, this.#mark)
     discharge()
+    rest()
     await Promise.all(pumped.map((pump) => pump.finish()))
     if (!this.#isGone) this.#say({ type: 'exit', exit_code: code ?? 128 + (signal === null ? 0 : constants.signals[signal]), signal })
   }

@@ -4,9 +4,10 @@ import { accessSync, constants, readFileSync, readlinkSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import type { TerminalSize } from '@autovibe/contract'
 import { log } from '../log.ts'
-import { childOf } from '../process/family.ts'
+import { childOf, send } from '../process/family.ts'
 
 const STTY_MS = 5_000
+const STOPPED_LOOK_EVERY_MS = 250
 
 /** The command line that runs `words` in a terminal of this size; undefined when this machine cannot make one. */
 export function terminalCommand(
@@ -55,6 +56,25 @@ export function foregroundGroup(scriptPid: number): number | undefined {
   // The name in parentheses may hold anything; behind it: state, parent, group, session, terminal, its foreground group.
   const group = Number(text?.slice(text.lastIndexOf(')') + 2).split(' ')[5])
   return Number.isInteger(group) && group > 1 ? group : undefined
+}
+
+/**
+ * Keeps a terminal going until the returned function is called: script stops itself when what runs in it was stopped, as all of a machine is for the moments of a
+ * checkpoint, and then waits for somebody to continue it.
+ */
+export function keepGoing(scriptPid: number): () => void {
+  const timer = setInterval(() => {
+    if (!isStopped(scriptPid)) return
+    const inside = childOf(scriptPid)
+    // Whoever has stopped the command itself, a person perhaps, continues it too.
+    if (inside === undefined || !isStopped(inside)) send(scriptPid, 'SIGCONT')
+  }, STOPPED_LOOK_EVERY_MS)
+  return () => clearInterval(timer)
+}
+
+const isStopped = (pid: number): boolean => {
+  const text = read(`/proc/${pid}/stat`) ?? ''
+  return text.slice(text.lastIndexOf(')') + 2).startsWith('T')
 }
 
 /** Changes the size of one terminal, the newest wish last and one change at a time. */

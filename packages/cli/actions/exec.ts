@@ -1,4 +1,5 @@
 /** Runs a command inside a machine, with its streams, signals, terminal and exit code as if it ran here. */
+import { spawnSync } from 'node:child_process'
 import { AutovibeError, type CreateExec, type TerminalSize } from '@autovibe/contract'
 import { ExecError, type ExecProcess } from '@autovibe/sdk'
 import type { Action } from '../commands/define.ts'
@@ -7,6 +8,8 @@ import type { Context } from '../context.ts'
 import { EXEC_FAULT, ExitWith } from '../exit-with.ts'
 import { Kept } from '../local/kept.ts'
 import { resolveMachine } from '../resolve.ts'
+
+const STTY_MS = 2_000
 
 export const exec: Action<ExecCommandOptions> = async (context, [ref = '', ...command], options) => {
   try {
@@ -95,7 +98,11 @@ function takeTerminal(request: CreateExec, remote: ExecProcess): () => void {
     if (request.stdin) process.stdin.setRawMode(false)
   }
   process.stdout.on('resize', resize)
-  if (request.stdin) process.stdin.setRawMode(true)
+  if (request.stdin) {
+    process.stdin.setRawMode(true)
+    // Node's raw mode still makes a new line of each line feed, and there already is one. Where stty is missing, it looks the same.
+    spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'], timeout: STTY_MS })
+  }
   // However the command ends: a shell in a raw terminal is of no use.
   process.on('exit', giveBack)
   return () => {
