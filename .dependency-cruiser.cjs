@@ -15,13 +15,14 @@ const PACKAGES = {
 const PORT = 'substrates/substrate\\.ts$'
 /** Rooms of the Hub: what each may import of the others. The four doors never import one another, and nobody but main.ts imports a door or a concrete substrate. */
 const HUB = {
-  api: ['operations/', 'ledger/', 'checkpoints/', 'database/', 'security/', 'observability/'],
-  door: ['operations/', 'metering/', 'ledger/', 'checkpoints/', 'database/', 'security/', 'observability/', PORT],
+  api: ['operations/', 'ledger/', 'checkpoints/', 'exec/', 'database/', 'security/', 'observability/'],
+  door: ['operations/', 'metering/', 'ledger/', 'checkpoints/', 'exec/', 'database/', 'security/', 'observability/', PORT],
   gateway: ['operations/', 'ledger/', 'database/', 'security/', 'observability/'],
   egress: ['ledger/', 'database/'],
   scheduler: ['operations/', 'metering/', 'database/', 'observability/', PORT],
   operations: ['metering/', 'ledger/', 'checkpoints/', 'database/', 'observability/', PORT],
   metering: ['ledger/', 'database/', PORT],
+  exec: ['operations/', 'database/'],
   ledger: ['database/'],
   checkpoints: ['database/', PORT],
   substrates: [],

@@ -10,6 +10,7 @@ import { Heart } from './door/heart.ts'
 import type { DoorWire } from './door/wire.ts'
 import { Wishes } from './door/wishes.ts'
 import { WayOut } from './egress/way-out.ts'
+import { followExecs } from './exec/follow.ts'
 import { log, wordsOf } from './log.ts'
 import { killAllFamilies } from './process/family.ts'
 import { markSourceKept, prepareSource } from './project/source.ts'
@@ -41,6 +42,7 @@ export async function live(machine: Machine, signal: AbortSignal = new AbortCont
   void wishes.follow(signal)
   const wayOut = new WayOut({ socketPath: machine.paths.socket, token: machine.token })
   void wayOut.follow(wishes, signal)
+  void followExecs(wishes, machine, signal)
 
   let endedRun: RunOrder['id'] | undefined
   for (let revision = 0; ; ) {

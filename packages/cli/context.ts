@@ -12,6 +12,8 @@ export interface Context {
   readonly settings: Settings
   /** Fires at Ctrl-C; the action ends its waiting and returns, or throws the reason. */
   readonly signal: AbortSignal
+  /** From now on Ctrl-C and SIGTERM are given to this, and no longer end the command; the signal above stays silent. */
+  divertSignals(to: (name: 'SIGINT' | 'SIGTERM') => void): void
   /** A client of the Hub that runs; `hub.unreachable` with the command that starts one. */
   connect(): Promise<Autovibe>
   /** As `connect`, and starts a Hub when none runs. */

@@ -10,6 +10,7 @@ import { demoCommand } from './commands/demo.ts'
 import { diffCommand } from './commands/diff.ts'
 import { doctorCommand } from './commands/doctor.ts'
 import { downCommand } from './commands/down.ts'
+import { execCommand } from './commands/exec.ts'
 import { forkCommand } from './commands/fork.ts'
 import { logsCommand } from './commands/logs.ts'
 import { machineCommand } from './commands/machine.ts'
@@ -30,6 +31,7 @@ const DAILY = [
   psCommand,
   logsCommand,
   attachCommand,
+  execCommand,
   diffCommand,
   applyCommand,
   checkpointCommand,

@@ -4,12 +4,14 @@ import { Autovibe } from '@autovibe/sdk'
 import type { Command, CommanderError } from 'commander'
 import type { Action, CommonOptions } from './commands/define.ts'
 import type { Context } from './context.ts'
+import { EXEC_FAULT, ExitWith } from './exit-with.ts'
 import { checkPort, DEFAULT_PORT, findHub, readKey, remoteHub, startHub } from './local/hub-process.ts'
 import { VERSION } from './local/version.ts'
 import { Output } from './output.ts'
 import { renderError } from './render/error.ts'
 import { readSettings } from './settings.ts'
 import { inWordsOf, usageError } from './usage.ts'
+import { commandNames } from './words.ts'
 
 /** Thrown when the person at the keyboard has pressed Ctrl-C. */
 export class Interrupted extends Error {
@@ -20,22 +22,29 @@ export async function execute(command: Command, action: Action<unknown>, args: r
   const options = command.optsWithGlobals<CommonOptions>()
   const out = new Output({ json: options.json === true, env: process.env, stdout: process.stdout, stderr: process.stderr })
   const interrupt = new AbortController()
-  const onSignal = () => {
+  let divert: ((name: 'SIGINT' | 'SIGTERM') => void) | undefined
+  const onSignal = (name: 'SIGINT' | 'SIGTERM') => {
+    if (divert) return divert(name)
     // A second Ctrl-C does not wait for anything.
     if (interrupt.signal.aborted) process.exit(EXIT.interrupted)
     interrupt.abort(new Interrupted('Interrupted.'))
   }
+  const divertSignals: Context['divertSignals'] = (to) => {
+    divert = to
+  }
   process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
   try {
-    const code = await action(makeContext(options, out, interrupt.signal), args, options)
+    const code = await action({ ...makeContext(options, out, interrupt.signal), divertSignals }, args, options)
     await out.flush()
     process.exitCode = code ?? EXIT.ok
-  } catch (thrown) {
+  } catch (caught) {
+    const { thrown, exitCode } = caught instanceof ExitWith ? { thrown: caught.cause, exitCode: caught.exitCode } : { thrown: caught, exitCode: undefined }
     out.endLive()
     process.exitCode =
       interrupt.signal.aborted && !(thrown instanceof AutovibeError)
         ? EXIT.interrupted
         : report(thrown instanceof AutovibeError ? inWordsOf(command, thrown) : thrown, out)
+    process.exitCode = exitCode ?? process.exitCode
     await out.flush()
   } finally {
     process.off('SIGINT', onSignal).off('SIGTERM', onSignal)
@@ -47,7 +56,9 @@ export async function execute(command: Command, action: Action<unknown>, args: r
 /** A mistake in the command line, as the parser tells it. */
 export function reportUsage(error: CommanderError, args: readonly string[], program: Command): void {
   const out = new Output({ json: args.includes('--json'), env: process.env, stdout: process.stdout, stderr: process.stderr })
-  process.exitCode = report(usageError(error, args, program), out)
+  const code = report(usageError(error, args, program), out)
+  // The exit codes of exec belong to the command inside the machine, but for this one.
+  process.exitCode = commandNames(args, program)[0] === 'exec' ? EXEC_FAULT : code
 }
 
 function report(thrown: unknown, out: Output): number {
@@ -64,7 +75,7 @@ function report(thrown: unknown, out: Output): number {
   return error.exitCode
 }
 
-function makeContext(options: CommonOptions, out: Output, signal: AbortSignal): Context {
+function makeContext(options: CommonOptions, out: Output, signal: AbortSignal): Omit<Context, 'divertSignals'> {
   const settings = readSettings({ env: process.env, cwd: process.cwd(), flags: { data_dir: options.dataDir } })
   const dataDir = settings.dataDir
   const clientOf = async (url: string | (() => string), key: string) => new Autovibe({ url, key, userAgent: `autovibe-cli/${VERSION}` })

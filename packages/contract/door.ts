@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { BudgetPolicy } from './budgets.ts'
 import { CHECKPOINT_TRIGGERS, CheckpointState } from './checkpoints.ts'
 import { Json, Sha256, Time } from './common.ts'
-import { CheckpointId, MachineId, RunId } from './ids.ts'
+import { CheckpointId, ExecId, MachineId, RunId } from './ids.ts'
 import { Amount, NanoUsd } from './money.ts'
 import { AgentName, CheckResult } from './runs.ts'
 
@@ -72,6 +72,8 @@ export const Instructions = z.object({
     .nullable(),
   /** What the machine may reach beyond its Hub, for people and models to read; the Hub decides anew at each attempt. Empty: nothing. */
   egress: z.array(z.string()),
+  /** Commands of people that wait for this machine: dial `GET /door/exec/{id}` for each, once. */
+  execs: z.array(ExecId).max(100),
 })
 export type Instructions = z.infer<typeof Instructions>
 export const InstructionsQuery = z.object({

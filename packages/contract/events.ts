@@ -33,6 +33,8 @@ export const EVENT_TYPES = [
   'operation.finished',
   'operation.stuck',
   'operation.deadline',
+  'exec.started',
+  'exec.ended',
   'gateway.call_refused',
   'gateway.call_clamped',
   'gateway.upstream_down',

@@ -13,6 +13,7 @@ export const ID_PREFIXES = {
   approval: 'apr',
   event: 'evt',
   apiKey: 'key',
+  exec: 'exe',
 } as const
 
 export type IdKind = keyof typeof ID_PREFIXES
@@ -28,6 +29,7 @@ export type UsageEventId = Id<'usageEvent'>
 export type OperationId = Id<'operation'>
 export type EventId = Id<'event'>
 export type ApiKeyId = Id<'apiKey'>
+export type ExecId = Id<'exec'>
 
 const BODY = '[0-9a-hjkmnp-tv-z]{26}'
 
@@ -47,6 +49,7 @@ export const UsageEventId = idSchema('usageEvent')
 export const OperationId = idSchema('operation')
 export const EventId = idSchema('event')
 export const ApiKeyId = idSchema('apiKey')
+export const ExecId = idSchema('exec')
 
 /** True when the text has the form of an id of this kind; says nothing about whether the thing exists. */
 export function isId<K extends IdKind>(kind: K, text: string): text is Id<K> {

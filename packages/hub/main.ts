@@ -15,10 +15,11 @@ import { type DatabaseAddress, openDatabase } from './database/database.ts'
 import { startEmbeddedPostgres } from './database/embedded.ts'
 import { migrate } from './database/migrate.ts'
 import { createDoor } from './door/door.ts'
-import { createDoorListener, type MachineConnect, type MachineHandler } from './door/listener.ts'
+import { createDoorListener, type MachineHandler, type MachineSocketHandler } from './door/listener.ts'
 import { createEgress } from './egress/egress.ts'
 import { hostNetwork } from './egress/network.ts'
 import { createEnding, type Ending, within } from './ending.ts'
+import { createExecs } from './exec/execs.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { pricesOf } from './gateway/prices/table.ts'
 import { lockDatabase, lockDataDir } from './instance-lock.ts'
@@ -87,12 +88,15 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   const loaded = await loadMasterKeys(dataDir)
   const keys = config.rotateMasterKey ? await rotateMasterKey(dataDir, loaded) : loaded
   const secrets = createSecrets(keys.current, keys.previous)
-  const handlers: { machine?: MachineHandler; connect?: MachineConnect } = {}
+  const handlers: { machine?: MachineHandler; connect?: MachineSocketHandler; upgrade?: MachineSocketHandler } = {}
   // Machines that outlived the last Hub knock before this one is ready; their agents try again.
   const listener = createDoorListener(
     (machineId, request, response) =>
       handlers.machine ? handlers.machine(machineId, request, response) : response.writeHead(503, { 'retry-after': '1' }).end(),
-    (machineId, request, socket, head) => (handlers.connect ? handlers.connect(machineId, request, socket, head) : socket.end(NOT_READY)),
+    {
+      connect: (machineId, request, socket, head) => (handlers.connect ? handlers.connect(machineId, request, socket, head) : socket.end(NOT_READY)),
+      upgrade: (machineId, request, socket, head) => (handlers.upgrade ? handlers.upgrade(machineId, request, socket, head) : socket.destroy()),
+    },
   )
   ending.add('the machine sockets', () => listener.closeAll())
 
@@ -153,12 +157,14 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   const changes = await openChangeFeed(address, { onError: (err) => logger.warn({ err }, 'the event connection broke') })
   ending.add('the event feed', () => changes.close())
 
-  const door = await createDoor({ ...ports, requests, wakes, dataDir, log: logger })
+  const execs = createExecs({ db, runtime, log: logger })
+  const door = await createDoor({ ...ports, execs, requests, wakes, dataDir, log: logger })
   const gateway = createGateway({ db, address, ledger, runtime, secrets, logger })
   handlers.machine = (machineId, request, response) => {
     if (request.url?.startsWith('/gateway/')) void gateway.handle(machineId, request, response)
     else door.handle(machineId, request, response)
   }
+  handlers.upgrade = door.upgrade
   ending.add('the gateway', () => gateway.close())
   const egress = createEgress({ db, address, ledger, runtime, logger, network: hostNetwork() })
   handlers.connect = (machineId, request, socket, head) => void egress.handle(machineId, request, socket, head)
@@ -189,7 +195,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     return { status: checks.every(({ ok }) => ok) ? 'ok' : 'degraded', version: VERSION, started_at: startedAt.toISOString(), checks }
   }
   const agents = { agents: () => listAgents(paths.agents), installAgent: (name: string) => installAgent(paths.agents, name) }
-  const api = await createApi({ db, runtime, logger, requests, ledger, store, secrets, dataDir, changes, health, info, ...agents })
+  const api = await createApi({ db, runtime, logger, requests, ledger, store, secrets, execs, dataDir, changes, health, info, ...agents })
   ending.add('the API', () => api.close())
   const url = await api.listen({ host: '127.0.0.1', port: config.port }).catch((error: NodeJS.ErrnoException) => {
     throw error.code === 'EADDRINUSE' ? portInUse(config.port) : error

@@ -1,5 +1,15 @@
 /** Machines: what they are doing, and what may be done with them. */
-import type { CreateCheckpoint, CreatedCheckpoint, Machine, MachineLimitsChange, MachineQuery, OperationRef, RollbackMachine } from '@autovibe/contract'
+import type {
+  CreateCheckpoint,
+  CreatedCheckpoint,
+  CreateExec,
+  Machine,
+  MachineLimitsChange,
+  MachineQuery,
+  OperationRef,
+  RollbackMachine,
+} from '@autovibe/contract'
+import { type ExecProcess, startExec } from './exec.ts'
 import { type List, list } from './pages.ts'
 import type { CallOptions, Transport } from './transport.ts'
 import { type WaitOptions, waitFor } from './waiting.ts'
@@ -52,6 +62,11 @@ export class Machines {
 
   checkpoint(ref: string, checkpoint: CreateCheckpoint = {}, options?: CallOptions): Promise<CreatedCheckpoint> {
     return this.#transport.json('POST', `${at(ref)}/checkpoints`, { ...options, body: checkpoint })
+  }
+
+  /** Runs a command inside a machine that is up; the signal lets go of it. */
+  exec(ref: string, request: Partial<CreateExec> = {}, options?: CallOptions): Promise<ExecProcess> {
+    return startExec(this.#transport, ref, request, options)
   }
 
   /** The machine once it is so, or can no longer become so: look at its state. */

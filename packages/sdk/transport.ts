@@ -92,6 +92,13 @@ export class Transport {
     }
   }
 
+  /** A WebSocket at this path; it carries no key, because browsers send none. */
+  socket(path: string, protocols: string[]): WebSocket {
+    const url = this.#address(path)
+    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
+    return new WebSocket(url, protocols)
+  }
+
   #origin(): string {
     return typeof this.#options.url === 'string' ? this.#options.url : this.#options.url()
   }

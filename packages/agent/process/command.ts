@@ -90,11 +90,15 @@ export async function runCommand(command: Command): Promise<CommandResult> {
   return { exitCode: code, signal, timedOut, output: output.text(), cutBytes: output.cutBytes, durationMs: Math.round(performance.now() - startedAt) }
 }
 
-/** What a command may see of the agent's own environment: all but what leads to the Hub; besides, the machine's loopback port. */
+/** What of the agent's own environment is for others: all but what leads to the Hub. */
+export function inheritedEnvironment(): Record<string, string> {
+  return Object.fromEntries(Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined && isForCommands(entry[0])))
+}
+
+/** What a command of the agent may see; besides, the machine's loopback port. */
 export function commandEnvironment(home: string): Record<string, string> {
-  const inherited = Object.entries(process.env).filter((entry): entry is [string, string] => entry[1] !== undefined && isForCommands(entry[0]))
   const quiet = { TERM: 'dumb', PAGER: 'cat', GIT_PAGER: 'cat', GIT_TERMINAL_PROMPT: '0', NO_COLOR: '1', CI: '1' }
-  return { ...Object.fromEntries(inherited), HOME: home, ...gatewayEnvironment(), ...proxyEnvironment(), ...quiet }
+  return { ...inheritedEnvironment(), HOME: home, ...gatewayEnvironment(), ...proxyEnvironment(), ...quiet }
 }
 
 function isForCommands(name: string): boolean {

@@ -19,6 +19,8 @@ interface Entry {
 
 interface Family {
   readonly mark: string
+  /** A person's own command, which no limit of the agent's run stops. */
+  readonly isOfPerson: boolean
   /** Several may want it to stand still; it goes on when none does any more. */
   stops: number
   stoppedAtMs: number
@@ -29,9 +31,9 @@ const living = new Map<number, Family>()
 let allStopped = false
 
 /** Remembers the family until the returned function is called, so that it ends with the agent, and stands still when all do. */
-export function enlist(rootPid: number, mark: string): () => void {
-  living.set(rootPid, { mark, stops: 0, stoppedAtMs: 0, stoodStillMs: 0 })
-  if (allStopped) stopFamily(rootPid, mark)
+export function enlist(rootPid: number, mark: string, isOfPerson = false): () => void {
+  living.set(rootPid, { mark, isOfPerson, stops: 0, stoppedAtMs: 0, stoodStillMs: 0 })
+  if (allStopped && !isOfPerson) stopFamily(rootPid, mark)
   return () => void living.delete(rootPid)
 }
 
@@ -40,17 +42,17 @@ export function killAllFamilies(): void {
   for (const [rootPid, { mark }] of living) killFamily(rootPid, mark)
 }
 
-/** Stops every family that is enlisted or will be, until `continueAllFamilies`. */
+/** Stops every family of the agent that is enlisted or will be, until `continueAllFamilies`. */
 export function stopAllFamilies(): void {
   if (allStopped) return
   allStopped = true
-  for (const [rootPid, { mark }] of living) stopFamily(rootPid, mark)
+  for (const [rootPid, { mark, isOfPerson }] of living) if (!isOfPerson) stopFamily(rootPid, mark)
 }
 
 export function continueAllFamilies(): void {
   if (!allStopped) return
   allStopped = false
-  for (const [rootPid, { mark }] of living) continueFamily(rootPid, mark)
+  for (const [rootPid, { mark, isOfPerson }] of living) if (!isOfPerson) continueFamily(rootPid, mark)
 }
 
 /** How long the family has stood still since it was enlisted. */
@@ -117,8 +119,21 @@ export function continueFamily(rootPid: number, mark: string): void {
   send(-rootPid, 'SIGCONT')
 }
 
+/** The oldest living child of a process; undefined when it has none. */
+export function childOf(parent: number): number | undefined {
+  return processes()?.find((entry) => entry.parent === parent && !entry.zombie)?.pid
+}
+
+/** Sends a signal to all of the family that is there now; stopped ones get it too. */
+export function signalFamily(rootPid: number, mark: string, signal: NodeJS.Signals): void {
+  for (const pid of familyOf(rootPid, mark)) {
+    send(pid, signal)
+    send(pid, 'SIGCONT')
+  }
+}
+
 /** False when the process is gone. */
-function send(pid: number, signal: NodeJS.Signals): boolean {
+export function send(pid: number, signal: NodeJS.Signals): boolean {
   try {
     return process.kill(pid, signal)
   } catch (error) {

@@ -1,6 +1,7 @@
 /** The Hub's side of the door for tests: a real HTTP server on a unix socket, held to the contract's own schemas, that a test steers and questions. */
 import { once } from 'node:events'
 import { createServer, request as httpRequest, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
 import {
   AutovibeError,
   type BudgetStatus,
@@ -17,6 +18,8 @@ import {
   UsageReport,
 } from '@autovibe/contract'
 import { encodeId } from '@autovibe/core/ids.ts'
+import { End } from '../../hub/exec/testing.ts'
+import { acceptUpgrade } from '../../hub/exec/upgrade.ts'
 
 export const TOKEN = 'machine-token-for-tests'
 export const MACHINE_ID = encodeId('machine', 0, Buffer.alloc(10))
@@ -35,6 +38,8 @@ export class DoorServer {
   /** By sequence number within the boot, as the Hub stores them. */
   readonly events = new Map<string, MachineEvent>()
   readonly violations: string[] = []
+  /** What the agent has dialled, by its path. */
+  readonly dialled: { readonly path: string; readonly end: End }[] = []
   /** Where /gateway/* goes. */
   modelUrl: string | undefined
   /** Answers a model call instead of the model. */
@@ -44,10 +49,11 @@ export class DoorServer {
   bundle: Buffer | undefined
   budget: BudgetStatus = { spent: '0', limit: '1000000000', available: '1000000000', revision: 0, limit_met: null, winding_down: false, reached_percent: null }
   modelCalls = 0
-  #instructions: Instructions = { revision: 1, control: 'idle', source: null, run: null, egress: [] }
+  #instructions: Instructions = { revision: 1, control: 'idle', source: null, run: null, egress: [], execs: [] }
   #server: Server | undefined
   #boot: string | undefined
   #looks = new Set<() => void>()
+  readonly #upgraded = new Set<Duplex>()
 
   constructor(socketPath: string) {
     this.socketPath = socketPath
@@ -55,6 +61,7 @@ export class DoorServer {
 
   async start(): Promise<void> {
     this.#server = createServer((request, response) => void this.#handle(request, response))
+    this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
     this.#server.listen(this.socketPath)
     await once(this.#server, 'listening')
   }
@@ -68,6 +75,7 @@ export class DoorServer {
     const closed = once(server, 'close')
     server.close()
     server.closeAllConnections()
+    for (const socket of this.#upgraded) socket.destroy()
     await closed
   }
 
@@ -124,6 +132,20 @@ export class DoorServer {
     } finally {
       this.#wake()
     }
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    if (request.headers.authorization !== `Bearer ${TOKEN}`) {
+      this.violations.push(`${request.url} without the token`)
+      socket.destroy()
+      return
+    }
+    this.#upgraded.add(socket)
+    socket.once('close', () => this.#upgraded.delete(socket))
+    acceptUpgrade(request, socket, head, (webSocket) => {
+      this.dialled.push({ path: request.url ?? '', end: new End(webSocket) })
+      this.#wake()
+    })
   }
 
   async #door(route: string, url: URL, body: unknown, response: ServerResponse): Promise<void> {

@@ -38,7 +38,10 @@ export const group = (name: string, summary: string, commands: readonly Command[
 export function act<O>(command: Command, load: () => Promise<Action<O>>): Command {
   for (const option of common()) command.addOption(option)
   return command.action(async (...given: unknown[]) => {
-    const args = given.slice(0, -2).filter((arg) => typeof arg === 'string')
+    const args = given
+      .slice(0, -2)
+      .flat()
+      .filter((arg) => typeof arg === 'string')
     const [{ execute }, action] = await Promise.all([import('../shell.ts'), load()])
     await execute(command, action as Action<unknown>, args)
   })

@@ -3,10 +3,12 @@
 import { AutovibeError } from '@autovibe/contract'
 import Fastify, { LogController } from 'fastify'
 import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
+import { isWebSocketRequest } from '../exec/upgrade.ts'
 import { registerApiKeys } from './api-keys.ts'
 import { registerBudgets } from './budgets.ts'
 import { registerCheckpoints } from './checkpoints.ts'
 import { registerEvents } from './events.ts'
+import { registerExec } from './exec.ts'
 import { registerHub } from './hub.ts'
 import { registerMachines } from './machines.ts'
 import { registerOperations } from './operations.ts'
@@ -33,6 +35,7 @@ const RESOURCES = [
   registerProjectSettings,
   registerProjectEgress,
   registerMachines,
+  registerExec,
   registerRuns,
   registerCheckpoints,
   registerBudgets,
@@ -55,6 +58,7 @@ export async function createApi(deps: ApiDeps): Promise<Api> {
     genReqId: () => `req_${deps.runtime.randomBytes(10).toString('hex')}`,
     bodyLimit: JSON_BYTES_MAX,
     requestTimeout: REQUEST_TIMEOUT_MS,
+    http: { shouldUpgradeCallback: isWebSocketRequest },
     exposeHeadRoutes: false,
     forceCloseConnections: 'idle',
     frameworkErrors: (error, request, reply) => answerProblem(request, reply, error),

@@ -1,17 +1,17 @@
 /** The machine door: identifies the machine, then hands its request to one file per thing it may say. */
-import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AutovibeError, asAutovibeError, DOOR_LIMITS, type MachineId } from '@autovibe/contract'
 import fastify, { type FastifyInstance } from 'fastify'
 import { hasZodFastifySchemaValidationErrors, serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
-import type { Database } from '../database/database.ts'
 import { isStorable, unstorable } from '../database/storable.ts'
+import type { Execs } from '../exec/execs.ts'
 import type { EngineLog } from '../operations/engine/context.ts'
 import type { WakeFeed } from '../operations/engine/wake-feed.ts'
 import type { Ports } from '../operations/ports.ts'
 import type { Requests } from '../operations/requests.ts'
 import { checkpointRoutes } from './checkpoints.ts'
 import { eventRoutes } from './events.ts'
+import { execUpgrades, type UpgradeHandler } from './exec.ts'
 import { heartbeatRoutes } from './heartbeat.ts'
 import { instructionRoutes } from './instructions.ts'
 import { createRateLimits, rateLimited } from './rate-limits.ts'
@@ -19,11 +19,13 @@ import { registerRoutes } from './register.ts'
 import { createRunRoom, type RunRoom } from './run-room.ts'
 import { runRoutes } from './runs.ts'
 import { sourceRoutes } from './source.ts'
+import { assertToken } from './token.ts'
 import { usageRoutes } from './usage.ts'
 
 export interface DoorOptions extends Ports {
   readonly requests: Requests
   readonly wakes: WakeFeed
+  readonly execs: Execs
   readonly dataDir: string
   readonly log: EngineLog
 }
@@ -41,10 +43,12 @@ declare module 'fastify' {
 
 export type DoorApp = ReturnType<typeof bareApp>
 
-/** Builds the door; `handle` answers a request that came in on this machine's own socket. */
-export async function createDoor(
-  options: DoorOptions,
-): Promise<{ handle(machineId: MachineId, request: IncomingMessage, response: ServerResponse): void; close(): Promise<void> }> {
+/** Builds the door; `handle` answers a request that came in on this machine's own socket, `upgrade` one that becomes a WebSocket. */
+export async function createDoor(options: DoorOptions): Promise<{
+  handle(machineId: MachineId, request: IncomingMessage, response: ServerResponse): void
+  readonly upgrade: UpgradeHandler
+  close(): Promise<void>
+}> {
   const context: DoorContext = { ...options, room: createRunRoom(options.runtime) }
   const app = bareApp()
   const limits = createRateLimits(options.runtime)
@@ -84,6 +88,7 @@ export async function createDoor(
       callers.set(request, machineId)
       app.routing(request, response)
     },
+    upgrade: execUpgrades(context, limits),
     close: () => app.close(),
   }
 }
@@ -93,14 +98,6 @@ function bareApp() {
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   return app.withTypeProvider<ZodTypeProvider>()
-}
-
-/** The socket says which machine speaks; the token says that it is the agent and that the machine still may. */
-async function assertToken(db: Database, machineId: MachineId, authorization: string | undefined): Promise<void> {
-  const token = /^Bearer (\S{1,200})$/.exec(authorization ?? '')?.[1] ?? ''
-  const hash = createHash('sha256').update(token).digest('hex')
-  const machine = await db.selectFrom('machines').select('token_hash').where('id', '=', machineId).executeTakeFirst()
-  if (machine?.token_hash !== hash) throw new AutovibeError('auth.missing', 'The token does not open this door.')
 }
 
 function doorError(thrown: unknown): AutovibeError {

@@ -2,12 +2,14 @@
 import { Instructions, InstructionsQuery, type MachineId, SOURCE_REF } from '@autovibe/contract'
 import type { z } from 'zod'
 import type { Database } from '../database/database.ts'
+import type { Execs } from '../exec/execs.ts'
 import type { DoorApp, DoorContext } from './door.ts'
 
 const MAX_STEPS = 500
 const CHECKPOINT_INTERVAL_SECONDS = 300
 
-export function instructionRoutes(app: DoorApp, { db, wakes }: DoorContext): void {
+export function instructionRoutes(app: DoorApp, context: DoorContext): void {
+  const { wakes } = context
   app.get('/door/instructions', { schema: { querystring: InstructionsQuery, response: { 200: Instructions } } }, async ({ machineId, query }, reply) => {
     const gone = new AbortController()
     reply.raw.once('close', () => gone.abort())
@@ -15,14 +17,17 @@ export function instructionRoutes(app: DoorApp, { db, wakes }: DoorContext): voi
     for (;;) {
       // Listening begins before the row is read, so that a change in between is heard.
       const change = wakes.next(machineId, Math.max(0, deadline - Date.now()), gone.signal)
-      const instructions = await instructionsFor(db, machineId)
+      const instructions = await instructionsFor(context, machineId)
       if (instructions.revision > query.after || Date.now() >= deadline || gone.signal.aborted) return instructions
       await change
     }
   })
 }
 
-export async function instructionsFor(db: Database, machineId: MachineId): Promise<z.input<typeof Instructions>> {
+export async function instructionsFor(
+  { db, execs }: { readonly db: Database; readonly execs: Execs },
+  machineId: MachineId,
+): Promise<z.input<typeof Instructions>> {
   const machine = await db.selectFrom('machines').selectAll().where('id', '=', machineId).executeTakeFirstOrThrow()
   const run = await db
     .selectFrom('runs')
@@ -58,5 +63,6 @@ export async function instructionsFor(db: Database, machineId: MachineId): Promi
           }
         : null,
     egress: egress.map(({ destination }) => destination),
+    execs: execs.callsOf(machineId),
   }
 }

@@ -4,11 +4,17 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { basename, dirname, join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import type { MachineId } from '@autovibe/contract'
+import { isWebSocketRequest } from '../exec/upgrade.ts'
 import type { DoorListener } from '../substrates/substrate.ts'
 
 export type MachineHandler = (machineId: MachineId, request: IncomingMessage, response: ServerResponse) => void
-/** `CONNECT host:port`; the socket is the handler's from then on, but for its end. */
-export type MachineConnect = (machineId: MachineId, request: IncomingMessage, socket: Duplex, head: Buffer) => void
+/** A socket that is the handler's from then on, but for its end: after `CONNECT host:port`, or as a WebSocket. */
+export type MachineSocketHandler = (machineId: MachineId, request: IncomingMessage, socket: Duplex, head: Buffer) => void
+
+export interface DoorListenerOptions {
+  readonly connect?: MachineSocketHandler
+  readonly upgrade?: MachineSocketHandler
+}
 
 /** What a machine may have open at once; it is hostile input like everything it says. */
 const CONNECTIONS_MAX = 64
@@ -18,8 +24,14 @@ const REQUEST_TIMEOUT_MS = 15 * 60_000
 /** sun_path holds 108 bytes; a longer path is reached through its folder's descriptor. */
 const SOCKET_PATH_BYTES_MAX = 100
 
-export function createDoorListener(handle: MachineHandler, connect?: MachineConnect): DoorListener & { closeAll(): Promise<void> } {
-  const sockets = new Map<MachineId, { server: Server; path: string; folder: FileHandle | null; tunnels: Set<Duplex> }>()
+const refuse: MachineSocketHandler = (_machineId, _request, socket) => socket.destroy()
+
+/** Without a handler, neither tunnels nor WebSockets come about. */
+export function createDoorListener(
+  handle: MachineHandler,
+  { connect = refuse, upgrade = refuse }: DoorListenerOptions = {},
+): DoorListener & { closeAll(): Promise<void> } {
+  const sockets = new Map<MachineId, { server: Server; path: string; folder: FileHandle | null; handedOver: Set<Duplex> }>()
 
   async function close(machineId: MachineId): Promise<void> {
     const entry = sockets.get(machineId)
@@ -28,8 +40,8 @@ export function createDoorListener(handle: MachineHandler, connect?: MachineConn
     await new Promise<void>((resolve) => {
       entry.server.close(() => resolve())
       entry.server.closeAllConnections()
-      // The server counts them as its own, but does not end them.
-      for (const tunnel of entry.tunnels) tunnel.destroy()
+      // The server would wait for them, but does not end them.
+      for (const socket of entry.handedOver) socket.destroy()
     })
     await entry.folder?.close()
   }
@@ -41,19 +53,25 @@ export function createDoorListener(handle: MachineHandler, connect?: MachineConn
       await close(machineId)
       await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 })
       await rm(socketPath, { force: true })
-      const server = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS, maxHeaderSize: 32 * 1024 }, (request, response) =>
-        handle(machineId, request, response),
-      )
-      server.maxConnections = CONNECTIONS_MAX
-      const tunnels = new Set<Duplex>()
-      // Without a listener Node closes the connection.
-      if (connect) {
-        server.on('connect', (request, socket, head) => {
-          tunnels.add(socket)
-          socket.once('close', () => tunnels.delete(socket))
-          connect(machineId, request, socket, head)
+      const options = {
+        headersTimeout: HEADERS_TIMEOUT_MS,
+        requestTimeout: REQUEST_TIMEOUT_MS,
+        maxHeaderSize: 32 * 1024,
+        shouldUpgradeCallback: isWebSocketRequest,
+      }
+      const server = createServer(options, (request, response) => handle(machineId, request, response))
+      const handedOver = new Set<Duplex>()
+      for (const [event, take] of [
+        ['connect', connect],
+        ['upgrade', upgrade],
+      ] as const) {
+        server.on(event, (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+          handedOver.add(socket)
+          socket.once('close', () => handedOver.delete(socket))
+          take(machineId, request, socket, head)
         })
       }
+      server.maxConnections = CONNECTIONS_MAX
       const folder = Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX ? await open(dirname(socketPath), 'r') : null
       const path = folder ? join(`/proc/self/fd/${folder.fd}`, basename(socketPath)) : socketPath
       await new Promise<void>((resolve, reject) => {
@@ -63,7 +81,7 @@ export function createDoorListener(handle: MachineHandler, connect?: MachineConn
           resolve()
         })
       })
-      sockets.set(machineId, { server, path: socketPath, folder, tunnels })
+      sockets.set(machineId, { server, path: socketPath, folder, handedOver })
     },
     close,
     closeAll: async () => {

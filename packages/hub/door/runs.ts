@@ -22,7 +22,7 @@ export function runRoutes(app: DoorApp, context: DoorContext): void {
         // Whoever raised it just before the pause could be seen has passed it by.
         if (await isTooLate()) await endPause(context, params.id)
       }
-      return instructionsFor(context.db, machineId)
+      return instructionsFor(context, machineId)
     },
   )
 }

@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { MachineId, RunId } from '@autovibe/contract'
 import { type FreshDatabase, freshDatabase } from '../database/testing.ts'
+import { createExecs, type Execs } from '../exec/execs.ts'
+import type { ExecTimes } from '../exec/hub-exec.ts'
 import { createLedger } from '../ledger/create-ledger.ts'
 import { silentLog } from '../operations/engine/testing.ts'
 import { openWakeFeed, type WakeFeed } from '../operations/engine/wake-feed.ts'
@@ -35,6 +37,7 @@ export interface Caller {
 
 export interface DoorGround {
   readonly database: FreshDatabase
+  readonly execs: Execs
   /** Waits for wake-ups that the door has not given up yet. */
   waiting(): number
   /** A booting machine with a running run, and its voice. */
@@ -44,7 +47,7 @@ export interface DoorGround {
   close(): Promise<void>
 }
 
-export async function openDoorGround(runtime: Runtime = systemRuntime): Promise<DoorGround> {
+export async function openDoorGround(runtime: Runtime = systemRuntime, times: Partial<ExecTimes> = {}): Promise<DoorGround> {
   const database = await freshDatabase()
   const { db, pool } = database
   // Nothing that the door does by itself reaches the substrate or the store.
@@ -52,8 +55,9 @@ export async function openDoorGround(runtime: Runtime = systemRuntime): Promise<
   const wakes = openWakeFeed(database.address, silentLog)
   const counted = countWaits(wakes)
   const folder = await mkdtemp(join(tmpdir(), 'avdoor-'))
-  const door = await createDoor({ ...ports, requests: createRequests(ports), wakes: counted.feed, dataDir: folder, log: silentLog })
-  const listener = createDoorListener((machineId, message, response) => door.handle(machineId, message, response))
+  const execs = createExecs({ db, runtime, log: silentLog, times })
+  const door = await createDoor({ ...ports, execs, requests: createRequests(ports), wakes: counted.feed, dataDir: folder, log: silentLog })
+  const listener = createDoorListener(door.handle, { upgrade: door.upgrade })
   let made = 0
 
   async function machine(): Promise<Caller> {
@@ -93,6 +97,7 @@ export async function openDoorGround(runtime: Runtime = systemRuntime): Promise<
 
   return {
     database,
+    execs,
     waiting: counted.waiting,
     machine,
     registered: async () => {
@@ -101,6 +106,7 @@ export async function openDoorGround(runtime: Runtime = systemRuntime): Promise<
       return one
     },
     close: async () => {
+      await execs.close()
       await listener.closeAll()
       await door.close()
       await wakes.close()

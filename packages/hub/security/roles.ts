@@ -31,6 +31,8 @@ export const ROUTES = {
   'POST /v1/machines/:machine/destroy': 'user',
   'POST /v1/machines/:machine/rollback': 'user',
   'POST /v1/machines/:machine/checkpoints': 'user',
+  'POST /v1/machines/:machine/exec': 'user',
+  'GET /v1/exec/:exec': 'user',
 
   'POST /v1/runs': 'user',
   'GET /v1/runs': 'user',

@@ -15,6 +15,7 @@ export function registerClosing(app: Api): AbortSignal {
     socket.once('close', () => silent.delete(socket))
   })
   app.server.on('request', (request) => silent.delete(request.socket))
+  app.server.on('upgrade', (request) => silent.delete(request.socket))
 
   app.addHook('preClose', async () => {
     closing.abort()

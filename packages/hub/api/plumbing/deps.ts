@@ -5,6 +5,7 @@ import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { CheckpointStore } from '../../checkpoints/store.ts'
 import type { ChangeFeed } from '../../database/change-feed.ts'
 import type { Database } from '../../database/database.ts'
+import type { Execs } from '../../exec/execs.ts'
 import type { Ledger } from '../../ledger/ledger.ts'
 import type { Logger } from '../../observability/logger.ts'
 import type { Requests } from '../../operations/requests.ts'
@@ -19,6 +20,7 @@ export interface ApiDeps {
   readonly ledger: Ledger
   readonly store: CheckpointStore
   readonly secrets: Secrets
+  readonly execs: Execs
   readonly dataDir: string
   readonly changes: ChangeFeed
   health(): Promise<Health>

@@ -13,6 +13,7 @@ import type { Database } from '../../database/database.ts'
 import { recordEvent } from '../../database/events.ts'
 import type { Schema } from '../../database/schema.ts'
 import { freshDatabase } from '../../database/testing.ts'
+import { createExecs, type Execs } from '../../exec/execs.ts'
 import { createLedger } from '../../ledger/create-ledger.ts'
 import type { Ledger } from '../../ledger/ledger.ts'
 import { createLogger } from '../../observability/logger.ts'
@@ -43,17 +44,19 @@ export class TestApi {
   readonly ledger: Ledger
   readonly store: CheckpointStore
   readonly secrets: Secrets
+  readonly execs: Execs
   readonly dataDir: string
   readonly keys: Readonly<Record<Role, string>>
   readonly runtime: Runtime = systemRuntime
   readonly #changes: OpenChangeFeed
 
-  constructor(parts: Pick<TestApi, 'app' | 'db' | 'ledger' | 'store' | 'secrets' | 'dataDir' | 'keys'>, changes: OpenChangeFeed) {
+  constructor(parts: Pick<TestApi, 'app' | 'db' | 'ledger' | 'store' | 'secrets' | 'execs' | 'dataDir' | 'keys'>, changes: OpenChangeFeed) {
     this.app = parts.app
     this.db = parts.db
     this.ledger = parts.ledger
     this.store = parts.store
     this.secrets = parts.secrets
+    this.execs = parts.execs
     this.dataDir = parts.dataDir
     this.keys = parts.keys
     this.#changes = changes
@@ -196,6 +199,7 @@ export class TestApi {
   }
 
   async close(): Promise<void> {
+    await this.execs.close()
     await this.app.close()
     await this.#changes.close()
     await this.db.destroy()
@@ -241,6 +245,7 @@ export async function startTestApi(): Promise<TestApi> {
     isAgentInstalled: async (name) => name === 'builtin',
     isModelPriced: (_, model) => model.startsWith('claude-'),
   })
+  const execs = createExecs({ db, runtime, log: createLogger({ level: 'silent' }) })
   const changes = await openChangeFeed(address, { onError: () => undefined })
   const app = await createApi({
     db,
@@ -250,6 +255,7 @@ export async function startTestApi(): Promise<TestApi> {
     ledger,
     store,
     secrets,
+    execs,
     dataDir,
     changes,
     health: async () => ({
@@ -277,5 +283,5 @@ export async function startTestApi(): Promise<TestApi> {
       (await createApiKey(tx, runtime, { name: 'admin', role: 'admin' })).secret,
       (await createApiKey(tx, runtime, { name: 'user', role: 'user' })).secret,
     ])
-  return new TestApi({ app, db, ledger, store, secrets, dataDir, keys: { admin: admin ?? '', user: user ?? '' } }, changes)
+  return new TestApi({ app, db, ledger, store, secrets, execs, dataDir, keys: { admin: admin ?? '', user: user ?? '' } }, changes)
 }

@@ -27,7 +27,7 @@ const ledger = createLedger({ ...database, runtime })
 const egress = createEgress({ db: database.db, address, ledger, runtime, logger: pino({ level: 'silent' }), network: hostNetwork([nameServer]) })
 const listener = createDoorListener(
   (_machine, _request, response) => void response.writeHead(404).end(),
-  (machineId, request, socket, head) => void egress.handle(machineId, request, socket, head),
+  { connect: (machineId, request, socket, head) => void egress.handle(machineId, request, socket, head) },
 )
 
 async function obey(order: Order): Promise<string> {

@@ -111,10 +111,12 @@ export async function openTestEgress(network: Network, runtime: Runtime = system
   const folder = await mkdtemp(join(tmpdir(), 'avegress-'))
   const listener = createDoorListener(
     (_machine, _request, response) => void response.writeHead(404).end(),
-    (machineId, request, socket, head) => {
-      const one = egress.handle(machineId, request, socket, head)
-      served.add(one)
-      void one.finally(() => served.delete(one))
+    {
+      connect: (machineId, request, socket, head) => {
+        const one = egress.handle(machineId, request, socket, head)
+        served.add(one)
+        void one.finally(() => served.delete(one))
+      },
     },
   )
   return {

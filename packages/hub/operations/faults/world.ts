@@ -13,6 +13,7 @@ import type { OpenDatabase } from '../../database/database.ts'
 import { type FreshDatabase, freshDatabase } from '../../database/testing.ts'
 import { createDoor } from '../../door/door.ts'
 import { createDoorListener } from '../../door/listener.ts'
+import { createExecs } from '../../exec/execs.ts'
 import { createLedger } from '../../ledger/create-ledger.ts'
 import type { Runtime } from '../../runtime.ts'
 import { machineTokens } from '../../security/machine-tokens.ts'
@@ -89,7 +90,7 @@ export async function openWorld(): Promise<World> {
   const ports = portsOver(database)
   const requests = createRequests(ports)
   const wakes = openWakeFeed(database.address, silentLog)
-  const door = await createDoor({ ...ports, requests, wakes, dataDir, log: silentLog })
+  const door = await createDoor({ ...ports, execs: createExecs({ db: database.db, runtime: clock, log: silentLog }), requests, wakes, dataDir, log: silentLog })
   handlers.machine = door.handle
   const projectId = await importProject(database, clock, dataDir)
 
