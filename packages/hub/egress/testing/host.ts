@@ -25,10 +25,9 @@ await once(own, 'listening')
 const database = openDatabase(address, { max: 5, onError: () => undefined })
 const ledger = createLedger({ ...database, runtime })
 const egress = createEgress({ db: database.db, address, ledger, runtime, logger: pino({ level: 'silent' }), network: hostNetwork([nameServer]) })
-const listener = createDoorListener(
-  (_machine, _request, response) => void response.writeHead(404).end(),
-  { connect: (machineId, request, socket, head) => void egress.handle(machineId, request, socket, head) },
-)
+const listener = createDoorListener((_machine, _request, response) => void response.writeHead(404).end(), {
+  connect: (machineId, request, socket, head) => void egress.handle(machineId, request, socket, head),
+})
 
 async function obey(order: Order): Promise<string> {
   if (order.kind === 'listen') {

@@ -109,16 +109,13 @@ export async function openTestEgress(network: Network, runtime: Runtime = system
   const egress = createEgress({ ...database, ledger, runtime, logger: pino({ level: 'silent' }), network })
   const served = new Set<Promise<void>>()
   const folder = await mkdtemp(join(tmpdir(), 'avegress-'))
-  const listener = createDoorListener(
-    (_machine, _request, response) => void response.writeHead(404).end(),
-    {
-      connect: (machineId, request, socket, head) => {
-        const one = egress.handle(machineId, request, socket, head)
-        served.add(one)
-        void one.finally(() => served.delete(one))
-      },
+  const listener = createDoorListener((_machine, _request, response) => void response.writeHead(404).end(), {
+    connect: (machineId, request, socket, head) => {
+      const one = egress.handle(machineId, request, socket, head)
+      served.add(one)
+      void one.finally(() => served.delete(one))
     },
-  )
+  })
   return {
     ...database,
     ledger,
