@@ -57,13 +57,15 @@ export function settingsFor(version: Version, { memory_bytes, cores, processes }
 export function countedIn(version: Version, read: (controller: Controller, file: string) => string | null): Counted {
   const number = (controller: Controller, file: string): number | null => numberOf(read(controller, file))
   const field = (controller: Controller, file: string, name: string): number | null => fieldOf(read(controller, file), name)
+  // Not `pids.current`, which counts threads, and the dead for whom nobody has asked yet: there may be no one who does in a container.
+  const living = linesOf(read('pids', 'cgroup.procs'))
   if (version === 'v2')
     return {
       cpuSeconds: scaled(field('cpu', 'cpu.stat', 'usage_usec'), 1e6),
       memoryBytes: number('memory', 'memory.current'),
       peakMemoryBytes: number('memory', 'memory.peak'),
       oomKills: field('memory', 'memory.events', 'oom_kill'),
-      processes: number('pids', 'pids.current'),
+      processes: living,
       processesRefused: field('pids', 'pids.events', 'max'),
     }
   return {
@@ -71,10 +73,12 @@ export function countedIn(version: Version, read: (controller: Controller, file:
     memoryBytes: number('memory', 'memory.usage_in_bytes'),
     peakMemoryBytes: number('memory', 'memory.max_usage_in_bytes'),
     oomKills: field('memory', 'memory.oom_control', 'oom_kill'),
-    processes: number('pids', 'pids.current'),
+    processes: living,
     processesRefused: field('pids', 'pids.events', 'max'),
   }
 }
+
+const linesOf = (text: string | null): number | null => (text === null ? null : text.split('\n').filter((line) => line !== '').length)
 
 /** The value behind a name in a file of lines `name value`. */
 export function fieldOf(text: string | null, name: string): number | null {

@@ -78,7 +78,16 @@ export function freshNamespace(asRoot: boolean): readonly [string, ...string[]] 
   return asRoot ? ['unshare', '-m', '--propagation', 'private'] : ['unshare', '-U', '-r', '-m', '--propagation', 'private']
 }
 
-/** The words that put a command into a namespace of a process: that of its mounts (m) or of its host name (u). */
-export function insideNamespaceOf(pid: number, asRoot: boolean, which: 'm' | 'u' = 'm'): readonly [string, ...string[]] {
-  return asRoot ? ['nsenter', '-t', String(pid), `-${which}`, '--'] : ['nsenter', '-t', String(pid), '-U', '--preserve-credentials', `-${which}`, '--']
+/** The words that put a command into the mount namespace of a process. */
+export function insideNamespaceOf(pid: number, asRoot: boolean): readonly [string, ...string[]] {
+  return asRoot ? ['nsenter', '-t', String(pid), '-m', '--'] : ['nsenter', '-t', String(pid), '-U', '--preserve-credentials', '-m', '--']
+}
+
+/**
+ * The words that put a command into the namespace of host names of a process inside a sandbox. An ordinary user may do so only from the user namespace around the
+ * sandbox, that of its supervisor: the one in which the process itself is was made later than its host name's.
+ */
+export function insideNameOf(pid: number, supervisor: number, asRoot: boolean): readonly [string, ...string[]] {
+  const enter = ['nsenter', '-t', String(pid), '-u', '--'] as const
+  return asRoot ? enter : ['nsenter', '-t', String(supervisor), '-U', '--preserve-credentials', '--', ...enter]
 }

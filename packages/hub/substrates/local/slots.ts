@@ -12,7 +12,7 @@ import { encodeId } from '@autovibe/core/ids.ts'
 import { type Group, joinGroup } from './cgroups.ts'
 import { runOrThrow, toolFailure } from './command.ts'
 import { listMachineIds, type MachineDocument, removeFile } from './documents.ts'
-import { type Host, insideNamespaceOf } from './host.ts'
+import { type Host, insideNameOf } from './host.ts'
 import { discard } from './layers.ts'
 import { machinePaths, slotPaths } from './layout.ts'
 import { mountedIn, mountTree, overlayOptions } from './overlay.ts'
@@ -191,7 +191,7 @@ async function nameMachine(host: Host, supervisor: Process, name: string): Promi
     }
   })
   if (inside === undefined) return
-  const [command, ...args] = insideNamespaceOf(inside.pid, host.offer.asRoot, 'u')
+  const [command, ...args] = insideNameOf(inside.pid, supervisor.pid, host.offer.asRoot)
   await runOrThrow(command, [...args, 'hostname', name], { timeoutMs: HOSTNAME_TIMEOUT_MS, what: 'Naming the machine' })
 }
 
