@@ -58,12 +58,12 @@ test('counters are read in both versions, and what is missing is told from zero'
     'cpu.stat': 'usage_usec 1500000\nuser_usec 1\nnr_throttled 3\n',
     'memory.current': '4096\n',
     'memory.events': 'low 0\nhigh 0\nmax 9\noom 2\noom_kill 1\noom_group_kill 0\n',
-    'pids.current': '7\n',
+    'cgroup.procs': '11\n12\n0\n',
     'pids.events': 'max 4\n',
   }
   assert.deepEqual(
     countedIn('v2', (_, file) => v2[file] ?? null),
-    { cpuSeconds: 1.5, memoryBytes: 4096, peakMemoryBytes: null, oomKills: 1, processes: 7, processesRefused: 4 },
+    { cpuSeconds: 1.5, memoryBytes: 4096, peakMemoryBytes: null, oomKills: 1, processes: 3, processesRefused: 4 },
   )
   const v1: Record<string, string> = {
     'cpuacct.usage': '2500000000\n',
