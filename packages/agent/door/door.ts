@@ -27,6 +27,8 @@ export class Door {
   readonly #wire: DoorWire
   readonly #bootId: string
   #registering: Promise<unknown> | undefined
+  /** How often it registered again. */
+  #registrations = 0
 
   constructor(wire: DoorWire, bootId: string) {
     this.#wire = wire
@@ -84,16 +86,22 @@ export class Door {
 
   /** A Hub that does not know this boot is told of it, and asked once more. */
   async #askOnce(ask: DoorRequest): Promise<unknown> {
+    const before = this.#registrations
     const first = await this.#wire.send(ask)
     if (!isStranger(first)) return outcome(first)
-    await this.#registerAgain(ask.signal)
+    // Another request may have been answered so, and have registered, while this one was on its way.
+    if (this.#registrations === before) await this.#registerAgain(ask.signal)
     return outcome(await this.#wire.send(ask))
   }
 
   async #registerAgain(signal: AbortSignal | undefined): Promise<void> {
-    this.#registering ??= register(this.#wire, this.#bootId, signal).finally(() => {
-      this.#registering = undefined
-    })
+    this.#registering ??= register(this.#wire, this.#bootId, signal)
+      .then(() => {
+        this.#registrations++
+      })
+      .finally(() => {
+        this.#registering = undefined
+      })
     await this.#registering
   }
 }
