@@ -70,7 +70,7 @@ test('Claude Code repairs a repository in a machine, and what it says it cost is
   assert.equal(run.agent_reported_cost, run.spent)
   assert.ok(BigInt(run.spent) > 0n)
   assert.equal(steps.reduce((sum, { cost }) => sum + BigInt(cost), 0n).toString(), run.spent)
-  const usage = await (await place.client()).usage.list({ run: run.id }).take(1000)
+  const usage = await (await place.client()).usage.list({ run: run.id, resource: 'money' }).take(1000)
   assert.equal(usage.reduce((sum, { cost }) => sum + BigInt(cost), 0n).toString(), run.spent)
   assert.ok(usage.every(({ quality }) => quality === 'measured'))
   assert.deepEqual(
