@@ -1,10 +1,9 @@
 /** The composition root: the only file that knows every room. Configuration in, a running Hub out. */
 import { readFileSync } from 'node:fs'
-import { rm, statfs } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
-import { type AutovibeError, asAutovibeError, type Finding, type Health, type HubInfo } from '@autovibe/contract'
+import { type AutovibeError, asAutovibeError, type Finding, type HubInfo } from '@autovibe/contract'
 import { findPrice } from '@autovibe/core/budgets/prices.ts'
-import type { Room } from '@autovibe/core/limits/verdict.ts'
 import type { Suspicions } from '@autovibe/core/reconcile/plan.ts'
 import { installAgent, isAgentInstalled, listAgents } from './agents/installed.ts'
 import { createApi } from './api/create-api.ts'
@@ -22,6 +21,7 @@ import { createEnding, type Ending, within } from './ending.ts'
 import { createExecs } from './exec/execs.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { pricesOf } from './gateway/prices/table.ts'
+import { healthOf, roomOn } from './health.ts'
 import { lockDatabase, lockDataDir } from './instance-lock.ts'
 import { createLedger } from './ledger/create-ledger.ts'
 import { createLogger, type Logger } from './observability/logger.ts'
@@ -183,17 +183,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     default_limits: substrate.capabilities().defaultLimits,
     started_again: [...(await startingAgain)],
   })
-  const health = async (): Promise<Health> => {
-    const answered = await pool.query('select 1').then(
-      () => true,
-      () => false,
-    )
-    const checks = [
-      { name: 'database', ok: answered, detail: answered ? 'answers' : 'does not answer' },
-      { name: 'substrate', ok: true, detail: substrate.capabilities().summary },
-    ]
-    return { status: checks.every(({ ok }) => ok) ? 'ok' : 'degraded', version: VERSION, started_at: startedAt.toISOString(), checks }
-  }
+  const health = healthOf(pool, substrate, VERSION, startedAt)
   const agents = { agents: () => listAgents(paths.agents), installAgent: (name: string) => installAgent(paths.agents, name) }
   const api = await createApi({ db, runtime, logger, requests, ledger, store, secrets, execs, dataDir, changes, health, info, ...agents })
   ending.add('the API', () => api.close())
@@ -252,12 +242,6 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
       return stopping
     },
   }
-}
-
-/** What is left of the disk; some file systems make room for files as they go, and count none. */
-async function roomOn(folder: string): Promise<Room> {
-  const { bavail, blocks, bsize, files, ffree } = await statfs(folder)
-  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize, freeFiles: files === 0 ? null : ffree }
 }
 
 async function openPostgres(config: HubConfig, dir: string, ending: Ending): Promise<DatabaseAddress> {

@@ -13,7 +13,6 @@ import type {
   MachineLimitsChange,
   MachineState,
   ProjectId,
-  ProviderWire,
   ReservationId,
   RunId,
   RunState,
@@ -24,6 +23,7 @@ import type { Verdict } from '@autovibe/core/limits/verdict.ts'
 import type { Charge } from '@autovibe/core/metering/account.ts'
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
 import type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable } from './operation-tables.ts'
+import type { ProjectEgressTable, ProjectPricesTable, ProjectProviderKeysTable, ProvidersTable } from './project-tables.ts'
 
 export type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable }
 
@@ -231,44 +231,6 @@ export interface UsageEventsTable {
   detail: JsonColumn<Record<string, Json>>
   report_key: Generated<string | null>
   at: Date
-}
-
-export interface ProvidersTable {
-  name: string
-  wire: ProviderWire
-  base_url: string
-  default_model: string
-  simulated: boolean
-  key_sealed: Buffer | null
-  updated_at: Date
-}
-
-export interface ProjectPricesTable {
-  project_id: ProjectId
-  provider: string
-  model: string
-  context_window_tokens: bigint
-  input: bigint
-  cache_read: bigint
-  cache_write_5m: bigint
-  cache_write_1h: bigint
-  output: bigint
-  updated_at: Date
-}
-
-export interface ProjectProviderKeysTable {
-  project_id: ProjectId
-  provider: string
-  origin: string
-  key_sealed: Buffer
-  updated_at: Date
-}
-
-export interface ProjectEgressTable {
-  project_id: ProjectId
-  /** HOST:PORT, canonical. */
-  destination: string
-  private: boolean
 }
 
 export interface ApiKeysTable {

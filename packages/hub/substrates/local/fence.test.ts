@@ -197,7 +197,7 @@ for (const [what, surroundings, tiers] of [
       const machine = await newMachine()
       const started = await door.run(
         machine,
-        `(setsid sh -c 'sleep ${stray} & exit' >/dev/null 2>&1 &); env -i setsid sleep ${stray} >/dev/null 2>&1 & until [ $(grep -lz ${stray} /proc/[0-9]*/cmdline 2>/dev/null | wc -l) -ge 2 ]; do :; done; echo $PPID`,
+        `(setsid sh -c 'sleep ${stray} & exit' >/dev/null 2>&1 &); env -i setsid sleep ${stray} >/dev/null 2>&1 & until [ $(grep -lzx '[7]${stray.slice(1)}' /proc/[0-9]*/cmdline 2>/dev/null | wc -l) -ge 2 ]; do :; done; echo $PPID`,
       )
       assert.ok(strays() >= 2)
       // The agent is the parent of each script, and its number is that of the host.

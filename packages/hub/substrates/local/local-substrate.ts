@@ -1,30 +1,29 @@
 /** The port, carried out: each call looks first, acts, and leaves a state from which the same call may be made again. */
 import { existsSync } from 'node:fs'
-import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { AutovibeError, type CheckpointId, type MachineId, type MachineLimits } from '@autovibe/contract'
 import type { Capabilities, CreateMachine, ObservedMachine, Snapshot, SnapshotHandle, Substrate, TreeChange, Usage } from '../substrate.ts'
-import type { Group } from './cgroups.ts'
 import { compareTrees } from './changes.ts'
 import { fileFailure } from './command.ts'
 import { warmCache } from './compile-cache.ts'
-import { listMachineIds, type MachineDocument, readMachine, readSnapshot, removeFile, type SnapshotDocument, writeMachine } from './documents.ts'
+import { listMachineIds, readMachine, readSnapshot, removeFile, type SnapshotDocument, writeMachine } from './documents.ts'
 import { Flats } from './flatten.ts'
-import type { Held } from './held.ts'
 import type { Host } from './host.ts'
 import { KeyedLock } from './keyed-lock.ts'
-import { collectLayers, copyTree, discard, emptyTrash, Pins, prepareTree, withNewLayer } from './layers.ts'
+import { collectLayers, discard, emptyTrash, Pins } from './layers.ts'
 import { layerTree, machinePaths, snapshotPath } from './layout.ts'
 import { Lives } from './lives.ts'
+import { newTree } from './new-tree.ts'
+import { observeMachines } from './observed.ts'
 import { Pool } from './pool.ts'
-import { listMarked, type Process } from './processes.ts'
-import { beginTakeOver, endLeftSlots, finishTakeOver, forgetSlot, isHalfTakenOver } from './slots.ts'
-import { repairRunning, takeSnapshot } from './snapshots.ts'
-import { listStrays } from './strays.ts'
+import { endLeftSlots, forgetSlot } from './slots.ts'
+import { takeSnapshot } from './snapshots.ts'
+import { Starts } from './starts.ts'
 import { summaryOf } from './summary.ts'
-import { endMachine, findSupervisor, readLog, slotOf, startSupervisor } from './supervisor.ts'
-import { onlyLayer, openViews } from './view.ts'
+import { endMachine, findSupervisor, readLog } from './supervisor.ts'
+import { openViews } from './view.ts'
 
 /** Beyond this the kernel's page of mount options comes near, and the merge is waited for. */
 const TOO_DEEP = 200
@@ -38,6 +37,7 @@ export class LocalSubstrate implements Substrate {
   readonly #flats: Flats
   readonly #pool: Pool
   readonly #lives: Lives
+  readonly #starts: Starts
   #warming: Promise<void> = Promise.resolve()
   #collecting: Promise<void> = Promise.resolve()
   #collectsAgain = false
@@ -47,6 +47,7 @@ export class LocalSubstrate implements Substrate {
     this.#flats = new Flats(host, this.#pins, this.#locks)
     this.#pool = new Pool(host, host.offer.copy === 'C3' ? (host.options.warmMost ?? 0) : 0)
     this.#lives = new Lives(host)
+    this.#starts = new Starts(host, this.#pool, this.#lives)
   }
 
   capabilities(): Capabilities {
@@ -73,7 +74,7 @@ export class LocalSubstrate implements Substrate {
       await writeFile(paths.token, machine.token, { mode: 0o600 })
       if ((await readMachine(layout, machine.machineId)) !== null) return
       const from = machine.from === null ? null : await this.#snapshot(machine.from)
-      await this.#newTree(machine, machine.from, from, new Date().toISOString(), signal)
+      await newTree(this.#host, this.#pins, this.#flats, { ...machine, handle: machine.from, from, createdAt: new Date().toISOString() }, signal)
     })
   }
 
@@ -84,7 +85,7 @@ export class LocalSubstrate implements Substrate {
       if (document === null) throw new AutovibeError('substrate.failed', 'The machine no longer exists on this host.')
       signal.throwIfAborted()
       const supervisor = await findSupervisor(this.#host, machineId)
-      if (supervisor !== null) return this.#goOn(machineId, document, supervisor)
+      if (supervisor !== null) return this.#starts.goOn(machineId, document, supervisor)
       // A pid file without its process: what that process held up may have outlived it.
       if (existsSync(paths.pid)) await endMachine(this.#host, machineId)
       await forgetSlot(this.#host, machineId)
@@ -97,10 +98,7 @@ export class LocalSubstrate implements Substrate {
         if (ready !== document) await writeMachine(this.#host.layout, machineId, ready)
         const limits = document.limits ?? this.#host.defaultLimits
         const held = { limits, group: await this.#lives.begin(machineId, limits) }
-        if (!(await this.#startWarm(machineId, ready, held))) {
-          await this.#host.options.door.listen(machineId, paths.socket)
-          await startSupervisor(this.#host, machineId, ready, held, signal)
-        }
+        await this.#starts.start(machineId, ready, held, signal)
       } catch (error) {
         await this.#lives.end(machineId)
         throw error
@@ -134,7 +132,8 @@ export class LocalSubstrate implements Substrate {
       const document = await readMachine(this.#host.layout, machineId)
       if (document === null) throw new AutovibeError('substrate.failed', 'The machine no longer exists on this host.')
       await this.#end(machineId)
-      await this.#newTree({ machineId, name: document.name, limits: document.limits ?? undefined }, to, snapshot, document.created_at, signal)
+      const { name, limits, created_at: createdAt } = document
+      await newTree(this.#host, this.#pins, this.#flats, { machineId, name, limits: limits ?? undefined, handle: to, from: snapshot, createdAt }, signal)
       this.#collectSoon()
     })
   }
@@ -180,22 +179,8 @@ export class LocalSubstrate implements Substrate {
     })
   }
 
-  async list(_signal: AbortSignal): Promise<readonly ObservedMachine[]> {
-    const { layout } = this.#host
-    const running = new Set([...listMarked(layout.dataMark), ...listStrays(layout)].map((process) => process.machineId))
-    // In this order: a slot that a machine takes over meanwhile is in the one list or in the other.
-    const marksOfSlots = new Set<string>(await readdir(layout.slots))
-    const observed: ObservedMachine[] = []
-    const known = await listMachineIds(layout)
-    for (const machineId of known) {
-      const slot = slotOf(this.#host, machineId)
-      if (slot !== null) marksOfSlots.add(slot)
-      const power = running.has(machineId) || (slot !== null && running.has(slot)) ? 'running' : 'stopped'
-      const document = await readMachine(layout, machineId)
-      observed.push({ machineId, power, createdAt: document === null ? null : new Date(document.created_at) })
-    }
-    const unknown = [...running].filter((mark) => !marksOfSlots.has(mark) && !known.includes(mark))
-    return [...observed, ...unknown.map((machineId) => ({ machineId, power: 'running' as const, createdAt: null }))]
+  list(_signal: AbortSignal): Promise<readonly ObservedMachine[]> {
+    return observeMachines(this.#host)
   }
 
   /** The first words of the machine's agent on its standard output and error, for diagnosis; at most 16 KiB. */
@@ -231,7 +216,7 @@ export class LocalSubstrate implements Substrate {
       if (supervisor === null) continue
       try {
         const document = await readMachine(layout, machineId)
-        if (document !== null) await this.#goOn(machineId, document, supervisor)
+        if (document !== null) await this.#starts.goOn(machineId, document, supervisor)
       } catch (error) {
         repaired = false
         options.logger.warn({ err: error, machine_id: machineId }, 'a running machine could not be taken over')
@@ -248,61 +233,12 @@ export class LocalSubstrate implements Substrate {
     )
   }
 
-  /** A machine that runs already: its door is open, and what was left in the middle is brought to its end. */
-  async #goOn(machineId: MachineId, document: MachineDocument, supervisor: Process): Promise<void> {
-    if (isHalfTakenOver(this.#host, machineId)) await this.#finishTakeOver(machineId, document, await this.#lives.groupOf(machineId))
-    await repairRunning(this.#host, machineId, supervisor)
-    await this.#host.options.door.listen(machineId, machinePaths(this.#host.layout, machineId).socket)
-  }
-
-  /** False when no booted machine waits, or none that the limits would hold: what holds single processes stands from their start on. */
-  async #startWarm(machineId: MachineId, document: MachineDocument, { limits, group }: Held): Promise<boolean> {
-    if (document.copy !== 'overlay' || !isHeldAlike(limits, this.#host.defaultLimits, group)) return false
-    const slot = await this.#pool.take()
-    if (slot === null) return false
-    await beginTakeOver(this.#host, machineId, slot)
-    await this.#finishTakeOver(machineId, document, group)
-    return true
-  }
-
-  #finishTakeOver(machineId: MachineId, document: MachineDocument, group: Group | null): Promise<void> {
-    const { options, layout } = this.#host
-    const listen = (): Promise<void> => options.door.listen(machineId, machinePaths(layout, machineId).socket)
-    return finishTakeOver(this.#host, machineId, document, group, () => findSupervisor(this.#host, machineId), listen)
-  }
-
   async #end(machineId: MachineId): Promise<void> {
     await this.#lives.beforeEnd(machineId)
     await endMachine(this.#host, machineId)
     await this.#lives.end(machineId)
     await forgetSlot(this.#host, machineId)
     await this.#host.options.door.close(machineId)
-  }
-
-  async #newTree(
-    { machineId, name, limits }: Pick<CreateMachine, 'machineId' | 'name' | 'limits'>,
-    handle: SnapshotHandle | null,
-    from: SnapshotDocument | null,
-    createdAt: string,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { layout, offer } = this.#host
-    const unpin = this.#pins.add(from?.layers ?? [])
-    try {
-      await withNewLayer(layout, this.#pins, async (upper) => {
-        // Layers from before the data directory offered snapshots stay what they are.
-        const copy = offer.copy === 'C3' || (offer.overlay && (from?.layers.length ?? 0) > 1) ? 'overlay' : 'copy'
-        if (from === null && copy === 'copy') await prepareTree(this.#host, upper)
-        if (from === null) for (const folder of ['project', 'home']) await makeFolder(join(layerTree(layout, upper), folder))
-        else if (copy === 'copy') await copyTree(this.#host, onlyLayer(from.layers), upper, false, signal)
-        const layers = copy === 'copy' || from === null ? [] : this.#flats.shorten(from.layers)
-        const line = handle === null || from === null ? [] : [...from.line, handle]
-        const document: MachineDocument = { version: 1, name, created_at: createdAt, copy, layers, upper, line, limits: limits ?? null }
-        await writeMachine(layout, machineId, document)
-      })
-    } finally {
-      unpin()
-    }
   }
 
   async #snapshot(handle: SnapshotHandle): Promise<SnapshotDocument> {
@@ -352,13 +288,4 @@ function differingLayers(before: readonly string[], after: readonly string[]): r
   let shared = 0
   while (shared < before.length && before[shared] === after[shared]) shared += 1
   return shared === 0 ? null : [...before.slice(shared), ...after.slice(shared)]
-}
-
-/** With a group, only the largest file is a limit of single processes. */
-const isHeldAlike = (limits: MachineLimits, usual: MachineLimits, group: Group | null): boolean =>
-  group === null ? isDeepStrictEqual(limits, usual) : limits.disk_bytes === usual.disk_bytes
-
-async function makeFolder(path: string): Promise<void> {
-  await mkdir(path, { recursive: true })
-  await chmod(path, 0o755)
 }
