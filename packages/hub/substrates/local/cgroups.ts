@@ -45,18 +45,25 @@ export function placesOf(found: readonly Hierarchy[], version: Version): readonl
     })
 }
 
+/** The group of this name below its parents, whether it is there or not. */
+export function groupNamed(parents: Group, name: string): Group {
+  return { version: parents.version, folders: Object.fromEntries(Object.entries(parents.folders).map(([key, folder]) => [key, join(folder, name)])) }
+}
+
 /** Makes a group's folders and holds it to the limits; one that is left of an earlier life is ended first. */
 export async function makeGroup(parents: Group, name: string, limits: MachineLimits): Promise<Group> {
-  const group: Group = {
-    version: parents.version,
-    folders: Object.fromEntries(Object.entries(parents.folders).map(([key, folder]) => [key, join(folder, name)])),
-  }
+  const group = groupNamed(parents, name)
   await endGroup(group)
   for (const folder of foldersOf(parents)) prepareParent(parents.version, folder)
   for (const folder of foldersOf(group)) mkdirSync(folder, { recursive: true })
+  holdFirmly(group, limits)
+  return group
+}
+
+/** Throws `substrate.failed` when a limit cannot be set. */
+export function holdFirmly(group: Group, limits: MachineLimits): void {
   const refused = holdTo(group, limits)
   if (refused.length > 0) throw new AutovibeError('substrate.failed', 'The limits of the machine could not be set.', { internal: refused.join('; ') })
-  return group
 }
 
 /** Answers what could not be set: a limit below what is in use already may be refused. */
@@ -85,30 +92,14 @@ export function readGroup(group: Group): Counted {
 /** The files by which a process joins the group: it writes 0. */
 export const doorsOf = (group: Group): string[] => foldersOf(group).map((folder) => join(folder, 'cgroup.procs'))
 
-/** Puts processes that run already into the group; what they have started meanwhile must be among them. One that has ended is left out. */
-export function joinGroup(group: Group, processes: readonly { readonly pid: number }[]): void {
-  for (const door of doorsOf(group)) {
-    for (const { pid } of processes) {
-      try {
-        writeFileSync(door, String(pid), { flag: 'r+' })
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
-      }
-    }
-  }
+/** Ends every process in the group and keeps the group, for what it counted. */
+export function emptyGroup(group: Group): Promise<void> {
+  return endUntil(group, (folder) => membersOf(folder).length === 0)
 }
 
 /** Ends every process in the group and removes it. A group that is not there is no error. */
 export async function endGroup(group: Group): Promise<void> {
-  const until = performance.now() + END_TIMEOUT_MS
-  for (const folder of foldersOf(group)) {
-    for (let waitMs = 1; !removed(folder); waitMs = Math.min(waitMs * 2, 20)) {
-      endProcesses(folder)
-      if (performance.now() > until)
-        throw new AutovibeError('substrate.failed', 'The control group of the machine could not be removed.', { retryable: true, internal: folder })
-      await delay(waitMs)
-    }
-  }
+  await endUntil(group, removed)
   // With the last machine its parent goes too; the next makes it anew.
   for (const folder of foldersOf(group)) removed(dirname(folder))
 }
@@ -141,8 +132,7 @@ export function prepareParent(version: Version, folder: string): void {
 export function standAside(folder: string): void {
   const aside = join(folder, ASIDE)
   mkdirSync(aside, { recursive: true })
-  for (const pid of (readOrNull(join(folder, 'cgroup.procs')) ?? '').split('\n').filter((line) => line !== ''))
-    writeFileSync(join(aside, 'cgroup.procs'), pid, { flag: 'r+' })
+  for (const pid of membersOf(folder)) writeFileSync(join(aside, 'cgroup.procs'), String(pid), { flag: 'r+' })
 }
 
 /** The controllers that a group of v2 has. */
@@ -159,11 +149,28 @@ export function handOn(folder: string): void {
   }
 }
 
+async function endUntil(group: Group, isDone: (folder: string) => boolean): Promise<void> {
+  const until = performance.now() + END_TIMEOUT_MS
+  for (const folder of foldersOf(group)) {
+    for (let waitMs = 1; !isDone(folder); waitMs = Math.min(waitMs * 2, 20)) {
+      endProcesses(folder)
+      if (performance.now() > until)
+        throw new AutovibeError('substrate.failed', 'The control group of the machine could not be ended.', { retryable: true, internal: folder })
+      await delay(waitMs)
+    }
+  }
+}
+
+/** 0 stands for a process that cannot be seen from here. */
+const membersOf = (folder: string): number[] =>
+  (readOrNull(join(folder, 'cgroup.procs')) ?? '')
+    .split('\n')
+    .filter((line) => line !== '')
+    .map(Number)
+
 /** All that are in it now; what they have started meanwhile is met at the next look. */
 function endProcesses(folder: string): void {
-  for (const line of (readOrNull(join(folder, 'cgroup.procs')) ?? '').split('\n')) {
-    const pid = Number(line)
-    // 0 is a process that cannot be seen from here.
+  for (const pid of membersOf(folder)) {
     if (pid <= 0 || pid === process.pid) continue
     try {
       process.kill(pid, 'SIGKILL')

@@ -21,6 +21,7 @@ export interface Frozen {
 export async function freeze(host: Host, machineId: MachineId, supervisor: Process): Promise<Frozen> {
   const outside = linkOrNull('/proc/self/ns/pid')
   const ours = new Map<number, Process>()
+  let seen = new Set<number>()
   const until = performance.now() + FREEZE_TIMEOUT_MS
   // Continued in reverse, so that a shell never sees its child as stopped.
   const thaw = (): void => {
@@ -29,17 +30,19 @@ export async function freeze(host: Host, machineId: MachineId, supervisor: Proce
   try {
     for (;;) {
       // Sandboxed processes live in a namespace of their own; the supervisor and its relay do not, and must go on.
-      const inside = machineProcesses(host, machineId, supervisor).filter(
+      const inside = (await machineProcesses(host, machineId, supervisor)).filter(
         (process) => sharesHost(host.offer) || linkOrNull(`/proc/${process.pid}/ns/pid`) !== outside,
       )
       const running = inside.filter((process) => !isStopped(process.pid))
-      if (running.length === 0) return { processes: inside, complete: true, thaw }
+      // What was born while its parent was being stopped is met by a second look; whoever stands still bears no more.
+      if (running.length === 0 && inside.every(({ pid }) => seen.has(pid))) return { processes: inside, complete: true, thaw }
+      seen = new Set(running.length === 0 ? inside.map(({ pid }) => pid) : [])
       if (performance.now() > until) return { processes: inside, complete: false, thaw }
       for (const process of running) {
         ours.set(process.pid, process)
         signalProcess(process, 'SIGSTOP')
       }
-      await delay(1)
+      if (running.length > 0) await delay(1)
     }
   } catch (error) {
     thaw()
@@ -48,8 +51,8 @@ export async function freeze(host: Host, machineId: MachineId, supervisor: Proce
 }
 
 /** Continues all that a Hub which ended meanwhile had stopped. */
-export function thawAll(host: Host, machineId: MachineId, supervisor: Process): void {
-  for (const process of machineProcesses(host, machineId, supervisor).reverse()) signalProcess(process, 'SIGCONT')
+export async function thawAll(host: Host, machineId: MachineId, supervisor: Process): Promise<void> {
+  for (const process of (await machineProcesses(host, machineId, supervisor)).reverse()) signalProcess(process, 'SIGCONT')
 }
 
 /** True when one of these has a file beneath this folder open for writing. */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { MachineId, MachineLimits } from '@autovibe/contract'
 import { z } from 'zod'
 import type { Figure, Usage } from '../substrate.ts'
-import { endGroup, type Group, holdTo, listGroups, makeGroup, nameOf, readGroup } from './cgroups.ts'
+import { endGroup, type Group, holdFirmly, holdTo, listGroups, makeGroup, nameOf, readGroup } from './cgroups.ts'
 import { DiskMeter } from './disk-meter.ts'
 import { readMachine } from './documents.ts'
 import type { Host } from './host.ts'
@@ -41,14 +41,24 @@ export class Lives {
     this.#disk = new DiskMeter(host)
   }
 
-  /** A new life begins: answers the group that the machine must join before anything of it runs, null where there are none. */
-  async begin(machineId: MachineId, limits: MachineLimits): Promise<Group | null> {
+  /**
+   * A new life begins: answers the group that the machine must join before anything of it runs, null where there are none. `joined`: the group that the processes
+   * it takes over are in already.
+   */
+  async begin(machineId: MachineId, limits: MachineLimits, joined: Group | null): Promise<Group | null> {
     const before = await this.#read(machineId)
     if (before?.group) await endGroup(before.group)
+    if (joined !== null) holdFirmly(joined, limits)
     const { groups } = this.#host
-    const group = groups === null ? null : await makeGroup(groups, machineId, limits)
+    const group = joined ?? (groups === null ? null : await makeGroup(groups, machineId, limits))
     await this.#write(machineId, { version: 1, life: randomUUID(), group, final: null })
     return group
+  }
+
+  /** True when all that was ever started of it has been ended here, so that nobody has to look for it. */
+  async isOver(machineId: MachineId): Promise<boolean> {
+    const life = await this.#read(machineId)
+    return life === null || life.final !== null
   }
 
   /** The group of the life that goes on; null where there is none. */

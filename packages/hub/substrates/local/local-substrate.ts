@@ -18,11 +18,12 @@ import { Lives } from './lives.ts'
 import { newTree } from './new-tree.ts'
 import { observeMachines } from './observed.ts'
 import { Pool } from './pool.ts'
+import type { Process } from './processes.ts'
 import { endLeftSlots, forgetSlot } from './slots.ts'
 import { takeSnapshot } from './snapshots.ts'
 import { Starts } from './starts.ts'
 import { summaryOf } from './summary.ts'
-import { endMachine, findSupervisor, readLog } from './supervisor.ts'
+import { endMachine, findSupervisor, readLog, slotOf } from './supervisor.ts'
 import { openViews } from './view.ts'
 
 /** Beyond this the kernel's page of mount options comes near, and the merge is waited for. */
@@ -84,10 +85,10 @@ export class LocalSubstrate implements Substrate {
       const document = await readMachine(this.#host.layout, machineId)
       if (document === null) throw new AutovibeError('substrate.failed', 'The machine no longer exists on this host.')
       signal.throwIfAborted()
-      const supervisor = await findSupervisor(this.#host, machineId)
+      const supervisor = await this.#supervisorOf(machineId)
       if (supervisor !== null) return this.#starts.goOn(machineId, document, supervisor)
       // A pid file without its process: what that process held up may have outlived it.
-      if (existsSync(paths.pid)) await endMachine(this.#host, machineId)
+      if (existsSync(paths.pid)) await endMachine(this.#host, machineId, null)
       await forgetSlot(this.#host, machineId)
       await removeFile(join(paths.folder, 'frozen'))
       if (document.layers.length > TOO_DEEP) await this.#flats.merge(document.layers)
@@ -96,9 +97,7 @@ export class LocalSubstrate implements Substrate {
       try {
         const ready = layers.length === document.layers.length ? document : { ...document, layers }
         if (ready !== document) await writeMachine(this.#host.layout, machineId, ready)
-        const limits = document.limits ?? this.#host.defaultLimits
-        const held = { limits, group: await this.#lives.begin(machineId, limits) }
-        await this.#starts.start(machineId, ready, held, signal)
+        await this.#starts.start(machineId, ready, document.limits ?? this.#host.defaultLimits, signal)
       } catch (error) {
         await this.#lives.end(machineId)
         throw error
@@ -223,7 +222,8 @@ export class LocalSubstrate implements Substrate {
       }
     }
     await endLeftSlots(this.#host)
-    const known = new Set<string>(await listMachineIds(layout))
+    const machines = await listMachineIds(layout)
+    const known = new Set<string | null>(machines.flatMap((machineId) => [machineId, slotOf(this.#host, machineId)]))
     await this.#lives.removeOrphans((name) => known.has(name))
     await emptyTrash(this.#host)
     // A machine that could not be repaired may write to a layer that no file names.
@@ -235,10 +235,16 @@ export class LocalSubstrate implements Substrate {
 
   async #end(machineId: MachineId): Promise<void> {
     await this.#lives.beforeEnd(machineId)
-    await endMachine(this.#host, machineId)
+    await endMachine(this.#host, machineId, await this.#lives.groupOf(machineId))
     await this.#lives.end(machineId)
     await forgetSlot(this.#host, machineId)
     await this.#host.options.door.close(machineId)
+  }
+
+  /** Looking for one that left no pid file takes a look at every process of the host. */
+  async #supervisorOf(machineId: MachineId): Promise<Process | null> {
+    const isOver = slotOf(this.#host, machineId) === null && (await this.#lives.isOver(machineId))
+    return isOver ? null : findSupervisor(this.#host, machineId)
   }
 
   async #snapshot(handle: SnapshotHandle): Promise<SnapshotDocument> {

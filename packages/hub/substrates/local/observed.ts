@@ -3,14 +3,13 @@ import { readdir } from 'node:fs/promises'
 import type { ObservedMachine } from '../substrate.ts'
 import { listMachineIds, readMachine } from './documents.ts'
 import type { Host } from './host.ts'
-import { listMarked } from './processes.ts'
-import { listStrays } from './strays.ts'
+import { findMarked } from './marked.ts'
 import { slotOf } from './supervisor.ts'
 
 /** A slot that waits for a machine is none. */
 export async function observeMachines(host: Host): Promise<readonly ObservedMachine[]> {
   const { layout } = host
-  const running = new Set([...listMarked(layout.dataMark), ...listStrays(layout)].map((process) => process.machineId))
+  const running = new Set((await findMarked(layout)).map((process) => process.machineId))
   // In this order: a slot that a machine takes over meanwhile is in the one list or in the other.
   const marksOfSlots = new Set<string>(await readdir(layout.slots))
   const observed: ObservedMachine[] = []

@@ -1,7 +1,7 @@
 /** The host's processes as /proc shows them: who belongs to which machine, what they used, and how they are stopped, continued and ended. */
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { AutovibeError, isId, type MachineId } from '@autovibe/contract'
+import { AutovibeError } from '@autovibe/contract'
 
 export interface Process {
   readonly pid: number
@@ -80,25 +80,26 @@ export function descendants(of: number, all: readonly Process[] = listProcesses(
   return found
 }
 
-export interface Marked extends Process {
-  readonly machineId: MachineId
-}
-
-/**
- * The processes that carry a machine's mark in their arguments or environment. Only those of our own process namespace are asked: what
- * runs inside a machine can write any arguments it likes.
- */
-export function listMarked(dataMark: string): Marked[] {
-  const own = linkOrNull('/proc/self/ns/pid')
-  const pattern = new RegExp(`(?:^|[\\0=])autovibe:(mch_[0-9a-z]{26}):${dataMark}(?:\\0|$)`)
-  const found: Marked[] = []
-  for (const candidate of listProcesses()) {
-    if (candidate.pid === process.pid || linkOrNull(`/proc/${candidate.pid}/ns/pid`) !== own) continue
-    const mark = pattern.exec(readOrNull(`/proc/${candidate.pid}/cmdline`) ?? '') ?? pattern.exec(readOrNull(`/proc/${candidate.pid}/environ`) ?? '')
-    const machineId = mark?.[1]
-    if (machineId !== undefined && isId('machine', machineId)) found.push({ ...candidate, machineId })
+/** The numbers of those that descend from this process now: by the kernel's lists of children where it keeps them (proc_pid_children(5)), which takes no look at all others. */
+export function descendantPids(of: number): number[] {
+  if (!existsSync(`/proc/${of}/task/${of}/children`)) return descendants(of).map(({ pid }) => pid)
+  const found: number[] = []
+  const queue = [of]
+  for (let at = 0; at < queue.length; at++) {
+    const children = tasksOf(queue[at] ?? 0).flatMap((task) => (readOrNull(task) ?? '').split(' ').filter((word) => word !== ''))
+    found.push(...children.map(Number))
+    queue.push(...children.map(Number))
   }
   return found
+}
+
+function tasksOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).map((task) => `/proc/${pid}/task/${task}/children`)
+  } catch {
+    // It ended meanwhile.
+    return []
+  }
 }
 
 const sameProcess = (process: Process): boolean => {
@@ -117,11 +118,11 @@ export function signalProcess(target: Process, signal: NodeJS.Signals): void {
 }
 
 /** Ends what `find` answers, again and again until it answers nothing. Throws `substrate.failed` when something is left after the deadline. */
-export async function endAll(find: () => readonly Process[], deadlineMs: number): Promise<void> {
+export async function endAll(find: () => Promise<readonly Process[]>, deadlineMs: number): Promise<void> {
   const until = performance.now() + deadlineMs
   for (;;) {
     // Looking for them takes a look at every process of the host; whether those that were found have ended does not.
-    let left = find().filter(sameProcess)
+    let left = (await find()).filter(sameProcess)
     if (left.length === 0) return
     for (let waitMs = 1; left.length > 0; waitMs = Math.min(waitMs * 2, 10)) {
       if (performance.now() > until)
@@ -170,14 +171,6 @@ function readOrNull(path: string): string | null {
     return readFileSync(path, 'latin1')
   } catch {
     // The process ended between two looks, or is another user's and so none of ours.
-    return null
-  }
-}
-
-function linkOrNull(path: string): string | null {
-  try {
-    return readlinkSync(path)
-  } catch {
     return null
   }
 }

@@ -31,7 +31,7 @@ export class Samples {
     const all = processSnapshot()
     const supervisor = await findSupervisor(this.#host, machineId)
     if (supervisor === null) return last === null ? null : { ...last, memoryBytes: 0, processes: 0 }
-    const now = sumOf([supervisor, ...machineProcesses(this.#host, machineId, supervisor, all)])
+    const now = sumOf([supervisor, ...(await machineProcesses(this.#host, machineId, supervisor, all))])
     const sample = {
       ...now,
       // What a process had used that nobody waited for is gone from the sum, but was used.

@@ -9,15 +9,15 @@ import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isId, type MachineId } from '@autovibe/contract'
 import { encodeId } from '@autovibe/core/ids.ts'
-import { type Group, joinGroup } from './cgroups.ts'
+import { endGroup, groupNamed, makeGroup } from './cgroups.ts'
 import { runOrThrow, toolFailure } from './command.ts'
 import { listMachineIds, type MachineDocument, removeFile } from './documents.ts'
 import { type Host, insideNameOf } from './host.ts'
 import { discard } from './layers.ts'
 import { machinePaths, slotPaths } from './layout.ts'
 import { mountedIn, mountTree, overlayOptions } from './overlay.ts'
-import { descendants, type Process, parseStat, readProcess } from './processes.ts'
-import { endMarked, readLog, slotOf, startEmpty } from './supervisor.ts'
+import { descendantPids, type Process } from './processes.ts'
+import { endMarked, readLog, slotOf, startEmpty, writtenSupervisor } from './supervisor.ts'
 
 /** What `hostname` says inside until a machine has the slot. */
 const NAME = 'machine'
@@ -36,7 +36,8 @@ export async function bootSlot(host: Host, signal: AbortSignal): Promise<Machine
   const paths = slotPaths(host.layout, slot)
   await mkdir(paths.folder, { mode: 0o700 })
   try {
-    await startEmpty(host, slot, paths, NAME, signal)
+    const limits = host.defaultLimits
+    await startEmpty(host, slot, paths, NAME, { limits, group: host.groups === null ? null : await makeGroup(host.groups, slot, limits) }, signal)
     if (host.options.agentCode.entry === undefined) await isReady(host, slot, signal)
     return slot
   } catch (error) {
@@ -49,8 +50,8 @@ export async function bootSlot(host: Host, signal: AbortSignal): Promise<Machine
 async function isReady(host: Host, slot: MachineId, signal: AbortSignal): Promise<void> {
   const until = performance.now() + READY_TIMEOUT_MS
   for (;;) {
-    const supervisor = await supervisorOf(host, slot)
-    if (supervisor !== null && descendants(supervisor.pid).some(({ pid }) => nameOf(pid) === WAITING)) return
+    const supervisor = await writtenSupervisor(slotPaths(host.layout, slot))
+    if (supervisor !== null && descendantPids(supervisor.pid).some((pid) => nameOf(pid) === WAITING)) return
     if (supervisor === null || performance.now() > until) throw toolFailure('Booting a machine in advance', await readLog(slotPaths(host.layout, slot)))
     await delay(READY_LOOK_MS, undefined, { signal })
   }
@@ -68,17 +69,16 @@ function nameOf(pid: number): string {
 /** Ends a slot that no machine has taken over. */
 export async function endSlot(host: Host, slot: MachineId): Promise<void> {
   await endMarked(host, new Set([slot]))
+  await endGroupOf(host, slot)
   await discard(host, slotPaths(host.layout, slot).folder)
 }
 
-/** Whether the slot's processes are there and nobody has touched them. */
-export const isWaiting = async (host: Host, slot: MachineId): Promise<boolean> => (await supervisorOf(host, slot)) !== null
-
-async function supervisorOf(host: Host, slot: MachineId): Promise<Process | null> {
-  const written = parseStat(await readFile(slotPaths(host.layout, slot).pid, 'latin1').catch(() => ''))
-  const now = written && readProcess(written.pid)
-  return now && now.startTicks === written?.startTicks ? now : null
+const endGroupOf = async (host: Host, slot: MachineId): Promise<void> => {
+  if (host.groups !== null) await endGroup(groupNamed(host.groups, slot))
 }
+
+/** Whether the slot's processes are there and nobody has touched them. */
+export const isWaiting = async (host: Host, slot: MachineId): Promise<boolean> => (await writtenSupervisor(slotPaths(host.layout, slot))) !== null
 
 /** Ends all that an earlier Hub had waiting; what a machine has taken over is that machine's. */
 export async function endLeftSlots(host: Host): Promise<void> {
@@ -100,12 +100,11 @@ export function isHalfTakenOver(host: Host, machineId: MachineId): boolean {
   return existsSync(paths.slot) && !(existsSync(paths.token) && !existsSync(paths.tokenToCome) && !existsSync(slotFolder(host, machineId)))
 }
 
-/** Gives the slot the machine's socket folder, its group, its tree and then its token; its name comes beside, for nobody waits for that. `listen` opens the machine's socket. */
+/** Gives the slot the machine's socket folder, its tree and then its token; its name comes beside, for nobody waits for that. `listen` opens the machine's socket. */
 export async function finishTakeOver(
   host: Host,
   machineId: MachineId,
   document: MachineDocument,
-  group: Group | null,
   findSupervisor: () => Promise<Process | null>,
   listen: () => Promise<void>,
 ): Promise<void> {
@@ -113,9 +112,9 @@ export async function finishTakeOver(
   const supervisor = await findSupervisor()
   // It ended while nobody looked: the machine counts as one whose agent ended.
   if (supervisor === null) return
-  if (group !== null) joinGroup(group, [supervisor, ...descendants(supervisor.pid)])
   await Promise.all([listen(), giveTree(host, machineId, document, supervisor)])
-  await Promise.all([showToken(host, machineId), nameMachine(host, supervisor, document.name)])
+  await showToken(host, machineId)
+  await nameMachine(host, supervisor, document.name)
 }
 
 async function giveTree(host: Host, machineId: MachineId, document: MachineDocument, supervisor: Process): Promise<void> {
@@ -150,7 +149,9 @@ async function tell(pipe: string, line: string): Promise<boolean> {
 
 /** A machine whose slot has ended has its files for itself again, also when it had taken over only half of them. */
 export async function forgetSlot(host: Host, machineId: MachineId): Promise<void> {
-  if (slotOf(host, machineId) === null) return
+  const slot = slotOf(host, machineId)
+  if (slot === null) return
+  await endGroupOf(host, slot)
   await moveFiles(host, machineId)
   await showToken(host, machineId)
   await removeFile(machinePaths(host.layout, machineId).slot)
@@ -182,7 +183,7 @@ async function moveFiles(host: Host, machineId: MachineId): Promise<void> {
 /** The name belongs to the sandbox's own namespace, which is another one than the supervisor's. */
 async function nameMachine(host: Host, supervisor: Process, name: string): Promise<void> {
   const outside = readlinkSync('/proc/self/ns/uts')
-  const inside = descendants(supervisor.pid).find(({ pid }) => {
+  const inside = descendantPids(supervisor.pid).find((pid) => {
     try {
       return readlinkSync(`/proc/${pid}/ns/uts`) !== outside
     } catch {
@@ -191,7 +192,7 @@ async function nameMachine(host: Host, supervisor: Process, name: string): Promi
     }
   })
   if (inside === undefined) return
-  const [command, ...args] = insideNameOf(inside.pid, supervisor.pid, host.offer.asRoot)
+  const [command, ...args] = insideNameOf(inside, supervisor.pid, host.offer.asRoot)
   await runOrThrow(command, [...args, 'hostname', name], { timeoutMs: HOSTNAME_TIMEOUT_MS, what: 'Naming the machine' })
 }
 

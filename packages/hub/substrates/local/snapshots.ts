@@ -73,7 +73,7 @@ export async function repairRunning(host: Host, machineId: MachineId, supervisor
   }
   const mark = frozenMark(host, machineId)
   if (statSync(mark, { throwIfNoEntry: false }) === undefined) return
-  thawAll(host, machineId, supervisor)
+  await thawAll(host, machineId, supervisor)
   await removeFile(mark)
 }
 

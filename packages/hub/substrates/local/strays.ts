@@ -2,26 +2,21 @@
  * Sandboxes that have outlived their supervisor. bubblewrap asks the kernel to end a sandbox with its parent, but the agent may trace the sandbox's first process and
  * take that wish back. It then has no marked ancestor any more; what it cannot undo is the folder with its socket that is mounted in it.
  */
-import { readFileSync, readlinkSync } from 'node:fs'
-import { isId, MACHINE_PATHS } from '@autovibe/contract'
+import { readFileSync } from 'node:fs'
+import { isId, MACHINE_PATHS, type MachineId } from '@autovibe/contract'
 import type { Layout } from './layout.ts'
-import { listProcesses, type Marked } from './processes.ts'
+import type { Process } from './processes.ts'
 
-/** The first processes of such sandboxes. One whose parent is a process of another sandbox, or is bubblewrap itself, is no stray. */
-export function listStrays(layout: Layout): Marked[] {
-  const all = listProcesses()
-  const own = namespaceOf('self')
-  // Another user's namespace cannot be read; a sandbox of ours always can.
-  const isForeign = (pid: number): boolean => ![own, null].includes(namespaceOf(pid))
-  return all.flatMap((process) => {
-    if (!isForeign(process.pid) || isForeign(process.parent) || isBubblewrap(process.parent)) return []
-    const machineId = machineOf(layout, process.pid)
-    return machineId === null ? [] : [{ ...process, machineId }]
-  })
+/**
+ * The machine of the first process of such a sandbox, null for any other process. One whose parent is a process of another sandbox, or is bubblewrap itself, is no
+ * stray: a sandbox whose bubblewrap lives is found by its ancestors.
+ */
+export function strayOf(layout: Layout, process: Process, isInSandbox: (pid: number) => boolean): MachineId | null {
+  return isInSandbox(process.parent) || isBubblewrap(process.parent) ? null : machineOf(layout, process.pid)
 }
 
 /** By the mount of its socket folder. What is mounted inside the agent cannot change; its root is the path within the file system, which may be the end of the host's. */
-function machineOf(layout: Layout, pid: number): Marked['machineId'] | null {
+function machineOf(layout: Layout, pid: number): MachineId | null {
   for (const line of readOrEmpty(`/proc/${pid}/mountinfo`).split('\n')) {
     const [, , , root = '', point] = line.split(' ')
     if (point !== MACHINE_PATHS.socketDir) continue
@@ -37,17 +32,7 @@ function machineOf(layout: Layout, pid: number): Marked['machineId'] | null {
   return null
 }
 
-/** A sandbox whose bubblewrap lives is found by its ancestors. */
 const isBubblewrap = (pid: number): boolean => readOrEmpty(`/proc/${pid}/comm`) === 'bwrap\n'
-
-function namespaceOf(pid: number | 'self'): string | null {
-  try {
-    return readlinkSync(`/proc/${pid}/ns/pid`)
-  } catch {
-    // It ended, or is another user's.
-    return null
-  }
-}
 
 function readOrEmpty(path: string): string {
   try {

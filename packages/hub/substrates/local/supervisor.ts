@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
-import { AutovibeError, isId, type MachineId, type MachineLimits } from '@autovibe/contract'
-import { doorsOf } from './cgroups.ts'
+import { AutovibeError, isId, type MachineId } from '@autovibe/contract'
+import { doorsOf, emptyGroup, type Group } from './cgroups.ts'
 import { TOOL_ENV, toolFailure } from './command.ts'
 import { type MachineDocument, removeFile } from './documents.ts'
 import type { Held } from './held.ts'
@@ -12,10 +12,10 @@ import { freshNamespace, type Host, sharesHost } from './host.ts'
 import { coverInherited } from './inherited.ts'
 import { discard } from './layers.ts'
 import { type MachinePaths, machinePaths, processMark } from './layout.ts'
+import { findMarked, type Marked } from './marked.ts'
 import { overlayOptions, treeIn } from './overlay.ts'
-import { descendants, endAll, isAlive, listMarked, listProcesses, type Marked, type Process, parseStat, readProcess } from './processes.ts'
+import { descendants, endAll, isAlive, listProcesses, type Process, parseStat, readProcess, signalProcess } from './processes.ts'
 import { FILTER_FD, HIDDEN_FD, type MachineCommand, machineCommand } from './sandbox.ts'
-import { listStrays } from './strays.ts'
 
 /** The start of what the agent writes is kept; the rest is read and thrown away, so that it neither blocks nor fills the disk. */
 const LOG_BYTES = 256 * 1024
@@ -50,7 +50,8 @@ ulimit -c 0
 ulimit -f "$file_blocks" 2>/dev/null || :
 IFS='
 '; set -f
-for group in $groups; do echo 0 >"$group" || exit 1; done
+join() { for group in $groups; do echo $$ >"$group" || exit 1; done; }
+join & joined=$!
 read -r stat </proc/$$/stat && echo "$stat" >"$pid" || exit 1
 ${first}
 if [ -n "$options" ]; then
@@ -63,6 +64,7 @@ if [ -n "$options" ]; then
     cd /
   fi
 fi
+wait $joined || exit 1
 exec ${HIDDEN_FD}<"$hidden" || exit 1
 if [ -n "$filter" ]; then exec ${FILTER_FD}<"$filter" || exit 1; fi
 case $1 in bwrap) shift; set -- env -i "$(command -v bwrap)" "$@";; esac
@@ -82,16 +84,13 @@ export async function startSupervisor(host: Host, machineId: MachineId, document
   }
   const command = machineCommand(host, paths, processMark(host.layout, machineId), document.name, overlay ? null : document.upper, held)
   const options = overlay ? overlayOptions(document.layers, document.upper, host.offer.asRoot) : ''
-  const groups = held.group === null ? [] : doorsOf(held.group)
-  await launch(host, { mark: machineId, paths, command, options, upper: document.upper, limits: held.limits, groups }, signal)
+  await launch(host, { mark: machineId, paths, command, options, upper: document.upper, held }, signal)
 }
 
 /** Starts a machine that has no tree yet and returns when its agent was started, which waits for its token. */
-export async function startEmpty(host: Host, slot: MachineId, paths: MachinePaths, name: string, signal: AbortSignal): Promise<void> {
-  // Nobody knows its limits yet: what holds single processes is as usual, and its group it joins with its project.
-  const limits = host.defaultLimits
-  const command = machineCommand(host, paths, processMark(host.layout, slot), name, null, { limits, group: host.groups })
-  await launch(host, { mark: slot, paths, command, options: TREE_LATER, upper: '', limits, groups: [] }, signal)
+export async function startEmpty(host: Host, slot: MachineId, paths: MachinePaths, name: string, held: Held, signal: AbortSignal): Promise<void> {
+  const command = machineCommand(host, paths, processMark(host.layout, slot), name, null, held)
+  await launch(host, { mark: slot, paths, command, options: TREE_LATER, upper: '', held }, signal)
 }
 
 interface Launch {
@@ -101,12 +100,10 @@ interface Launch {
   readonly command: MachineCommand
   readonly options: string
   readonly upper: string
-  readonly limits: MachineLimits
-  /** The files by which its processes join the groups that hold them. */
-  readonly groups: readonly string[]
+  readonly held: Held
 }
 
-async function launch(host: Host, { mark, paths, command, options, upper, limits, groups }: Launch, signal: AbortSignal): Promise<void> {
+async function launch(host: Host, { mark, paths, command, options, upper, held }: Launch, signal: AbortSignal): Promise<void> {
   const ownsDevices = host.offer.asRoot && !sharesHost(host.offer)
   await mkdir(paths.socketDir, { recursive: true, mode: 0o700 })
   await writeFile(paths.arguments, command.hidden.map((argument) => `${argument}\0`).join(''), { mode: 0o600 })
@@ -125,8 +122,8 @@ async function launch(host: Host, { mark, paths, command, options, upper, limits
     upper,
     paths.arguments,
     host.offer.filter ?? '',
-    groups.join('\n'),
-    String(Math.ceil(limits.disk_bytes / FILE_BLOCK_BYTES)),
+    held.group === null ? '' : doorsOf(held.group).join('\n'),
+    String(Math.ceil(held.limits.disk_bytes / FILE_BLOCK_BYTES)),
     ...command.argv,
   ]
   const [first = 'sh', ...rest] = options !== '' || ownsDevices ? [...freshNamespace(host.offer.asRoot), ...script] : script
@@ -166,14 +163,17 @@ export function slotOf(host: Host, machineId: MachineId): MachineId | null {
 
 /** The supervisor of this machine, if it runs: by its pid file, or else by its mark in /proc. */
 export async function findSupervisor(host: Host, machineId: MachineId): Promise<Process | null> {
-  const text = await readFile(machinePaths(host.layout, machineId).pid, 'latin1').catch(() => '')
-  const written = parseStat(text)
-  if (written !== null) {
-    const now = readProcess(written.pid)
-    if (now !== null && isAlive(now) && now.startTicks === written.startTicks) return now
-  }
+  const written = await writtenSupervisor(machinePaths(host.layout, machineId))
+  if (written !== null) return written
   const marks = marksOf(host, machineId)
-  return topMost(listMarked(host.layout.dataMark).filter((process) => marks.has(process.machineId)))
+  return topMost((await findMarked(host.layout)).filter((process) => marks.has(process.machineId)))
+}
+
+/** The supervisor that its pid file names, if it lives. */
+export async function writtenSupervisor({ pid }: MachinePaths): Promise<Process | null> {
+  const written = parseStat(await readFile(pid, 'latin1').catch(() => ''))
+  const now = written && readProcess(written.pid)
+  return now && isAlive(now) && now.startTicks === written?.startTicks ? now : null
 }
 
 /** Of processes with the same mark, the one that the others come from. */
@@ -182,25 +182,34 @@ export function topMost(marked: readonly Marked[]): Marked | null {
 }
 
 /** Every process of the machine but the supervisor itself. */
-export function machineProcesses(host: Host, machineId: MachineId, supervisor: Process, all?: readonly Process[]): Process[] {
+export async function machineProcesses(host: Host, machineId: MachineId, supervisor: Process, all?: readonly Process[]): Promise<Process[]> {
   const below = descendants(supervisor.pid, all)
   if (!sharesHost(host.offer)) return below
   // A bare process may have left its parent; its environment gives it away.
-  const marked = listMarked(host.layout.dataMark).filter((process) => process.machineId === machineId && process.pid !== supervisor.pid)
+  const marked = (await findMarked(host.layout)).filter((process) => process.machineId === machineId && process.pid !== supervisor.pid)
   return [...below, ...marked.filter((process) => !below.some((other) => other.pid === process.pid))]
 }
 
-/** Ends every process of the machine and returns when none is left. Throws `substrate.failed` when one cannot be ended. */
-export async function endMachine(host: Host, machineId: MachineId): Promise<void> {
-  await endMarked(host, marksOf(host, machineId))
-  await removeFile(machinePaths(host.layout, machineId).pid)
+/**
+ * Ends every process of the machine and returns when none is left. Throws `substrate.failed` when one cannot be ended. What its supervisor has started is all in
+ * the machine's group, if there is one, and cannot leave it; without either, every process of the host is looked at.
+ */
+export async function endMachine(host: Host, machineId: MachineId, group: Group | null): Promise<void> {
+  const paths = machinePaths(host.layout, machineId)
+  const supervisor = await writtenSupervisor(paths)
+  if (group !== null && supervisor !== null) {
+    signalProcess(supervisor, 'SIGKILL')
+    await emptyGroup(group)
+  } else await endMarked(host, marksOf(host, machineId))
+  await removeFile(paths.pid)
 }
 
 /** Ends every process that carries one of these marks, and all that came from it. */
 export async function endMarked(host: Host, marks: ReadonlySet<MachineId>): Promise<void> {
-  await endAll(() => {
+  await endAll(async () => {
+    const marked = (await findMarked(host.layout)).filter((process) => marks.has(process.machineId))
+    if (marked.length === 0) return []
     const all = listProcesses()
-    const marked = [...listMarked(host.layout.dataMark), ...listStrays(host.layout)].filter((process) => marks.has(process.machineId))
     return [...marked, ...marked.flatMap((process) => descendants(process.pid, all))]
   }, END_TIMEOUT_MS)
 }

@@ -15,7 +15,8 @@ import { createLocalSubstrate } from './create-local-substrate.ts'
 import type { LocalSubstrateOptions } from './host.ts'
 import { type Layout, machinePaths, openLayout } from './layout.ts'
 import type { LocalSubstrate } from './local-substrate.ts'
-import { listMarked, signalProcess } from './processes.ts'
+import { findMarked } from './marked.ts'
+import { signalProcess } from './processes.ts'
 import { topMost } from './supervisor.ts'
 
 const CHECKOUT = fileURLToPath(new URL('../../../../', import.meta.url))
@@ -64,7 +65,7 @@ export class TestGround {
   async crash(machineId: MachineId): Promise<void> {
     const until = performance.now() + CRASH_WITHIN_MS
     for (let first = true; ; first = false) {
-      const marked = listMarked(this.layout.dataMark).filter((process) => process.machineId === machineId || process.machineId === this.#slotOf(machineId))
+      const marked = (await findMarked(this.layout)).filter((process) => process.machineId === machineId || process.machineId === this.#slotOf(machineId))
       if (marked.length === 0) return
       const top = topMost(marked)
       if (this.#tiers.isolation === 'I0') for (const process of marked) signalProcess(process, 'SIGKILL')
@@ -83,7 +84,7 @@ export class TestGround {
     try {
       for (const substrate of this.#opened) await substrate.close()
       for (const substrate of this.#opened) await substrate.settled()
-      assert.deepEqual(listMarked(this.layout.dataMark), [], 'processes are left')
+      assert.deepEqual(await findMarked(this.layout), [], 'processes are left')
       assert.deepEqual(listGroups(this.layout.dataMark), [], 'control groups are left')
       assert.ok(!readFileSync('/proc/self/mounts', 'utf8').includes(this.dataDir), 'a mount leaked to the host')
       assert.deepEqual(readdirSync(this.layout.machines), [], 'machines are left')
