@@ -8,7 +8,7 @@ import type { Repository } from './support/demo-project.ts'
 import { openScriptedPlace, type ScriptedPlace } from './support/scripted-place.ts'
 
 const BOMBS = {
-  memory: `node -e 'const all = []; while (all.length < 300) all.push(Buffer.alloc(1048576, 1)); setInterval(() => all, 1e6)'; sleep 1000`,
+  memory: `node -e 'const all = []; while (all.length < 300) all.push(Buffer.alloc(1048576, 1)); setInterval(() => all, 1e6)'`,
   processes: 'for i in $(seq 1 200); do sleep 1000 & done; wait',
   'one huge file': 'dd if=/dev/zero of=huge bs=1M count=100; sleep 1000',
   'many small files': 'mkdir many; for i in $(seq 1 4000); do head -c 20000 /dev/zero > many/$i; done; sleep 1000',

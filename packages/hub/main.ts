@@ -33,7 +33,7 @@ import { registry } from './operations/registry.ts'
 import { createRequests } from './operations/requests.ts'
 import { assertPortFree, portInUse, prepareDataDir, seedProvider, writeAdminKey, writeAtomically } from './prepare.ts'
 import { type Runtime, systemRuntime } from './runtime.ts'
-import { type Disks, LOOK_EVERY_MS, lookAtMachines } from './scheduler/meter.ts'
+import { type Disks, LOOK_EVERY_MS, lookAtMachine, lookAtMachines } from './scheduler/meter.ts'
 import { resumeInNewPeriods } from './scheduler/new-periods.ts'
 import { AUDIT_LOOK_EVERY_MS, nightlyAudit } from './scheduler/nightly-audit.ts'
 import { every } from './scheduler/schedule.ts'
@@ -158,7 +158,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   ending.add('the event feed', () => changes.close())
 
   const execs = createExecs({ db, runtime, log: logger })
-  const door = await createDoor({ ...ports, execs, requests, wakes, dataDir, log: logger })
+  const door = await createDoor({ ...ports, execs, requests, wakes, dataDir, log: logger, lookAt: (id) => lookAtMachine({ ...ports, log: logger }, id) })
   const gateway = createGateway({ db, address, ledger, runtime, secrets, logger })
   handlers.machine = (machineId, request, response) => {
     if (request.url?.startsWith('/gateway/')) void gateway.handle(machineId, request, response)

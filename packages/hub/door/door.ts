@@ -28,6 +28,8 @@ export interface DoorOptions extends Ports {
   readonly execs: Execs
   readonly dataDir: string
   readonly log: EngineLog
+  /** Looks whether the machine has reached a limit, and has it ended if so. */
+  readonly lookAt: (machineId: MachineId) => Promise<void>
 }
 
 /** What every file of this room works with. */

@@ -3,6 +3,7 @@ import { AutovibeError, Instructions, type MachineId, RunId, RunReport } from '@
 import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
 import { transactionWithRetry } from '../database/transaction.ts'
+import { limitReached } from '../metering/meter.ts'
 import { changeMachine, lockMachine, setControl } from '../operations/steps/machine-state.ts'
 import { changeRun, lockRun } from '../operations/steps/run-state.ts'
 import type { DoorApp, DoorContext } from './door.ts'
@@ -17,6 +18,8 @@ export function runRoutes(app: DoorApp, context: DoorContext): void {
     { schema: { params: z.object({ id: RunId }), body: RunReport, response: { 200: Instructions } } },
     async ({ machineId, params, body }) => {
       const isTooLate = async () => body.state === 'paused' && isLatePause(context, machineId, params.id, body.reason)
+      // What it took since the last look counts as well: a run whose tool was ended for memory a moment ago has not succeeded.
+      if (body.state === 'succeeded' || body.state === 'failed') await context.lookAt(machineId)
       if (!(await isTooLate())) {
         await transactionWithRetry(context.db, (tx) => takeReport(context, tx, machineId, params.id, body))
         // Whoever raised it just before the pause could be seen has passed it by.
@@ -36,6 +39,8 @@ async function takeReport({ runtime, ledger }: DoorContext, tx: Tx, machineId: M
     if (machine.notice) await tx.updateTable('machines').set({ notice: null }).where('id', '=', machineId).execute()
     return
   }
+  // Its machine is about to be ended for a limit, and the run with it, by that reason.
+  if ((report.state === 'succeeded' || report.state === 'failed') && (await limitReached(tx, machineId)) !== null) return
   // What helps is said by the Hub, never by a machine: people paste it.
   const isForMoney = report.state === 'paused' && run.budget_id !== null && /budget/i.test(report.reason ?? '')
   const told = isForMoney && run.budget_id ? { fix: (await ledger.standing(run.budget_id, tx)).raise } : {}

@@ -18,8 +18,11 @@ const MEASURE_TIMEOUT_MS = 10_000
 /** So many machines are looked at at the same time. */
 const AT_ONCE = 16
 
-export interface MeterDeps extends Pick<Ports, 'db' | 'runtime' | 'ledger' | 'substrate'> {
+export interface LookDeps extends Pick<Ports, 'db' | 'runtime' | 'ledger' | 'substrate'> {
   readonly log: EngineLog
+}
+
+export interface MeterDeps extends LookDeps {
   /** What is left on the disk of the machines. */
   readonly room: () => Promise<Room>
 }
@@ -36,7 +39,7 @@ interface Looked {
 
 /** One look at all; answers what to remember for the next. What fails for one machine is logged, and the others are looked at all the same. */
 export async function lookAtMachines(deps: MeterDeps, disks: Disks): Promise<Disks> {
-  const rows = await awake(deps)
+  const rows = await awake(deps).execute()
   const looked: Looked[] = []
   for (let at = 0; at < rows.length; at += AT_ONCE) {
     const some = await Promise.all(rows.slice(at, at + AT_ONCE).map((row) => lookAt(deps, row, disks)))
@@ -47,9 +50,15 @@ export async function lookAtMachines(deps: MeterDeps, disks: Disks): Promise<Dis
   return new Map(looked.map(({ row, usage }) => [row.machine_id, usage.diskBytes?.value ?? disks.get(row.machine_id) ?? 0]))
 }
 
-type AwakeRow = Awaited<ReturnType<typeof awake>>[number]
+/** One look at this machine, for whoever must know now whether it has reached a limit. Nothing happens when it is not awake. */
+export async function lookAtMachine(deps: LookDeps, machineId: MachineId): Promise<void> {
+  const [row] = await awake(deps).where('machine_meters.machine_id', '=', machineId).execute()
+  if (row) await lookAt(deps, row, new Map())
+}
 
-const awake = ({ db }: MeterDeps) =>
+type AwakeRow = Awaited<ReturnType<ReturnType<typeof awake>['execute']>>[number]
+
+const awake = ({ db }: LookDeps) =>
   db
     .selectFrom('machine_meters')
     .innerJoin('machines', 'machines.id', 'machine_meters.machine_id')
@@ -67,9 +76,8 @@ const awake = ({ db }: MeterDeps) =>
     ])
     .where('machines.state', 'in', MACHINE_STATES_AWAKE)
     .where('machines.destroyed_at', 'is', null)
-    .execute()
 
-async function lookAt(deps: MeterDeps, row: AwakeRow, disks: Disks): Promise<Looked | null> {
+async function lookAt(deps: LookDeps, row: AwakeRow, disks: Disks): Promise<Looked | null> {
   try {
     const signal = AbortSignal.timeout(MEASURE_TIMEOUT_MS)
     const usage = await deps.substrate.measure(row.machine_id, signal)
@@ -91,7 +99,7 @@ async function lookAt(deps: MeterDeps, row: AwakeRow, disks: Disks): Promise<Loo
 }
 
 /** Tells of the limit, once in a life, and has the machine ended: at once, or when whoever has it in hand lets go. */
-async function end({ db, runtime, log }: MeterDeps, row: AwakeRow, verdict: Verdict): Promise<void> {
+async function end({ db, runtime, log }: LookDeps, row: AwakeRow, verdict: Verdict): Promise<void> {
   const { machine_id: machineId, project_id: projectId, life } = row
   await db.transaction().execute(async (tx) => {
     const told = await tx

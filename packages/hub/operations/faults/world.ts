@@ -16,6 +16,7 @@ import { createDoorListener } from '../../door/listener.ts'
 import { createExecs } from '../../exec/execs.ts'
 import { createLedger } from '../../ledger/create-ledger.ts'
 import type { Runtime } from '../../runtime.ts'
+import { lookAtMachine } from '../../scheduler/meter.ts'
 import { machineTokens } from '../../security/machine-tokens.ts'
 import { createLocalSubstrate } from '../../substrates/local/create-local-substrate.ts'
 import { silentLog } from '../engine/testing.ts'
@@ -90,7 +91,15 @@ export async function openWorld(): Promise<World> {
   const ports = portsOver(database)
   const requests = createRequests(ports)
   const wakes = openWakeFeed(database.address, silentLog)
-  const door = await createDoor({ ...ports, execs: createExecs({ db: database.db, runtime: clock, log: silentLog }), requests, wakes, dataDir, log: silentLog })
+  const door = await createDoor({
+    ...ports,
+    execs: createExecs({ db: database.db, runtime: clock, log: silentLog }),
+    requests,
+    wakes,
+    dataDir,
+    log: silentLog,
+    lookAt: (machineId) => lookAtMachine({ ...ports, log: silentLog }, machineId),
+  })
   handlers.machine = door.handle
   const projectId = await importProject(database, clock, dataDir)
 
