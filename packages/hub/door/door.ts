@@ -14,7 +14,7 @@ import { eventRoutes } from './events.ts'
 import { execUpgrades, type UpgradeHandler } from './exec.ts'
 import { heartbeatRoutes } from './heartbeat.ts'
 import { instructionRoutes } from './instructions.ts'
-import { createRateLimits, rateLimited } from './rate-limits.ts'
+import { createRateLimits, type RateLimits, rateLimited } from './rate-limits.ts'
 import { registerRoutes } from './register.ts'
 import { createRunRoom, type RunRoom } from './run-room.ts'
 import { runRoutes } from './runs.ts'
@@ -35,6 +35,7 @@ export interface DoorOptions extends Ports {
 /** What every file of this room works with. */
 export interface DoorContext extends DoorOptions {
   readonly room: RunRoom
+  readonly rateLimits: RateLimits
 }
 
 declare module 'fastify' {
@@ -51,15 +52,15 @@ export async function createDoor(options: DoorOptions): Promise<{
   readonly upgrade: UpgradeHandler
   close(): Promise<void>
 }> {
-  const context: DoorContext = { ...options, room: createRunRoom(options.runtime) }
+  const rateLimits = createRateLimits(options.runtime)
+  const context: DoorContext = { ...options, room: createRunRoom(options.runtime), rateLimits }
   const app = bareApp()
-  const limits = createRateLimits(options.runtime)
   const callers = new WeakMap<IncomingMessage, MachineId>()
   app.decorateRequest('machineId')
   app.addHook('onRequest', async (request, reply) => {
     const machineId = callers.get(request.raw)
     if (!machineId) throw new AutovibeError('auth.missing', 'The door is reached by a machine on its own socket.')
-    const waitMs = limits.waitMs(machineId, request.routeOptions.url, request.headers)
+    const waitMs = rateLimits.waitMs(machineId, request.routeOptions.url, request.headers)
     if (waitMs > 0) {
       const { error, retryAfterSeconds } = rateLimited(waitMs)
       reply.header('retry-after', retryAfterSeconds)
@@ -90,7 +91,7 @@ export async function createDoor(options: DoorOptions): Promise<{
       callers.set(request, machineId)
       app.routing(request, response)
     },
-    upgrade: execUpgrades(context, limits),
+    upgrade: execUpgrades(context, rateLimits),
     close: () => app.close(),
   }
 }

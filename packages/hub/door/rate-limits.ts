@@ -12,6 +12,8 @@ const REGISTRATION = DOOR_LIMITS.requestsPerSecond
 export interface RateLimits {
   /** Answers 0 when the machine may ask this of the route now, else the milliseconds that it shall wait. Nothing of the body is read for it. */
   waitMs(machineId: MachineId, route: string | undefined, headers: IncomingHttpHeaders): number
+  /** Gives back what a registration took: its boot was the Hub's own doing. */
+  forgiveRegistration(machineId: MachineId): void
   /** The machines that are remembered. */
   readonly size: number
 }
@@ -43,6 +45,9 @@ export function createRateLimits(runtime: Pick<Runtime, 'now'>): RateLimits {
       const nowMs = runtime.now().getTime()
       const { requests, bytes } = bucketsOf(machineId, nowMs)
       return requests.take(route === '/door/register' ? REGISTRATION : 1, nowMs) || bytes.take(bodyBytes(headers), nowMs)
+    },
+    forgiveRegistration(machineId) {
+      machines.get(machineId)?.requests.giveBack(REGISTRATION)
     },
     get size() {
       return machines.size

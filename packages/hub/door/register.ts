@@ -9,11 +9,11 @@ import type { DoorApp, DoorContext } from './door.ts'
 
 export const HEARTBEAT_MS = 5_000
 
-export function registerRoutes(app: DoorApp, { db, runtime }: DoorContext): void {
+export function registerRoutes(app: DoorApp, { db, runtime, rateLimits }: DoorContext): void {
   app.post('/door/register', { schema: { body: RegisterMachine, response: { 200: Registered } } }, async ({ machineId, body }) => {
-    await transactionWithRetry(db, async (tx) => {
+    const isAwaited = await transactionWithRetry(db, async (tx) => {
       const machine = await lockMachine(tx, machineId)
-      if (machine.boot_id === body.boot_id) return
+      if (machine.boot_id === body.boot_id) return false
       // What the agent before it was at, it left: whoever comes now begins anew.
       const run = await openRunOf(tx, machineId)
       if (run) await interruptSteps(tx, runtime, run)
@@ -28,7 +28,10 @@ export function registerRoutes(app: DoorApp, { db, runtime }: DoorContext): void
         machine_id: machineId,
         data: { boot_id: body.boot_id, agent_version: body.agent_version },
       })
+      return machine.state === 'booting'
     })
+    // However often people start it or roll it back: only what the machine makes up by itself is counted.
+    if (isAwaited) rateLimits.forgiveRegistration(machineId)
     return { machine_id: machineId, heartbeat_ms: HEARTBEAT_MS }
   })
 }

@@ -26,6 +26,11 @@ export class TokenBucket {
     return 0
   }
 
+  /** As if so many had not been taken. */
+  giveBack(amount: number): void {
+    this.#level = Math.min(this.#limits.burst, this.#level + amount)
+  }
+
   /** Whether it is like a new one, so that nothing is lost with it. */
   isFull(nowMs: number): boolean {
     this.#refill(nowMs)

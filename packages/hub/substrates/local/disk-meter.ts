@@ -1,4 +1,5 @@
 /** What the trees of machines take on the disk: one walk at a time, in a process of lowest priority, less often the longer it takes. */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { MachineId } from '@autovibe/contract'
 import type { Figure } from '../substrate.ts'
 import { run } from './command.ts'
@@ -13,93 +14,120 @@ const REST_FACTOR = 20
 /** Layers whose size is kept in memory; beyond that all are looked at again. */
 const FROZEN_MAX = 10_000
 
+/** So many machines are looked at in one walk: a process costs the Hub more than the walk of a small layer. */
+const TOGETHER = 64
+/** A command line has an end. */
+const LAYERS_TOGETHER = 500
+/** Within it, others whose time has come join the walk. */
+const GATHER_MS = 100
+
+/** One line for each folder, which begins with the number or is empty. One du for each, for a file with two names in one layer counts once, but one in two layers in both. */
+const WALK = 'for tree; do echo "$(cd -- "$tree" && du -s -x --block-size=1 .)"; done'
+
 interface Known {
   figure: Figure | null
   nextLookAtMs: number
   isLooking: boolean
 }
 
+type Stack = () => Promise<readonly string[] | null>
+
 export class DiskMeter {
   readonly #host: Host
   readonly #machines = new Map<MachineId, Known>()
+  readonly #due = new Map<MachineId, Stack>()
   /** Frozen layers never change. */
   readonly #frozen = new Map<string, number>()
   #walking: Promise<void> = Promise.resolve()
+  #isWalking = false
 
   constructor(host: Host) {
     this.#host = host
   }
 
   /** What the last look has found; begins another when it is time. `stack`: its layers now, the one that it writes to last. */
-  figureOf(machineId: MachineId, stack: () => Promise<readonly string[] | null>): Figure | null {
+  figureOf(machineId: MachineId, stack: Stack): Figure | null {
     const known = this.#machines.get(machineId) ?? { figure: null, nextLookAtMs: 0, isLooking: false }
     this.#machines.set(machineId, known)
     if (!known.isLooking && performance.now() >= known.nextLookAtMs) {
       known.isLooking = true
-      this.#walking = this.#walking.then(() => this.#look(known, stack)).catch((error: unknown) => this.#failed(machineId, error))
+      this.#due.set(machineId, stack)
+      if (!this.#isWalking) this.#walking = this.#walkAllDue()
     }
     return known.figure
   }
 
   forget(machineId: MachineId): void {
     this.#machines.delete(machineId)
+    this.#due.delete(machineId)
   }
 
   async settled(): Promise<void> {
     await this.#walking
   }
 
-  async #look(known: Known, stack: () => Promise<readonly string[] | null>): Promise<void> {
-    const begunMs = performance.now()
+  async #walkAllDue(): Promise<void> {
+    this.#isWalking = true
     try {
-      const layers = await stack()
-      if (layers === null) return
-      let bytes = 0
-      for (const layer of layers.slice(0, -1)) bytes += await this.#frozenBytes(layer)
-      const upper = layers.at(-1)
-      if (upper !== undefined) bytes += await this.#walk(upper)
-      // Between two looks there may have been more.
-      known.figure = { value: bytes, quality: 'estimated' }
+      while (this.#due.size > 0) {
+        await delay(GATHER_MS)
+        await this.#look([...this.#due].slice(0, TOGETHER))
+      }
     } finally {
-      known.isLooking = false
-      known.nextLookAtMs = performance.now() + Math.max(LOOK_EVERY_MS, REST_FACTOR * (performance.now() - begunMs))
+      this.#isWalking = false
     }
   }
 
-  async #frozenBytes(layer: string): Promise<number> {
-    const known = this.#frozen.get(layer)
-    if (known !== undefined) return known
-    const bytes = await this.#walk(layer)
-    if (this.#frozen.size >= FROZEN_MAX) this.#frozen.clear()
-    this.#frozen.set(layer, bytes)
-    return bytes
+  async #look(due: readonly (readonly [MachineId, Stack])[]): Promise<void> {
+    for (const [machineId] of due) this.#due.delete(machineId)
+    const begunMs = performance.now()
+    try {
+      const stacks: { readonly machineId: MachineId; readonly layers: readonly string[] }[] = []
+      for (const [machineId, stack] of due) stacks.push({ machineId, layers: (await stack()) ?? [] })
+      const sizes = await this.#sizes(stacks.map(({ layers }) => layers))
+      for (const { machineId, layers } of stacks) {
+        const known = this.#machines.get(machineId)
+        // Between two looks there may have been more.
+        if (known && layers.length > 0) known.figure = { value: layers.reduce((sum, layer) => sum + (sizes.get(layer) ?? 0), 0), quality: 'estimated' }
+      }
+    } catch (error) {
+      this.#host.options.logger.warn({ err: error, machines: due.length }, 'the disks of machines could not be looked at; it is tried again')
+    } finally {
+      const restMs = Math.max(LOOK_EVERY_MS, REST_FACTOR * (performance.now() - begunMs))
+      for (const [machineId] of due) {
+        const known = this.#machines.get(machineId)
+        if (known) Object.assign(known, { isLooking: false, nextLookAtMs: performance.now() + restMs })
+      }
+    }
+  }
+
+  /** By layer; the last of each stack is written to, the others are looked at once. */
+  async #sizes(stacks: readonly (readonly string[])[]): Promise<ReadonlyMap<string, number>> {
+    const frozen = new Set(stacks.flatMap((layers) => layers.slice(0, -1)))
+    const wanted = [...new Set(stacks.flat())].filter((layer) => !this.#frozen.has(layer))
+    const found = new Map(this.#frozen)
+    for (let from = 0; from < wanted.length; from += LAYERS_TOGETHER) {
+      const layers = wanted.slice(from, from + LAYERS_TOGETHER)
+      const sizes = await this.#walk(layers)
+      for (const [index, layer] of layers.entries()) {
+        found.set(layer, sizes[index] ?? 0)
+        if (this.#frozen.size >= FROZEN_MAX) this.#frozen.clear()
+        if (frozen.has(layer)) this.#frozen.set(layer, sizes[index] ?? 0)
+      }
+    }
+    return found
   }
 
   /** Allocated blocks, so that holes count for nothing. What vanishes or cannot be read meanwhile is left out. */
-  async #walk(layer: string): Promise<number> {
+  async #walk(layers: readonly string[]): Promise<readonly number[]> {
     const { asRoot, userNamespaces } = this.#host.offer
     const rights = !asRoot && userNamespaces ? freshNamespace(false) : []
-    const [first = 'nice', ...rest] = [
-      ...rights,
-      'nice',
-      '-n',
-      '19',
-      'ionice',
-      '-c',
-      '3',
-      'du',
-      '-s',
-      '-x',
-      '--block-size=1',
-      '--',
-      layerTree(this.#host.layout, layer),
-    ]
+    const trees = layers.map((layer) => layerTree(this.#host.layout, layer))
+    const [first = 'nice', ...rest] = [...rights, 'nice', '-n', '19', 'ionice', '-c', '3', 'sh', '-c', WALK, 'sh', ...trees]
     const { stdout } = await run(first, rest, { timeoutMs: WALK_TIMEOUT_MS })
-    const bytes = Number.parseInt(stdout.toString('latin1'), 10)
-    return Number.isSafeInteger(bytes) ? bytes : 0
-  }
-
-  #failed(machineId: MachineId, error: unknown): void {
-    this.#host.options.logger.warn({ err: error, machine_id: machineId }, 'the disk of a machine could not be looked at; it is tried again')
+    return stdout
+      .toString('latin1')
+      .split('\n')
+      .map((line) => Number.parseInt(line, 10) || 0)
   }
 }
