@@ -66,16 +66,16 @@ export function manifestTotals(entries: readonly ManifestEntry[]): ManifestTotal
 export function entryProblem(entry: ManifestEntry, hashed = true): string | null {
   const path = pathProblem(entry.path)
   if (path !== null) return path
-  const name = quotePath(entry.path)
-  if (!Number.isInteger(entry.mode) || entry.mode < 0 || entry.mode > 0o7777) return `the mode of ${name} is not between 0 and 07777`
-  if (!Number.isSafeInteger(entry.size) || entry.size < 0) return `the size of ${name} is not a number of bytes`
-  if (!Number.isFinite(entry.mtime_ms)) return `the time of ${name} is not a number`
-  if (entry.type === 'symlink') return entry.sha256 === null ? targetProblem(name, entry.link_target) : `${name} is a symlink with content`
-  if (entry.link_target !== null) return `${name} is no symlink but has a target`
-  if (entry.type === 'directory') return entry.sha256 === null ? null : `${name} is a directory with content`
-  if (entry.type !== 'file') return `${name} is neither file, directory nor symlink`
-  if (entry.size > MANIFEST_LIMITS.fileBytes) return `${name} is larger than ${MANIFEST_LIMITS.fileBytes} bytes`
-  if (hashed && entry.sha256 === null) return `${name} has no content`
+  const name = (): string => quotePath(entry.path)
+  if (!Number.isInteger(entry.mode) || entry.mode < 0 || entry.mode > 0o7777) return `the mode of ${name()} is not between 0 and 07777`
+  if (!Number.isSafeInteger(entry.size) || entry.size < 0) return `the size of ${name()} is not a number of bytes`
+  if (!Number.isFinite(entry.mtime_ms)) return `the time of ${name()} is not a number`
+  if (entry.type === 'symlink') return entry.sha256 === null ? targetProblem(name, entry.link_target) : `${name()} is a symlink with content`
+  if (entry.link_target !== null) return `${name()} is no symlink but has a target`
+  if (entry.type === 'directory') return entry.sha256 === null ? null : `${name()} is a directory with content`
+  if (entry.type !== 'file') return `${name()} is neither file, directory nor symlink`
+  if (entry.size > MANIFEST_LIMITS.fileBytes) return `${name()} is larger than ${MANIFEST_LIMITS.fileBytes} bytes`
+  if (hashed && entry.sha256 === null) return `${name()} has no content`
   return null
 }
 
@@ -88,10 +88,13 @@ export function pathProblem(path: string): string | null {
   const bytes = isPlain(path) ? path : decoded(path)
   if (bytes === null) return `the path ${quotePath(path)} is not spelled canonically`
   if (bytes.length > MANIFEST_LIMITS.pathBytes) return `the path ${quotePath(path)} is longer than ${MANIFEST_LIMITS.pathBytes} bytes`
-  for (const name of bytes.split('/')) {
-    if (name === '') return `the path ${quotePath(path)} has an empty part`
-    if (name === '.' || name === '..') return `the path ${quotePath(path)} has the part ${name}`
-    if (name.length > MANIFEST_LIMITS.nameBytes) return `a name in ${quotePath(path)} is longer than ${MANIFEST_LIMITS.nameBytes} bytes`
+  for (let start = 0, end = 0; end < bytes.length; start = end + 1) {
+    const slash = bytes.indexOf('/', start)
+    end = slash === -1 ? bytes.length : slash
+    const length = end - start
+    if (length === 0) return `the path ${quotePath(path)} has an empty part`
+    if (length <= 2 && bytes[start] === '.' && bytes[end - 1] === '.') return `the path ${quotePath(path)} has the part ${bytes.slice(start, end)}`
+    if (length > MANIFEST_LIMITS.nameBytes) return `a name in ${quotePath(path)} is longer than ${MANIFEST_LIMITS.nameBytes} bytes`
   }
   return null
 }
@@ -128,17 +131,17 @@ function decoded(path: string): string | null {
 
 const latin1 = (bytes: Uint8Array): string => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
 
-function targetProblem(name: string, target: string | null): string | null {
-  if (target === null || target === '') return `the symlink ${name} has no target`
-  if (target.length > MANIFEST_LIMITS.pathBytes * 4) return `the target of ${name} is longer than ${MANIFEST_LIMITS.pathBytes} bytes`
-  if (target.includes('\0')) return `the target of ${name} contains a NUL`
+function targetProblem(name: () => string, target: string | null): string | null {
+  if (target === null || target === '') return `the symlink ${name()} has no target`
+  if (target.length > MANIFEST_LIMITS.pathBytes * 4) return `the target of ${name()} is longer than ${MANIFEST_LIMITS.pathBytes} bytes`
+  if (target.includes('\0')) return `the target of ${name()} contains a NUL`
   const bytes = isPlain(target) ? target : decoded(target)
-  if (bytes === null) return `the target of ${name} is not spelled canonically`
-  return bytes.length > MANIFEST_LIMITS.pathBytes ? `the target of ${name} is longer than ${MANIFEST_LIMITS.pathBytes} bytes` : null
+  if (bytes === null) return `the target of ${name()} is not spelled canonically`
+  return bytes.length > MANIFEST_LIMITS.pathBytes ? `the target of ${name()} is longer than ${MANIFEST_LIMITS.pathBytes} bytes` : null
 }
 
 /** The size of a directory is its file system's affair and would make two equal trees differ. */
-function normalise(entry: ManifestEntry): ManifestEntry {
+export function normalise(entry: ManifestEntry): ManifestEntry {
   const target = entry.link_target
   const size = entry.type === 'file' ? entry.size : target === null ? 0 : sortKey(target).length
   return { path: entry.path, type: entry.type, mode: entry.mode, size, mtime_ms: entry.mtime_ms, sha256: entry.sha256, link_target: target }
