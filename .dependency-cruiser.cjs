@@ -24,7 +24,7 @@ const HUB = {
   metering: ['ledger/', 'database/', PORT],
   exec: ['operations/', 'database/'],
   ledger: ['database/'],
-  checkpoints: ['database/', PORT],
+  checkpoints: ['database/', 'security/', PORT],
   substrates: [],
   database: [],
   security: ['database/'],

@@ -14,6 +14,10 @@ const BENCHES: Readonly<Record<string, { readonly about: string; readonly load: 
     about: 'model calls through the gateway beside direct ones and beside Portkey and LiteLLM; 1,000 live streams',
     load: () => import('./gateway/gateway.ts'),
   },
+  checkpoints: {
+    about: 'the checkpoint store beside restic and git: first, 1 % changed, nothing changed, restore, verify, space, memory',
+    load: () => import('./checkpoints/checkpoints.ts'),
+  },
 }
 
 const usage = (): string => {

@@ -10,16 +10,19 @@ export interface CommandOptions {
   readonly cwd?: string
   readonly env?: NodeJS.ProcessEnv
   readonly timeoutMs?: number
+  /** Called with its process id as soon as it runs. */
+  readonly started?: (pid: number) => void
 }
 
 const OUTPUT_LIMIT_BYTES = 4 * 1024 * 1024
 
 /** From the call to the exit, in ms. Rejects with the end of what it said when it fails or takes longer than `timeoutMs` (60 s). */
 export function timed(command: string, args: readonly string[], options: CommandOptions = {}): Promise<Timed> {
-  const { timeoutMs = 60_000, ...rest } = options
+  const { timeoutMs = 60_000, started, ...rest } = options
   return new Promise((resolve, reject) => {
     const startedAt = performance.now()
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: timeoutMs, ...rest })
+    if (child.pid !== undefined) started?.(child.pid)
     let stdout = ''
     let stderr = ''
     let ms = 0

@@ -2,7 +2,7 @@ import { deepEqual, equal, ok, throws } from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { renderReport } from './render.ts'
-import { difference, figure, figureOfRounds, quantile, type Report, targetBelow, targetTimes } from './report.ts'
+import { difference, figure, figureOfRounds, quantile, type Report, targetAtMostTimes, targetBelow, targetTimes } from './report.ts'
 
 test('a figure names the median, the ninth tenth and its ratio to the baseline beside it', () => {
   const bare = figure('bare', [2, 4, 6])
@@ -49,6 +49,12 @@ test('a target of a ratio is held from the goal on, and missed when there was no
   equal(targetTimes('t', figure('f', [16]), figure('g', [2]), 8).held, true)
   equal(targetTimes('t', figure('f', [15.9]), figure('g', [2]), 8).held, false)
   equal(targetTimes('t', figure('f', [16]), null, 8).held, false)
+})
+
+test('a target of a greatest ratio is held up to the goal, and missed when there was nothing to compare with', () => {
+  equal(targetAtMostTimes('t', figure('f', [2.1]), figure('g', [2]), 1.05).held, true)
+  equal(targetAtMostTimes('t', figure('f', [2.2]), figure('g', [2]), 1.05).held, false)
+  equal(targetAtMostTimes('t', figure('f', [1]), null, 1.05).held, false)
 })
 
 test('the table names each figure, its baseline and each verdict', () => {

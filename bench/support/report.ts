@@ -101,6 +101,14 @@ export function targetTimes(name: string, of: Figure, other: Figure | null, time
   return { name, goal, measured: `${brief(ratio)} x`, held: ratio >= times }
 }
 
+/** Held when the median of one figure is at most so many times that of the other; nothing is held that could not be measured. */
+export function targetAtMostTimes(name: string, of: Figure, other: Figure | null, times: number): Target {
+  const goal = `at most ${times} x`
+  if (!other) return { name, goal, measured: 'nothing: see the notes', held: false }
+  const ratio = of.p50 / other.p50
+  return { name, goal, measured: `${brief(ratio)} x`, held: ratio <= times }
+}
+
 /** The value below which this share of the sorted samples lies, interpolated between neighbours. */
 export function quantile(sorted: readonly number[], share: number): number {
   const position = (sorted.length - 1) * share

@@ -7,7 +7,7 @@ import { findPrice } from '@autovibe/core/budgets/prices.ts'
 import type { Suspicions } from '@autovibe/core/reconcile/plan.ts'
 import { installAgent, isAgentInstalled, listAgents } from './agents/installed.ts'
 import { createApi } from './api/create-api.ts'
-import { createCheckpointStore } from './checkpoints/directory-store.ts'
+import { openFolderStore } from './checkpoints/create-checkpoint-store.ts'
 import { dataPaths, type HubConfig, readConfig } from './config.ts'
 import { openChangeFeed } from './database/change-feed.ts'
 import { type DatabaseAddress, openDatabase } from './database/database.ts'
@@ -101,7 +101,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   ending.add('the machine sockets', () => listener.closeAll())
 
   // First, for it may refuse, and a database that has been started is no longer as it was.
-  const store = await createCheckpointStore({ dataDir, runtime })
+  const store = await openFolderStore(dataDir, secrets)
   const begun = [
     openPostgres(config, paths.postgres, ending),
     createLocalSubstrate({
@@ -135,7 +135,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   ending.add('the database connections', () => database.close())
   const { db, pool } = database
   await migrate(pool)
-  await settleMasterKeys({ db, secrets, keys, dataDir }, logger)
+  await settleMasterKeys({ db, secrets, keys, dataDir, store }, logger)
   await assertKnownSteps(db, registry)
 
   const ledger = createLedger({ db, pool, runtime })

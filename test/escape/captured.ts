@@ -2,10 +2,11 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CheckpointDiff, CheckpointId, ManifestEntry } from '@autovibe/contract'
-import { createCheckpointStore } from '../../packages/hub/checkpoints/directory-store.ts'
+import { openFolderStore } from '../../packages/hub/checkpoints/create-checkpoint-store.ts'
 import { diffCheckpoints } from '../../packages/hub/checkpoints/patch.ts'
-import type { CheckpointStore } from '../../packages/hub/checkpoints/store.ts'
+import type { ProjectStore } from '../../packages/hub/checkpoints/store.ts'
 import { systemRuntime } from '../../packages/hub/runtime.ts'
+import { createSecrets } from '../../packages/hub/security/secrets.ts'
 import { type Stage, signal } from './stage.ts'
 
 export interface Kept {
@@ -16,15 +17,15 @@ export interface Kept {
 
 export class Captures {
   readonly #stage: Stage
-  readonly #store: CheckpointStore
+  readonly #store: ProjectStore
 
   static async open(stage: Stage): Promise<Captures> {
     const dataDir = join(stage.outside, 'store')
     await mkdir(dataDir)
-    return new Captures(stage, await createCheckpointStore({ dataDir, runtime: systemRuntime }))
+    return new Captures(stage, (await openFolderStore(dataDir, createSecrets(systemRuntime.randomBytes(32)))).of(systemRuntime.newId('project')))
   }
 
-  private constructor(stage: Stage, store: CheckpointStore) {
+  private constructor(stage: Stage, store: ProjectStore) {
     this.#stage = stage
     this.#store = store
   }
@@ -34,8 +35,8 @@ export class Captures {
     const checkpointId = systemRuntime.newId('checkpoint')
     const { handle } = await this.#stage.substrate.snapshot(this.#stage.id(name), checkpointId, signal)
     try {
-      const { manifestSha256 } = await this.#store.capture(null, this.#stage.substrate.changes(handle, null, signal), signal)
-      return { checkpointId, manifestSha256, entries: await this.#store.readManifest(manifestSha256) }
+      const { manifestSha256 } = await this.#store.capture({ checkpointId, parent: null, changes: this.#stage.substrate.changes(handle, null, signal) }, signal)
+      return { checkpointId, manifestSha256, entries: await Array.fromAsync(this.#store.entries(manifestSha256)) }
     } finally {
       await this.#stage.substrate.dropSnapshot(handle, signal)
     }

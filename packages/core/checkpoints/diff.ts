@@ -19,6 +19,13 @@ export interface DiffScope {
 
 const EVERYTHING: DiffScope = { within: '', leaveOut: [] }
 
+/** The difference of what is at one path, in the scope's words; null when it lies outside of it, or only its time is new. */
+export function differenceAt(before: ManifestEntry | null, after: ManifestEntry | null, scope: DiffScope): EntryDifference | null {
+  const path = (after ?? before)?.path
+  if (path === undefined || !isInScope(path, scope) || (before !== null && after !== null && sameEntry(before, after))) return null
+  return { path: path.slice(scope.within.length), status: before === null ? 'added' : after === null ? 'removed' : 'changed', before, after }
+}
+
 /** The differences of two sorted manifests, sorted by path; a new time alone is none. */
 export function diffManifests(before: readonly ManifestEntry[], after: readonly ManifestEntry[], scope: DiffScope = EVERYTHING): EntryDifference[] {
   const differences: EntryDifference[] = []
@@ -42,11 +49,20 @@ export function diffManifests(before: readonly ManifestEntry[], after: readonly 
 
 function* inScope(entries: readonly ManifestEntry[], scope: DiffScope): Generator<{ key: string; entry: ManifestEntry }, undefined> {
   for (const entry of entries) {
-    if (!entry.path.startsWith(scope.within)) continue
-    const names = scope.leaveOut.length === 0 ? [] : entry.path.slice(scope.within.length).split('/')
-    if (!names.some((name) => scope.leaveOut.includes(name))) yield { key: sortKey(entry.path), entry }
+    if (isInScope(entry.path, scope)) yield { key: sortKey(entry.path), entry }
   }
   return undefined
+}
+
+function isInScope(path: string, { within, leaveOut }: DiffScope): boolean {
+  if (!path.startsWith(within)) return false
+  return (
+    leaveOut.length === 0 ||
+    !path
+      .slice(within.length)
+      .split('/')
+      .some((name) => leaveOut.includes(name))
+  )
 }
 
 const sameEntry = (a: ManifestEntry, b: ManifestEntry): boolean =>

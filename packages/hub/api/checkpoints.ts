@@ -84,13 +84,17 @@ export function registerCheckpoints(app: Api, context: ApiContext): void {
     async (request) => {
       const after = await readVerifiedCheckpoint(db, request.params.checkpoint)
       const before = await readVerifiedCheckpoint(db, request.query.against ?? (await findDiffBase(db, after.id)))
+      if (before.project_id !== after.project_id)
+        throw new AutovibeError('request.invalid', `${before.id} and ${after.id} are of two projects.`, {
+          fix: 'Compare checkpoints of one project: autovibe checkpoint ls',
+        })
       const source = await readSourceOf(db, after.id)
       return {
         checkpoint_id: after.id,
         against_id: before.id,
         source_commit: source?.commit ?? null,
         source_base_commit: source?.base_commit ?? null,
-        files: [...(await diffCheckpoints(store, before.manifest_sha256, after.manifest_sha256))],
+        files: [...(await diffCheckpoints(store.of(after.project_id), before.manifest_sha256, after.manifest_sha256))],
       }
     },
   )
@@ -110,7 +114,8 @@ export function registerCheckpoints(app: Api, context: ApiContext): void {
     async (request, reply) => {
       const checkpoint = await readVerifiedCheckpoint(db, request.params.checkpoint)
       const { path } = request.query
-      const entry = (await store.readManifest(checkpoint.manifest_sha256)).find((candidate) => candidate.path === path)
+      const project = store.of(checkpoint.project_id)
+      const entry = await project.entry(checkpoint.manifest_sha256, path)
       if (!entry)
         throw new AutovibeError('not_found', 'The checkpoint has no file at this path.', {
           fix: 'Paths start with project/ or home/; the diff names those that changed.',
@@ -122,7 +127,7 @@ export function registerCheckpoints(app: Api, context: ApiContext): void {
         .header('x-content-type-options', 'nosniff')
         .header('content-disposition', 'attachment')
         .header('content-security-policy', "default-src 'none'; sandbox")
-      return reply.send(await store.open(entry.sha256))
+      return reply.send(await project.open(entry.sha256))
     },
   )
 

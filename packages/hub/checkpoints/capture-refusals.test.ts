@@ -6,19 +6,16 @@ import { test } from 'node:test'
 import { AutovibeError } from '@autovibe/contract'
 import type { TreeChange } from '../substrates/substrate.ts'
 import { changesOf, folderChanges } from './testing/folder-changes.ts'
-import { never, put, setUp, withCode } from './testing/place.ts'
+import { capture, put, refFiles, setUp, withCode } from './testing/place.ts'
 
 for (const path of ['', '/etc/passwd', '../x', 'a/../../x', './x', 'a//b', 'a\0b', 'a\\x2fb', 'n'.repeat(256), 'missing/x']) {
   test(`a tree with the path ${JSON.stringify(path.slice(0, 20))} is refused, and nothing of it is opened`, async (t) => {
     const { dataDir, store } = await setUp(t)
     const isRead = path === 'missing/x'
     const change: TreeChange = isRead ? put(path, 'x') : ({ ...put(path, 'x'), kind: 'put', open: () => assert.fail('opened') } as TreeChange)
-    await assert.rejects(store.capture(null, changesOf(change), never), withCode('substrate.failed', false))
-    await assert.rejects(
-      store.capture(null, changesOf({ kind: 'remove', path: path === 'missing/x' ? '..' : path }), never),
-      withCode('substrate.failed', false),
-    )
-    assert.deepEqual(await readdir(join(dataDir, 'store', 'manifests')), [])
+    await assert.rejects(capture(store, null, changesOf(change)), withCode('substrate.failed', false))
+    await assert.rejects(capture(store, null, changesOf({ kind: 'remove', path: path === 'missing/x' ? '..' : path })), withCode('substrate.failed', false))
+    assert.deepEqual(await refFiles(dataDir), [])
   })
 }
 
@@ -28,13 +25,13 @@ test('a file that grows, shrinks, vanishes or cannot be read fails the capture, 
   await mkdir(folder('d'))
   for (const size of [10, 2_000_000]) {
     const bytes = Buffer.alloc(size, 'x')
-    await assert.rejects(store.capture(null, changesOf(sized(bytes, size - 1)), never), withCode('substrate.failed', true))
-    await assert.rejects(store.capture(null, changesOf(sized(bytes, size + 1)), never), withCode('substrate.failed', true))
+    await assert.rejects(capture(store, null, changesOf(sized(bytes, size - 1))), withCode('substrate.failed', true))
+    await assert.rejects(capture(store, null, changesOf(sized(bytes, size + 1))), withCode('substrate.failed', true))
     await writeFile(join(tree, 'f'), bytes)
     const changes: TreeChange[] = []
     for await (const change of folderChanges(tree)) changes.push(change)
     await unlink(join(tree, 'f'))
-    await assert.rejects(store.capture(null, changesOf(...changes), never), withCode('substrate.failed', true))
+    await assert.rejects(capture(store, null, changesOf(...changes)), withCode('substrate.failed', true))
     const isFolder = {
       ...put('f', bytes),
       open: () =>
@@ -44,7 +41,7 @@ test('a file that grows, shrinks, vanishes or cannot be read fails the capture, 
           },
         }),
     } as TreeChange
-    await assert.rejects(store.capture(null, changesOf(isFolder), never), withCode('substrate.failed', false))
+    await assert.rejects(capture(store, null, changesOf(isFolder)), withCode('substrate.failed', false))
   }
   assert.deepEqual(await readdir(join(dataDir, 'store', 'tmp')), [])
 })
@@ -60,7 +57,7 @@ test('an endless file is not read beyond the size it was announced with', async 
           this.push(Buffer.alloc(65_536))
         },
       })
-    await assert.rejects(store.capture(null, changesOf({ ...put('f', '', { size }), open: endless } as TreeChange), never), withCode('substrate.failed', true))
+    await assert.rejects(capture(store, null, changesOf({ ...put('f', '', { size }), open: endless } as TreeChange)), withCode('substrate.failed', true))
     assert.ok(given < size + 2_000_000, String(given))
   }
 })
@@ -77,7 +74,7 @@ test('a capture that is aborted ends with the reason, even when the tree or a fi
   let stop = new AbortController()
   for (const size of [10, 2_000_000]) {
     stop = new AbortController()
-    await assert.rejects(store.capture(null, changesOf({ ...put('f', '', { size }), open: silent } as TreeChange), stop.signal), reason)
+    await assert.rejects(capture(store, null, changesOf({ ...put('f', '', { size }), open: silent } as TreeChange), stop.signal), reason)
   }
   const hanging = {
     [Symbol.asyncIterator]: () => ({
@@ -88,8 +85,8 @@ test('a capture that is aborted ends with the reason, even when the tree or a fi
     }),
   }
   stop = new AbortController()
-  await assert.rejects(store.capture(null, hanging, stop.signal), reason)
-  await assert.rejects(store.capture(null, changesOf(), stop.signal), reason)
+  await assert.rejects(capture(store, null, hanging, stop.signal), reason)
+  await assert.rejects(capture(store, null, changesOf(), stop.signal), reason)
   assert.deepEqual(await readdir(join(dataDir, 'store', 'tmp')), [])
 })
 
@@ -100,5 +97,5 @@ test('an error of the producer of changes fails the capture as it is', async (t)
     yield put('a', 'a')
     throw gone
   }
-  await assert.rejects(store.capture(null, failing(), never), gone)
+  await assert.rejects(capture(store, null, failing()), gone)
 })

@@ -1,58 +1,45 @@
-/** Reads the changes of a tree into the store: contents first, then their names made durable, then the manifest that needs them. */
-import type { ManifestEntry } from '@autovibe/contract'
-import {
-  applyChanges,
-  entryProblem,
-  MANIFEST_LIMITS,
-  type ManifestChange,
-  manifestTotals,
-  pathProblem,
-  quotePath,
-  treeRefused,
-} from '@autovibe/core/checkpoints/manifest.ts'
-import { encodeManifest } from '@autovibe/core/checkpoints/manifest-format.ts'
+/** Reads the changes of a tree into the store: contents first, then the manifest that needs them, then the name that keeps it. */
+import { entryProblem, MANIFEST_LIMITS, type ManifestChange, pathProblem, quotePath, treeRefused } from '@autovibe/core/checkpoints/manifest.ts'
 import type { TreeChange } from '../substrates/substrate.ts'
-import type { Layout } from './layout.ts'
+import { writeChanges } from './manifest-tree/write-changes.ts'
+import type { ContentWriter } from './segments/content-writer.ts'
+import type { ObjectStore } from './segments/object-store.ts'
+import type { SegmentWriter } from './segments/segment-writer.ts'
 import type { Captured } from './store.ts'
-import { storeError, treeError } from './store-errors.ts'
-import type { ObjectWriter } from './write-object.ts'
+import { treeError } from './store-errors.ts'
 
-/** Contents read at once; each holds at most a mebibyte, and libuv has four threads for all of them. */
-const PARALLEL = 4
+/** Contents read at once; each holds at most a few mebibytes, and libuv has four threads for all of them. */
+const PARALLEL = 8
 
 type Put = Extract<TreeChange, { kind: 'put' }>
 
-/** Captures the changes over `parent`. Errors: see CheckpointStore.capture. */
-export async function captureTree(
-  layout: Layout,
-  writer: ObjectWriter,
-  parent: readonly ManifestEntry[],
-  changes: AsyncIterable<TreeChange>,
-  signal: AbortSignal,
-): Promise<Captured> {
-  const needed = new Set<string>()
+export interface Destination {
+  readonly objects: ObjectStore
+  readonly writer: SegmentWriter
+  readonly contents: ContentWriter
+}
+
+/** Stores the tree that `parent` (the root of its manifest) becomes by the changes; all is durable when it resolves. Errors: see CheckpointStore.capture. */
+export async function captureTree(to: Destination, parent: string | null, changes: AsyncIterable<TreeChange>, signal: AbortSignal): Promise<Captured> {
   const collected: ManifestChange[] = []
-  let newBytes = 0
   await eachChange(changes, signal, async (change, slot, stop) => {
     if (change.kind === 'remove' || change.entry.type !== 'file') {
       collected[slot] = change.kind === 'remove' ? { kind: 'remove', path: change.path } : { kind: 'put', entry: { ...change.entry, sha256: null } }
       return
     }
-    const written = await writer.write(quotePath(change.entry.path), openContent(change), change.entry.size, stop)
-    needed.add(written.sha256)
-    newBytes += written.newBytes
-    collected[slot] = { kind: 'put', entry: { ...change.entry, sha256: written.sha256 } }
+    const sha256 = await to.contents.write(quotePath(change.entry.path), openContent(change), change.entry.size, stop)
+    collected[slot] = { kind: 'put', entry: { ...change.entry, sha256 } }
   })
-  const entries = applyChanges(parent, collected)
-  const bytes = encodeManifest(entries)
+  const { root, files, bytes } = await writeChanges(
+    parent,
+    collected,
+    (sha256) => to.objects.read('node', sha256),
+    (node) => to.contents.writeBytes('node', node),
+  )
   signal.throwIfAborted()
-  await durable(layout, 'objects', needed)
-  const manifest = await writer.writeBytes('manifests', bytes)
-  await durable(layout, 'manifests', [manifest.sha256])
-  const totals = manifestTotals(entries)
-  return { manifestSha256: manifest.sha256, files: totals.files, bytes: totals.bytes, newBytes: newBytes + manifest.newBytes }
+  const newBytes = await to.writer.finish()
+  return { manifestSha256: root, files, bytes, newBytes }
 }
-
 /** Runs `each` for every change, a few at once, in no order; the first failure stops the others and is thrown when they have ended. */
 async function eachChange(
   changes: AsyncIterable<TreeChange>,
@@ -113,13 +100,5 @@ function openContent(change: Put): ReturnType<Put['open']> {
     return change.open()
   } catch (error) {
     throw treeError(quotePath(change.entry.path), error)
-  }
-}
-
-async function durable(layout: Layout, kind: 'objects' | 'manifests', sha256s: Iterable<string>): Promise<void> {
-  try {
-    await layout.sync(kind, sha256s)
-  } catch (error) {
-    throw storeError(error, layout.root)
   }
 }

@@ -1,6 +1,6 @@
 /** zstd as the store uses it: level 3, and never more output, nor a larger window, than what is known to be right. */
 import { promisify } from 'node:util'
-import { constants, createZstdCompress, createZstdDecompress, type ZstdCompress, type ZstdDecompress, zstdCompress, zstdDecompress } from 'node:zlib'
+import { constants, zstdCompress, zstdDecompress } from 'node:zlib'
 
 const compressAsync = promisify(zstdCompress)
 const decompressAsync = promisify(zstdDecompress)
@@ -30,6 +30,3 @@ export async function unpack(packed: Packed, bytesMax: number): Promise<Uint8Arr
   if (packed.form === 'raw') return packed.bytes
   return await decompressAsync(packed.bytes, { ...READ, maxOutputLength: Math.max(1, bytesMax) })
 }
-
-export const compressor = (): ZstdCompress => createZstdCompress(WRITE)
-export const decompressor = (): ZstdDecompress => createZstdDecompress(READ)

@@ -9,11 +9,10 @@ import { promisify } from 'node:util'
 import { AutovibeError } from '@autovibe/contract'
 import { systemRuntime } from '../runtime.ts'
 import type { TreeChange } from '../substrates/substrate.ts'
-import { createCheckpointStore } from './directory-store.ts'
 import { changesOf } from './testing/folder-changes.ts'
+import { capture, never, openStore, segmentFiles } from './testing/place.ts'
 
 const run = promisify(execFile)
-const never = new AbortController().signal
 const noise = (path: string, size: number): TreeChange => ({
   kind: 'put',
   entry: { path, type: 'file', mode: 0o644, size, mtime_ms: 1, link_target: null },
@@ -33,13 +32,13 @@ test('a full disk fails the capture as such, gives back what it took, and the st
     await run('umount', [dataDir])
     await rm(dataDir, { recursive: true })
   })
-  const store = await createCheckpointStore({ dataDir, runtime: systemRuntime })
+  const store = await openStore(dataDir)
   const full = (error: unknown): boolean =>
     error instanceof AutovibeError && error.code === 'substrate.disk_full' && !error.retryable && error.fix !== undefined
-  await assert.rejects(store.capture(null, changesOf(noise('large', 6_000_000)), never), full)
-  await assert.rejects(store.capture(null, changesOf(...Array.from({ length: 10 }, (_, index) => noise(`small-${index}`, 900_000))), never), full)
+  await assert.rejects(capture(store, null, changesOf(noise('large', 6_000_000))), full)
+  await assert.rejects(capture(store, null, changesOf(...Array.from({ length: 10 }, (_, index) => noise(`small-${index}`, 900_000)))), full)
   assert.deepEqual(await readdir(join(dataDir, 'store', 'tmp')), [])
-  assert.deepEqual(await readdir(join(dataDir, 'store', 'manifests')), [])
-  const captured = await store.capture(null, changesOf(noise('tiny', 1000)), never)
+  assert.deepEqual(await segmentFiles(dataDir), [])
+  const captured = await capture(store, null, changesOf(noise('tiny', 1000)))
   assert.equal((await store.verify(captured.manifestSha256, null, never)).ok, true)
 })

@@ -1,9 +1,8 @@
 /** Which new files a project's own .gitignore files name: packages installed in a machine are not part of the change to be reviewed. */
 import { dirname } from 'node:path/posix'
 import { text } from 'node:stream/consumers'
-import type { ManifestEntry } from '@autovibe/contract'
 import ignore, { type Ignore } from 'ignore'
-import type { CheckpointStore } from './store.ts'
+import type { ProjectStore } from './store.ts'
 
 /** A larger one is nobody's list of patterns; more of them than this are not read either. */
 const RULES_BYTES_MAX = 64 * 1024
@@ -13,10 +12,10 @@ const RULE_FILES_MAX = 1000
  * Answers for paths relative to `within` (with its closing slash), by the rules as they were in this tree. Take the tree before the change: an agent that writes a
  * .gitignore must not be able to hide its work with it.
  */
-export async function ignoredBy(store: CheckpointStore, tree: readonly ManifestEntry[], within: string): Promise<(path: string) => boolean> {
+export async function ignoredBy(store: ProjectStore, manifestSha256: string, within: string): Promise<(path: string) => boolean> {
   const rules = new Map<string, Ignore>()
-  for (const { path, type, size, sha256 } of tree) {
-    if (type !== 'file' || sha256 === null || size > RULES_BYTES_MAX || !path.startsWith(within) || !/(^|\/)\.gitignore$/.test(path)) continue
+  for await (const { path, type, size, sha256 } of store.entries(manifestSha256, within.slice(0, -1))) {
+    if (type !== 'file' || sha256 === null || size > RULES_BYTES_MAX || !/(^|\/)\.gitignore$/.test(path)) continue
     if (rules.size >= RULE_FILES_MAX) break
     rules.set(dirname(path.slice(within.length)), ignore({ allowRelativePaths: true }).add(await text(await store.open(sha256))))
   }

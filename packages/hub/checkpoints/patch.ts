@@ -1,11 +1,11 @@
 /** The changes between two checkpoints as a reviewer reads them: one entry per file, with a patch that `git apply` takes. */
 import { isUtf8 } from 'node:buffer'
 import type { FileChange, ManifestEntry } from '@autovibe/contract'
-import { diffManifests, type EntryDifference } from '@autovibe/core/checkpoints/diff.ts'
+import { differenceAt, type EntryDifference } from '@autovibe/core/checkpoints/diff.ts'
 import { decodePath } from '@autovibe/core/checkpoints/paths.ts'
 import { blobId, gitFileLine, gitMode, gitName, isRefusedByGit, NO_BLOB } from './git-text.ts'
 import { ignoredBy } from './ignored.ts'
-import type { CheckpointStore } from './store.ts'
+import type { ProjectStore } from './store.ts'
 import { corrupt } from './store-errors.ts'
 import { type Effort, newEffort, unifiedText } from './unified-text.ts'
 
@@ -21,13 +21,13 @@ const PROJECT = { within: 'project/', leaveOut: ['.git'] }
  * UTF-8 text, larger than 512 KiB, beyond 8 MiB of patches in all, or at a path that git refuses. All patches joined are one patch for `git apply`.
  * `checkpoint.corrupt` when a manifest or a content that is needed is damaged.
  */
-export async function diffCheckpoints(store: CheckpointStore, beforeManifestSha256: string, afterManifestSha256: string): Promise<FileChange[]> {
-  const [before, after] = await Promise.all([store.readManifest(beforeManifestSha256), store.readManifest(afterManifestSha256)])
+export async function diffCheckpoints(store: ProjectStore, beforeManifestSha256: string, afterManifestSha256: string): Promise<FileChange[]> {
   const left = { patchBytes: PATCH_BYTES_MAX, readBytes: READ_BYTES_MAX, effort: newEffort() }
-  const isIgnored = await ignoredBy(store, before, PROJECT.within)
+  const isIgnored = await ignoredBy(store, beforeManifestSha256, PROJECT.within)
   const changes: FileChange[] = []
-  for (const difference of diffManifests(before, after, PROJECT)) {
-    const change = filesOnly(difference)
+  for await (const { before, after } of store.difference(beforeManifestSha256, afterManifestSha256)) {
+    const difference = differenceAt(before, after, PROJECT)
+    const change = difference && filesOnly(difference)
     if (change === null) continue
     if (change.status === 'added' && isIgnored(change.path)) {
       changes.push({ ...change, ignored: true, patch: null, added_lines: 0, removed_lines: 0 })
@@ -56,7 +56,7 @@ function filesOnly({ path, before, after }: EntryDifference): EntryDifference | 
 }
 
 async function describe(
-  store: CheckpointStore,
+  store: ProjectStore,
   { path, before, after }: EntryDifference,
   left: { readBytes: number; readonly effort: Effort },
 ): Promise<Text | null> {
@@ -98,13 +98,13 @@ function filePatch(path: string, before: ManifestEntry | null, after: ManifestEn
 }
 
 /** The text of a file or a link, empty for what is not there; null when there is no text to show. */
-async function contentOf(store: CheckpointStore, entry: ManifestEntry | null, left: { readBytes: number }): Promise<Buffer | null> {
+async function contentOf(store: ProjectStore, entry: ManifestEntry | null, left: { readBytes: number }): Promise<Buffer | null> {
   if (entry === null) return Buffer.alloc(0)
   const bytes = entry.sha256 === null ? Buffer.from(decodePath(entry.link_target ?? '')) : await readText(store, entry, entry.sha256, left)
   return bytes !== null && isText(bytes) ? bytes : null
 }
 
-async function readText(store: CheckpointStore, entry: ManifestEntry, sha256: string, left: { readBytes: number }): Promise<Buffer | null> {
+async function readText(store: ProjectStore, entry: ManifestEntry, sha256: string, left: { readBytes: number }): Promise<Buffer | null> {
   if (entry.size > FILE_BYTES_MAX || entry.size > left.readBytes) return null
   left.readBytes -= entry.size
   const chunks: Uint8Array[] = []

@@ -43,3 +43,11 @@ export function errnoOf(thrown: unknown): string | null {
 }
 
 const isAbort = (thrown: unknown): boolean => thrown instanceof Error && thrown.name === 'AbortError'
+
+const DAMAGE = new Set(['Z_BUF_ERROR', 'Z_DATA_ERROR', 'ERR_BUFFER_TOO_LARGE'])
+
+/** What zstd says of bytes that are no frame, end early or are too long. */
+export function isDamage(error: unknown): boolean {
+  const code = errnoOf(error)
+  return code !== null && (code.startsWith('ZSTD_') || DAMAGE.has(code))
+}

@@ -1,7 +1,8 @@
 /** Brings a frozen checkpoint into the store and proves that it can be read back: captured, stored, verified. */
-import { AutovibeError, CheckpointId } from '@autovibe/contract'
+import { AutovibeError, CheckpointId, isId } from '@autovibe/contract'
 import { quotePath } from '@autovibe/core/checkpoints/manifest.ts'
 import { z } from 'zod'
+import type { KeptTree, ProjectStore } from '../checkpoints/store.ts'
 import type { Tx } from '../database/database.ts'
 import type { EnsureStep, StepContext, UntilStep } from './engine/define.ts'
 import { operation, type Ports } from './ports.ts'
@@ -12,7 +13,7 @@ type StoreCheckpoint = z.output<typeof StoreCheckpoint>
 type Context<O = unknown> = StepContext<Ports, StoreCheckpoint, O>
 
 /** What the capture builds on: the nearest ancestor that is in the store. */
-type Base = { handle: string | null; manifest: string | null; verified: boolean }
+type Base = { checkpointId: string | null; handle: string | null; manifest: string | null; verified: boolean }
 type Captured = { manifestSha256: string; files: number; bytes: number; newBytes: number }
 
 /** Reading a large tree for the first time may take this long, in ms. */
@@ -40,10 +41,10 @@ function parentStored(): UntilStep<Ports, StoreCheckpoint, unknown, Base> {
         if (parent.state === 'pending' || parent.state === 'capturing') return null
         const stored = parent.state === 'stored' || parent.state === 'verified'
         if (stored && parent.snapshot && parent.manifest_sha256)
-          return { handle: parent.snapshot, manifest: parent.manifest_sha256, verified: parent.state === 'verified' }
+          return { checkpointId: parent_id, handle: parent.snapshot, manifest: parent.manifest_sha256, verified: parent.state === 'verified' }
         parent_id = parent.parent_id
       }
-      return { handle: null, manifest: null, verified: false }
+      return { checkpointId: null, handle: null, manifest: null, verified: false }
     },
     undo: giveUp,
   }
@@ -53,11 +54,21 @@ function treeCaptured(): EnsureStep<Ports, StoreCheckpoint, { parent: Base }, Ca
   return {
     timeoutMs: CAPTURE_TIMEOUT_MS,
     do: async ({ input, outputs, ports, signal }) => {
-      const { snapshot } = await ports.db.selectFrom('checkpoints').select('snapshot').where('id', '=', input.checkpointId).executeTakeFirstOrThrow()
+      const { snapshot, store } = await placeOf(ports, input.checkpointId)
       if (!snapshot) throw new AutovibeError('substrate.snapshot_gone', `Checkpoint ${input.checkpointId} has no snapshot to read.`)
-      const changes = ports.substrate.changes(snapshot, outputs.parent.handle, signal)
-      return { done: { ...(await ports.store.capture(outputs.parent.manifest, changes, signal)) } }
+      const captureOn = async (parent: KeptTree | null, handle: string | null): Promise<Captured> => ({
+        ...(await store.capture({ checkpointId: input.checkpointId, parent, changes: ports.substrate.changes(snapshot, handle, signal) }, signal)),
+      })
+      const parent = keptTree(outputs.parent)
+      try {
+        return { done: await captureOn(parent, parent === null ? null : outputs.parent.handle) }
+      } catch (error) {
+        if (parent === null || !isCorrupt(error)) throw error
+        // What it builds on is damaged or gone from the store: then all of it is stored, from the snapshot.
+        return { done: await captureOn(null, null) }
+      }
     },
+    undo: async ({ input, ports }) => (await placeOf(ports, input.checkpointId)).store.forget(input.checkpointId),
   }
 }
 
@@ -75,18 +86,35 @@ async function recordMetadata({ input, ports, outputs }: Context<{ capture: Capt
 function contentVerified(): EnsureStep<Ports, StoreCheckpoint, { parent: Base; capture: Captured }, { ok: boolean; damaged: string[] }> {
   return {
     timeoutMs: CAPTURE_TIMEOUT_MS,
-    do: async ({ outputs, ports, signal }) => {
+    do: async ({ input, outputs, ports, signal }) => {
       const since = outputs.parent.verified ? outputs.parent.manifest : null
       try {
-        const { ok, damaged } = await ports.store.verify(outputs.capture.manifestSha256, since, signal)
+        const { store } = await placeOf(ports, input.checkpointId)
+        const { ok, damaged } = await store.verify(outputs.capture.manifestSha256, since, signal)
         return { done: { ok, damaged: [...damaged] } }
       } catch (error) {
         // The manifest itself is damaged: that is an answer, not a failure to get one.
-        if (error instanceof AutovibeError && error.code === 'checkpoint.corrupt') return { done: { ok: false, damaged: ['the manifest'] } }
+        if (isCorrupt(error)) return { done: { ok: false, damaged: ['the manifest'] } }
         throw error
       }
     },
   }
+}
+
+const isCorrupt = (error: unknown): boolean => error instanceof AutovibeError && error.code === 'checkpoint.corrupt'
+
+function keptTree({ checkpointId, manifest }: Base): KeptTree | null {
+  return checkpointId !== null && isId('checkpoint', checkpointId) && manifest !== null ? { checkpointId, manifestSha256: manifest } : null
+}
+
+/** The checkpoint's snapshot, and where its project's checkpoints are stored. */
+async function placeOf({ db, store }: Ports, checkpointId: CheckpointId): Promise<{ snapshot: string | null; store: ProjectStore }> {
+  const { project_id, snapshot } = await db
+    .selectFrom('checkpoints')
+    .select(['project_id', 'snapshot'])
+    .where('id', '=', checkpointId)
+    .executeTakeFirstOrThrow()
+  return { snapshot, store: store.of(project_id) }
 }
 
 async function finish({ input, ports, outputs, now }: Context<{ verify: { ok: boolean; damaged: string[] } }>, tx: Tx): Promise<null> {

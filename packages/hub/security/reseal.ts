@@ -56,11 +56,21 @@ export async function resealSecrets(tx: Tx, secrets: Secrets): Promise<Resealed>
 
 /** At the start of a Hub, before anybody seals or opens: everything under the current key, then the previous one is forgotten unless a machine is still made by it. */
 export async function settleMasterKeys(
-  options: { readonly db: Database; readonly secrets: Secrets; readonly keys: MasterKeys; readonly dataDir: string },
+  options: {
+    readonly db: Database
+    readonly secrets: Secrets
+    readonly keys: MasterKeys
+    readonly dataDir: string
+    /** Where the projects' keys lie. */
+    readonly store: { rewrapKeys(): Promise<{ readonly rewrapped: number; readonly unreadable: number }> }
+  },
   logger: Pick<Logger, 'info' | 'warn'>,
 ): Promise<void> {
-  const { db, secrets, keys, dataDir } = options
-  const { resealed, unreadable } = await db.transaction().execute((tx) => resealSecrets(tx, secrets))
+  const { db, secrets, keys, dataDir, store } = options
+  // Before the previous key is forgotten, which opens those that were not sealed again yet.
+  const projectKeys = await store.rewrapKeys()
+  const columns = await db.transaction().execute((tx) => resealSecrets(tx, secrets))
+  const [resealed, unreadable] = [columns.resealed + projectKeys.rewrapped, columns.unreadable + projectKeys.unreadable]
   if (resealed > 0) logger.info({ resealed }, 'secrets were sealed again under the current master key')
   if (unreadable > 0) logger.warn({ unreadable }, 'stored secrets cannot be read with the master key; restore it, or set them again')
   if (!keys.previous) return

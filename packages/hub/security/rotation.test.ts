@@ -10,6 +10,9 @@ import { after, describe, it } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { ApiKeyId, MachineId, ProjectId } from '@autovibe/contract'
 import { sql } from 'kysely'
+import { openFolderStore } from '../checkpoints/create-checkpoint-store.ts'
+import { changesOf } from '../checkpoints/testing/folder-changes.ts'
+import { never, put } from '../checkpoints/testing/place.ts'
 import { type FreshDatabase, freshDatabase } from '../database/testing.ts'
 import { systemRuntime } from '../runtime.ts'
 import { machineTokens } from './machine-tokens.ts'
@@ -68,11 +71,17 @@ async function sealedWorld(name: string) {
     return { api_key_id: API_KEY, key: `k${index}`, request_hash: 'h', status: 200, response: JSON.stringify({ sealed }), created_at: at }
   })
   await db.insertInto('idempotency_keys').values(answers).execute()
-  return { dataDir, before, ...database }
+  const storeDir = `${dataDir}.store`
+  const project = (await openFolderStore(storeDir, secrets)).of(PROJECT)
+  const tree = { checkpointId: systemRuntime.newId('checkpoint'), parent: null, changes: changesOf(put('kept', 'kept')) }
+  const { manifestSha256 } = await project.capture(tree, never)
+  return { dataDir, storeDir, manifestSha256, before, ...database }
 }
 type World = Awaited<ReturnType<typeof sealedWorld>>
 
-async function assertAllOpen({ db }: World, secrets: Secrets): Promise<void> {
+async function assertAllOpen({ db, storeDir, manifestSha256 }: World, secrets: Secrets): Promise<void> {
+  const project = (await openFolderStore(storeDir, secrets)).of(PROJECT)
+  assert.equal((await project.entry(manifestSha256, 'kept'))?.path, 'kept')
   const { key_sealed } = await db.selectFrom('providers').select('key_sealed').where('name', '=', 'one').executeTakeFirstOrThrow()
   assert.equal(key_sealed && secrets.open(key_sealed, providerKeyContext('one')), 'key one')
   const own = await db.selectFrom('project_provider_keys').select('key_sealed').executeTakeFirstOrThrow()
@@ -90,7 +99,7 @@ async function start(world: World, rotates = false) {
   const secrets = createSecrets(keys.current, keys.previous)
   // Before anything is sealed again, everything can be opened.
   await assertAllOpen(world, secrets)
-  await settleMasterKeys({ ...world, secrets, keys }, quiet)
+  await settleMasterKeys({ ...world, secrets, keys, store: await openFolderStore(world.storeDir, secrets) }, quiet)
   return keys
 }
 
@@ -108,7 +117,7 @@ describe('a rotation of the master key', () => {
   for (const [steps, place] of places.entries()) {
     it(`that is killed when it has come to "${place}" loses nothing, is finished by the next start, and can be made again`, async () => {
       const world = await sealedWorld(`killed-${steps}`)
-      const child = spawn(process.execPath, [CHILD, world.dataDir, JSON.stringify(world.address), String(steps)], { stdio: 'inherit' })
+      const child = spawn(process.execPath, [CHILD, world.dataDir, world.storeDir, JSON.stringify(world.address), String(steps)], { stdio: 'inherit' })
       assert.deepEqual(await once(child, 'exit'), [null, 'SIGKILL'])
       const finished = await start(world)
       assert.equal(finished.current.equals(world.before.current), steps < ROTATION_STEPS.length)
@@ -137,7 +146,8 @@ describe('a rotation of the master key', () => {
     const keys = await loadMasterKeys(world.dataDir, { AUTOVIBE_MASTER_KEY_FILE: fresh, AUTOVIBE_MASTER_KEY_PREVIOUS_FILE: old })
     assert.deepEqual(keys, { current: key, previous: world.before.current, isOwnFile: false })
     await assert.rejects(rotateMasterKey(world.dataDir, keys), { code: 'request.invalid' })
-    await settleMasterKeys({ ...world, secrets: createSecrets(keys.current, keys.previous), keys }, quiet)
+    const secrets = createSecrets(keys.current, keys.previous)
+    await settleMasterKeys({ ...world, secrets, keys, store: await openFolderStore(world.storeDir, secrets) }, quiet)
     await assertAllOpen(world, createSecrets(key))
     for (const env of [{ AUTOVIBE_MASTER_KEY_FILE: join(folder, 'none') }, { AUTOVIBE_MASTER_KEY: key.toString('base64'), AUTOVIBE_MASTER_KEY_FILE: fresh }])
       await assert.rejects(loadMasterKeys(world.dataDir, env), { code: 'request.invalid' })

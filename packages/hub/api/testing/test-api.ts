@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import type { CheckpointId, MachineId, MachineState, Problem, ProjectId, Role, RunId, RunState } from '@autovibe/contract'
 import type { Transaction } from 'kysely'
-import { createCheckpointStore } from '../../checkpoints/directory-store.ts'
+import { openFolderStore } from '../../checkpoints/create-checkpoint-store.ts'
 import type { CheckpointStore } from '../../checkpoints/store.ts'
 import { type OpenChangeFeed, openChangeFeed } from '../../database/change-feed.ts'
 import type { Database } from '../../database/database.ts'
@@ -166,7 +166,10 @@ export class TestApi {
   ): Promise<CheckpointId> {
     const id = this.runtime.newId('checkpoint')
     const { project_id } = await this.db.selectFrom('machines').select('project_id').where('id', '=', machineId).executeTakeFirstOrThrow()
-    const captured = options.files === undefined ? null : await this.store.capture(null, changesOf(options.files), AbortSignal.timeout(10_000))
+    const captured =
+      options.files === undefined
+        ? null
+        : await this.store.of(project_id).capture({ checkpointId: id, parent: null, changes: changesOf(options.files) }, AbortSignal.timeout(10_000))
     const now = this.runtime.now()
     await this.db
       .insertInto('checkpoints')
@@ -233,8 +236,8 @@ export async function startTestApi(): Promise<TestApi> {
   const dataDir = await mkdtemp(join(tmpdir(), 'avapi-'))
   const runtime = systemRuntime
   const ledger = createLedger({ db, pool, runtime })
-  const store = await createCheckpointStore({ dataDir, runtime })
   const secrets = createSecrets(runtime.randomBytes(32))
+  const store = await openFolderStore(dataDir, secrets)
   const requests = createRequests({
     db,
     runtime,

@@ -1,12 +1,11 @@
 /** Gives a real folder as the changes of a tree, and a checkpoint back as a real folder, for the tests of the store. */
 
 import { createReadStream } from 'node:fs'
-import { chmod, lstat, mkdir, readdir, readlink, symlink, writeFile } from 'node:fs/promises'
+import { lstat, readdir, readlink } from 'node:fs/promises'
 import { buffer } from 'node:stream/consumers'
 import type { ManifestEntry } from '@autovibe/contract'
-import { decodePath, encodePath } from '@autovibe/core/checkpoints/paths.ts'
+import { encodePath } from '@autovibe/core/checkpoints/paths.ts'
 import type { TreeChange } from '../../substrates/substrate.ts'
-import type { CheckpointStore } from '../store.ts'
 
 const SLASH = Buffer.from('/')
 
@@ -43,17 +42,6 @@ export async function readFolder(root: string): Promise<Map<string, string>> {
     seen.set(path, `${type} ${type === 'symlink' ? '' : mode.toString(8)} ${link_target ?? ''} ${content}`)
   }
   return seen
-}
-
-/** Writes the tree of a manifest into an empty folder. */
-export async function restore(store: CheckpointStore, manifestSha256: string, root: string): Promise<void> {
-  for (const entry of await store.readManifest(manifestSha256)) {
-    const full = Buffer.concat([Buffer.from(root), SLASH, decodePath(entry.path)])
-    if (entry.type === 'directory') await mkdir(full)
-    else if (entry.type === 'symlink') await symlink(Buffer.from(decodePath(entry.link_target ?? '')), full)
-    else await writeFile(full, await buffer(await store.open(entry.sha256 ?? '')))
-    if (entry.type !== 'symlink') await chmod(full, entry.mode)
-  }
 }
 
 /** Changes made up for one test. */

@@ -8,7 +8,7 @@ import { promisify } from 'node:util'
 import type { FileChange } from '@autovibe/contract'
 import { diffCheckpoints } from '../patch.ts'
 import { folderChanges, readFolder } from './folder-changes.ts'
-import { never, setUp } from './place.ts'
+import { capture, setUp } from './place.ts'
 
 export const run = promisify(execFile)
 export const GIT_ENV = { PATH: process.env['PATH'], HOME: '/nonexistent', GIT_CONFIG_NOSYSTEM: '1', LC_ALL: 'C' }
@@ -25,8 +25,8 @@ export async function compare(t: TestContext, before: Edit, after: Edit): Promis
   // Node's own cp fails at names that are not UTF-8.
   await run('cp', ['-a', older, newer])
   await after(join(newer, 'project'))
-  const a = await store.capture(null, folderChanges(older), never)
-  const b = await store.capture(null, folderChanges(newer), never)
+  const a = await capture(store, null, folderChanges(older))
+  const b = await capture(store, null, folderChanges(newer))
   return { changes: await diffCheckpoints(store, a.manifestSha256, b.manifestSha256), before: join(older, 'project'), after: join(newer, 'project') }
 }
 

@@ -47,7 +47,7 @@ export async function assertAtRest({ database: { db }, ports }: World, verified:
     if (checkpoint.state !== 'verified' || verified.has(checkpoint.id)) continue
     verified.add(checkpoint.id)
     assert.ok(checkpoint.snapshot && checkpoint.manifest_sha256)
-    const { ok, damaged } = await ports.store.verify(checkpoint.manifest_sha256, null, AbortSignal.timeout(30_000))
+    const { ok, damaged } = await ports.store.of(checkpoint.project_id).verify(checkpoint.manifest_sha256, null, AbortSignal.timeout(30_000))
     assert.ok(ok, `checkpoint ${checkpoint.id} is damaged: ${damaged.join(', ')}`)
   }
 }

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type CheckpointId, type MachineId, type ProjectId, SOURCE_REF } from '@autovibe/contract'
 import { encodeId } from '@autovibe/core/ids.ts'
-import { createCheckpointStore } from '../../checkpoints/directory-store.ts'
+import { openFolderStore } from '../../checkpoints/create-checkpoint-store.ts'
 import type { OpenDatabase } from '../../database/database.ts'
 import { type FreshDatabase, freshDatabase } from '../../database/testing.ts'
 import { createDoor } from '../../door/door.ts'
@@ -18,6 +18,7 @@ import { createLedger } from '../../ledger/create-ledger.ts'
 import type { Runtime } from '../../runtime.ts'
 import { lookAtMachine } from '../../scheduler/meter.ts'
 import { machineTokens } from '../../security/machine-tokens.ts'
+import { createSecrets } from '../../security/secrets.ts'
 import { createLocalSubstrate } from '../../substrates/local/create-local-substrate.ts'
 import { silentLog } from '../engine/testing.ts'
 import { openWakeFeed, type WakeFeed } from '../engine/wake-feed.ts'
@@ -76,7 +77,7 @@ export async function openWorld(): Promise<World> {
     door: listener,
     logger: silentLog,
   })
-  const store = await createCheckpointStore({ dataDir, runtime: clock })
+  const store = await openFolderStore(dataDir, createSecrets(randomBytes(32)))
   const tokenFor = machineTokens(randomBytes(32))
   const portsOver = ({ db, pool }: OpenDatabase): Ports => ({
     db,

@@ -4,22 +4,21 @@ import { readdir, readFile, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { systemRuntime } from '../runtime.ts'
-import { createCheckpointStore } from './directory-store.ts'
 import { changesOf } from './testing/folder-changes.ts'
-import { never, put, setUp, withCode } from './testing/place.ts'
+import { capture, openStore, put, setUp, withCode } from './testing/place.ts'
 
 test('a name that is no hash reaches no path', async (t) => {
   const { store } = await setUp(t)
   for (const name of ['', '../format', 'A'.repeat(64), `${'a'.repeat(64)}/..`]) {
     await assert.rejects(store.open(name), withCode('request.invalid'))
-    await assert.rejects(store.readManifest(name), withCode('request.invalid'))
+    await assert.rejects(Array.fromAsync(store.entries(name)), withCode('request.invalid'))
   }
 })
 
 test('a reader that leaves early, or never begins, leaves no file open', async (t) => {
   const { store } = await setUp(t)
   const bytes = systemRuntime.randomBytes(2_000_000)
-  await store.capture(null, changesOf(put('f', bytes)), never)
+  await capture(store, null, changesOf(put('f', bytes)))
   const sha256 = createHash('sha256').update(bytes).digest('hex')
   const openFiles = async (): Promise<number> => (await readdir('/proc/self/fd')).length
   const before = await openFiles()
@@ -36,23 +35,24 @@ test('a reader that leaves early, or never begins, leaves no file open', async (
 })
 
 test('a store of another version, and a folder that is no store, are refused and left alone', async (t) => {
-  const { dataDir } = await setUp(t)
+  const { dataDir, store } = await setUp(t)
+  await capture(store, null, changesOf(put('f', 'f')))
   const format = join(dataDir, 'store', 'format')
   const good = await readFile(format, 'utf8')
-  for (const text of [good.replace('1', '2'), good.replace('autovibe-', ''), '', 'x'.repeat(10_000)]) {
+  for (const text of [good.replace('2', '3'), good.replace('autovibe-', ''), '', 'x'.repeat(10_000)]) {
     await writeFile(format, text)
-    await assert.rejects(createCheckpointStore({ dataDir, runtime: systemRuntime }), withCode('hub.data_version'))
+    await assert.rejects(openStore(dataDir), withCode('hub.data_version'))
     assert.equal(await readFile(format, 'utf8'), text)
   }
   await unlink(format)
-  await assert.rejects(createCheckpointStore({ dataDir, runtime: systemRuntime }), withCode('hub.data_version'))
+  await assert.rejects(openStore(dataDir), withCode('hub.data_version'))
   await writeFile(format, good)
-  await createCheckpointStore({ dataDir, runtime: systemRuntime })
+  await openStore(dataDir)
 })
 
 test('what a dead capture left half done is gone after the next opening', async (t) => {
   const { dataDir } = await setUp(t)
   await writeFile(join(dataDir, 'store', 'tmp', 'half'), 'half')
-  await createCheckpointStore({ dataDir, runtime: systemRuntime })
+  await openStore(dataDir)
   assert.deepEqual(await readdir(join(dataDir, 'store', 'tmp')), [])
 })

@@ -1,0 +1,39 @@
+/** The checkpoint store on any backend. */
+import { join } from 'node:path'
+import { AutovibeError, isId, type ProjectId } from '@autovibe/contract'
+import type { Secrets } from '../security/secrets.ts'
+import type { Backend } from './backends/backend.ts'
+import { openFolder } from './backends/folder.ts'
+import { assertFormat } from './format.ts'
+import { projectKey, rewrapKeys } from './project-keys.ts'
+import { projectStore } from './project-store.ts'
+import { projectFolder } from './segments/names.ts'
+import type { CheckpointStore, ProjectStore } from './store.ts'
+
+export interface CheckpointStoreOptions {
+  readonly backend: Backend
+  readonly secrets: Secrets
+  /** Nobody else uses the place: what a process left in the middle that died can be cleared away. */
+  readonly isOwn: boolean
+}
+
+/** The store in the Hub's data directory, which this process holds for itself. Errors: see createCheckpointStore. */
+export async function openFolderStore(dataDir: string, secrets: Secrets): Promise<CheckpointStore> {
+  return await createCheckpointStore({ backend: await openFolder(join(dataDir, 'store'), { isOwn: true }), secrets, isOwn: true })
+}
+
+/** Opens the store, or makes it in an empty place. `hub.data_version` when another version wrote it, `substrate.disk_full`, `substrate.failed`. */
+export async function createCheckpointStore({ backend, secrets, isOwn }: CheckpointStoreOptions): Promise<CheckpointStore> {
+  await assertFormat(backend)
+  const projects = new Map<ProjectId, ProjectStore>()
+  return {
+    of(projectId) {
+      // It becomes part of a name.
+      if (!isId('project', projectId)) throw new AutovibeError('request.invalid', `“${String(projectId).slice(0, 60)}” is not the id of a project.`)
+      const known = projects.get(projectId) ?? projectStore(backend, projectFolder(projectId), isOwn, () => projectKey(backend, secrets, projectId))
+      projects.set(projectId, known)
+      return known
+    },
+    rewrapKeys: () => rewrapKeys(backend, secrets),
+  }
+}

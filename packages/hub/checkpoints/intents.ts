@@ -1,0 +1,60 @@
+/**
+ * Who is writing to a project's objects, and which segments are about to go (docs/explanation/checkpoints.md). A writer says that it has begun before it looks which segments are condemned,
+ * and takes what lies in those for missing; a collector deletes a condemned segment only when everyone has ended who may have begun without knowing. No clock decides anything here.
+ */
+import { randomBytes } from 'node:crypto'
+import type { Backend } from './backends/backend.ts'
+import { condemnedFolder, condemnedName, intentName, intentsFolder } from './segments/names.ts'
+
+/** With as many bytes every segment begins that a writer makes, so that a collector knows whose it is. */
+const ID_BYTES = 8
+/** Of who is waited for, in a marker: far more writers than there are. */
+const MARKER_BYTES_MAX = 1024 * 1024
+
+export interface Intent {
+  readonly id: Buffer
+  readonly condemned: ReadonlySet<string>
+  end(): Promise<void>
+}
+
+export async function beginWriting(backend: Backend, folder: string): Promise<Intent> {
+  const id = randomBytes(ID_BYTES)
+  const name = intentName(folder, id.toString('hex'))
+  await backend.put(name, Buffer.alloc(0), { fleeting: true })
+  const condemned = new Set<string>()
+  for await (const segmentId of namesIn(backend, condemnedFolder(folder))) condemned.add(segmentId)
+  return { id, condemned, end: () => backend.delete(name) }
+}
+
+/** Of a place that has one user, who has just begun: what is there was left by a process that died. */
+export async function endAllIntents(backend: Backend, folder: string): Promise<void> {
+  for (const intent of await listIntents(backend, folder)) await backend.delete(intentName(folder, intent))
+}
+
+/** All who are writing now. */
+export async function listIntents(backend: Backend, folder: string): Promise<Set<string>> {
+  return new Set(await Array.fromAsync(namesIn(backend, intentsFolder(folder))))
+}
+
+/** The one who made the segment. */
+export const writerOf = (segmentId: string): string => segmentId.slice(0, ID_BYTES * 2)
+
+/** Condemned segments, with those who were writing after that; null where nobody has looked yet. */
+export async function readMarkers(backend: Backend, folder: string): Promise<Map<string, readonly string[] | null>> {
+  const markers = new Map<string, readonly string[] | null>()
+  for await (const segmentId of namesIn(backend, condemnedFolder(folder))) {
+    const text = (await backend.get(condemnedName(folder, segmentId), { offset: 0, length: MARKER_BYTES_MAX }))?.toString('latin1')
+    // One that is not understood counts as fresh: then all who write now are waited for.
+    if (text !== undefined) markers.set(segmentId, /^intents( [0-9a-f]{16})*\n$/.test(text) ? text.trim().split(' ').slice(1) : null)
+  }
+  return markers
+}
+
+/** `intents` null: nobody has looked yet who is writing. */
+export async function condemn(backend: Backend, folder: string, segmentId: string, intents: readonly string[] | null): Promise<void> {
+  await backend.put(condemnedName(folder, segmentId), Buffer.from(intents === null ? '' : `${['intents', ...intents].join(' ')}\n`))
+}
+
+async function* namesIn(backend: Backend, folder: string): AsyncGenerator<string, void> {
+  for await (const { name } of backend.list(folder)) yield name.slice(name.lastIndexOf('/') + 1)
+}

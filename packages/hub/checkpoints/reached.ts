@@ -1,0 +1,57 @@
+/** Everything that the kept checkpoints of a project need. */
+
+import type { Backend } from './backends/backend.ts'
+import { nodesOf } from './manifest-tree/nodes-of.ts'
+import { chunksOf } from './read-content.ts'
+import { listRefs, readRef } from './refs.ts'
+import { WHOLE_BYTES } from './segments/content-writer.ts'
+import type { Kind } from './segments/format.ts'
+import { ObjectIndex } from './segments/object-index.ts'
+import type { ObjectStore } from './segments/object-store.ts'
+import { corrupt } from './store-errors.ts'
+
+export interface StorePlace {
+  readonly backend: Backend
+  readonly folder: string
+  readonly key: Buffer
+  readonly objects: ObjectStore
+}
+
+/** Objects by kind and SHA-256; compact, for there may be millions. */
+export class ObjectSet {
+  readonly #index = new ObjectIndex()
+
+  has = (kind: Kind, sha256: string): boolean => this.#index.get(kind, sha256) !== null
+
+  add(kind: Kind, sha256: string): void {
+    this.#index.add(0, { kind, sha256, record: 0, start: 0, bytes: 0 })
+  }
+}
+
+/** Follows every name. `checkpoint.corrupt` when a part cannot be read: what lies beneath it cannot be told, and so must stay. */
+export async function reachedObjects({ backend, folder, key, objects }: StorePlace, signal: AbortSignal): Promise<ObjectSet> {
+  const reached = new ObjectSet()
+  for await (const checkpointId of listRefs(backend, folder)) {
+    const root = await readRef(backend, folder, key, checkpointId)
+    // It was forgotten meanwhile.
+    if (root === null) continue
+    for await (const { sha256, contents } of nodesOf(
+      root,
+      (node) => objects.read('node', node),
+      (node) => reached.has('node', node),
+    )) {
+      signal.throwIfAborted()
+      reached.add('node', sha256)
+      for (const content of contents) {
+        if (content.size <= WHOLE_BYTES) reached.add('content', content.sha256)
+        else if (!reached.has('list', content.sha256)) {
+          const chunks = await chunksOf(objects, content.sha256)
+          if (chunks === null) throw corrupt(`The list of chunks of ${content.sha256}, which ${checkpointId} needs, is missing.`)
+          reached.add('list', content.sha256)
+          for (const chunk of chunks) reached.add('content', chunk.sha256)
+        }
+      }
+    }
+  }
+  return reached
+}

@@ -1,0 +1,162 @@
+/** Collects new objects into records and these into segments, and puts each segment into the backend when it is full; an object counts as stored only when its segment was put. */
+import { type KeyObject, randomBytes } from 'node:crypto'
+import type { Backend } from '../backends/backend.ts'
+import { pack } from '../compression.ts'
+import {
+  HEAD_BYTES,
+  headOf,
+  type Kind,
+  type ObjectRow,
+  type RecordRow,
+  SEGMENT_BYTES,
+  SEGMENT_ID_BYTES,
+  sealedAt,
+  sealRecord,
+  sealTable,
+  segmentKey,
+  type Table,
+} from './format.ts'
+import { segmentName } from './names.ts'
+
+export interface WrittenSegment extends Table {
+  /** 32 hex digits. */
+  readonly id: string
+  readonly bytes: number
+}
+
+/** Small objects are compressed together until they are so many bytes: alone they would take zstd longer, and shrink less; whoever wants one reads all of them. */
+const TOGETHER_BYTES = 128 * 1024
+/** A larger object has a record to itself. */
+const SMALL_BYTES = 64 * 1024
+/** Records that are being compressed at once: libuv has four threads. */
+const PACKING = 4
+/** Segments that are on their way into the backend while the next one fills. */
+const PUTTING = 2
+
+interface Block {
+  readonly objects: Omit<ObjectRow, 'record'>[]
+  readonly parts: Uint8Array[]
+  bytes: number
+}
+
+interface Open {
+  readonly id: Buffer
+  readonly key: KeyObject
+  readonly parts: Buffer[]
+  readonly records: RecordRow[]
+  readonly objects: ObjectRow[]
+  bytes: number
+}
+
+export class SegmentWriter {
+  readonly #backend: Backend
+  readonly #folder: string
+  readonly #projectKey: Buffer
+  readonly #writerId: Buffer
+  readonly #added: (segment: WrittenSegment) => void
+  readonly #pending = new Set<string>()
+  /** Contents and nodes apart: whoever reads the one seldom wants the other. */
+  readonly #blocks = new Map<Kind, Block>()
+  readonly #packing = new Set<Promise<void>>()
+  readonly #putting: Promise<void>[] = []
+  #open: Open | null = null
+  #failure: { readonly error: unknown } | null = null
+  /** Of all segments that were put. */
+  #bytes = 0
+
+  /** With `writerId` each of its segments begins; `added` is told of each when it can be read by everyone. */
+  constructor(backend: Backend, folder: string, projectKey: Buffer, writerId: Buffer, added: (segment: WrittenSegment) => void) {
+    this.#backend = backend
+    this.#folder = folder
+    this.#projectKey = projectKey
+    this.#writerId = writerId
+    this.#added = added
+  }
+
+  has(kind: Kind, sha256: string): boolean {
+    return this.#pending.has(`${kind}/${sha256}`)
+  }
+
+  /** Takes an object that neither the store nor this writer has; its bytes must not change any more. Resolves when there is room for the next one. */
+  async add(kind: Kind, sha256: string, bytes: Uint8Array): Promise<void> {
+    this.#pending.add(`${kind}/${sha256}`)
+    if (bytes.length > SMALL_BYTES) this.#pack({ objects: [{ sha256, kind, start: 0, bytes: bytes.length }], parts: [bytes], bytes: bytes.length })
+    else {
+      const block = this.#blocks.get(kind) ?? { objects: [], parts: [], bytes: 0 }
+      this.#blocks.set(kind, block)
+      block.objects.push({ sha256, kind, start: block.bytes, bytes: bytes.length })
+      block.parts.push(bytes)
+      block.bytes += bytes.length
+      if (block.bytes >= TOGETHER_BYTES) this.#flush(kind)
+    }
+    while (this.#packing.size >= PACKING) await Promise.race(this.#packing)
+    while (this.#putting.length >= PUTTING) await this.#putting.shift()
+    this.#assertWhole()
+  }
+
+  /** Everything that was added is durable; answers by how many bytes the store grew. */
+  async finish(): Promise<number> {
+    for (const kind of [...this.#blocks.keys()]) this.#flush(kind)
+    while (this.#packing.size > 0) await Promise.all(this.#packing)
+    if (this.#open !== null) this.#end(this.#open)
+    await Promise.all(this.#putting.splice(0))
+    this.#assertWhole()
+    return this.#bytes
+  }
+
+  #flush(kind: Kind): void {
+    const block = this.#blocks.get(kind)
+    this.#blocks.delete(kind)
+    if (block !== undefined) this.#pack(block)
+  }
+
+  #pack(block: Block): void {
+    const plain = block.parts.length === 1 && block.parts[0] !== undefined ? block.parts[0] : Buffer.concat(block.parts)
+    const packing = pack(plain)
+      .then((packed) => this.#append(block, packed))
+      .catch((error: unknown) => this.#failed(error))
+      .finally(() => this.#packing.delete(packing))
+    this.#packing.add(packing)
+  }
+
+  #append({ objects, bytes }: Block, packed: Awaited<ReturnType<typeof pack>>): void {
+    this.#open ??= this.#begin()
+    const open = this.#open
+    const number = open.records.length
+    const record = sealRecord(open.key, number, objects, packed, bytes)
+    const length = record.reduce((sum, part) => sum + part.length, 0)
+    const offset = sealedAt(open.bytes)
+    open.records.push({ offset, length: length - (offset - open.bytes), plainBytes: bytes })
+    for (const object of objects) open.objects.push({ ...object, record: number })
+    open.parts.push(...record)
+    open.bytes += length
+    if (open.bytes >= SEGMENT_BYTES) this.#end(open)
+  }
+
+  #begin(): Open {
+    const id = Buffer.concat([this.#writerId, randomBytes(SEGMENT_ID_BYTES - this.#writerId.length)])
+    return { id, key: segmentKey(this.#projectKey, id), parts: [headOf(id)], records: [], objects: [], bytes: HEAD_BYTES }
+  }
+
+  #end(open: Open): void {
+    this.#open = null
+    this.#putting.push(this.#put(open).catch((error: unknown) => this.#failed(error)))
+  }
+
+  async #put({ id, key, parts, records, objects }: Open): Promise<void> {
+    const bytes = Buffer.concat([...parts, sealTable(key, { records, objects })])
+    const name = id.toString('hex')
+    await this.#backend.put(segmentName(this.#folder, name), bytes)
+    this.#bytes += bytes.length
+    this.#added({ id: name, records, objects, bytes: bytes.length })
+  }
+
+  /** Whoever adds the next object, or finishes, hears of it. */
+  #failed(error: unknown): void {
+    this.#failure ??= { error }
+  }
+
+  #assertWhole(): void {
+    if (this.#failure !== null) throw this.#failure.error
+  }
+}
