@@ -37,6 +37,7 @@ import { type Disks, LOOK_EVERY_MS, lookAtMachine, lookAtMachines } from './sche
 import { resumeInNewPeriods } from './scheduler/new-periods.ts'
 import { AUDIT_LOOK_EVERY_MS, nightlyAudit } from './scheduler/nightly-audit.ts'
 import { every } from './scheduler/schedule.ts'
+import { careForStore, STORE_LOOK_EVERY_MS } from './scheduler/store-care.ts'
 import { sweep } from './scheduler/sweep.ts'
 import { machineTokens } from './security/machine-tokens.ts'
 import { loadMasterKeys, rotateMasterKey } from './security/master-key.ts'
@@ -206,6 +207,12 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   ending.add('the meter', () => looking.stop())
   const auditing = every(AUDIT_LOOK_EVERY_MS, 'ledger audit', logger, nightlyAudit({ ledger, runtime }, logger))
   ending.add('the audits', () => auditing.stop())
+  const careEnds = new AbortController()
+  const caring = every(STORE_LOOK_EVERY_MS, 'store', logger, careForStore({ ...ports, log: logger, signal: careEnds.signal }))
+  ending.add('the care for the store', () => {
+    careEnds.abort()
+    return caring.stop()
+  })
   // Nobody's first word waits for it. What fails here the sweep tries again.
   startingAgain = startAgain(ports, logger).catch((err) => {
     logger.error({ err }, 'the machines of the last Hub could not be started again; the sweep tries again')
