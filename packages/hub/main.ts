@@ -4,7 +4,6 @@ import { rm } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { type AutovibeError, asAutovibeError, type Finding, type HubInfo } from '@autovibe/contract'
 import { findPrice } from '@autovibe/core/budgets/prices.ts'
-import type { Suspicions } from '@autovibe/core/reconcile/plan.ts'
 import { installAgent, isAgentInstalled, listAgents } from './agents/installed.ts'
 import { createApi } from './api/create-api.ts'
 import { openFolderStore } from './checkpoints/create-checkpoint-store.ts'
@@ -33,12 +32,8 @@ import { registry } from './operations/registry.ts'
 import { createRequests } from './operations/requests.ts'
 import { assertPortFree, portInUse, prepareDataDir, seedProvider, writeAdminKey, writeAtomically } from './prepare.ts'
 import { type Runtime, systemRuntime } from './runtime.ts'
-import { type Disks, LOOK_EVERY_MS, lookAtMachine, lookAtMachines } from './scheduler/meter.ts'
-import { resumeInNewPeriods } from './scheduler/new-periods.ts'
-import { AUDIT_LOOK_EVERY_MS, nightlyAudit } from './scheduler/nightly-audit.ts'
-import { every } from './scheduler/schedule.ts'
-import { careForStore, STORE_LOOK_EVERY_MS } from './scheduler/store-care.ts'
-import { sweep } from './scheduler/sweep.ts'
+import { lookAtMachine } from './scheduler/meter.ts'
+import { startSchedules } from './scheduler/start-schedules.ts'
 import { machineTokens } from './security/machine-tokens.ts'
 import { loadMasterKeys, rotateMasterKey } from './security/master-key.ts'
 import { settleMasterKeys } from './security/reseal.ts'
@@ -51,7 +46,6 @@ const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url))
 const VERSION = (JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as { version: string }).version
 const POOL_MAX = 24
 const NOT_READY = 'HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\r\n'
-const SWEEP_EVERY_MS = 5_000
 /** An end takes at most these two together, and so less than the 60 s that `autovibe down` waits: machines at rest (26 s, a little more than they take), then the rest. */
 const MACHINES_END_MS = 26_000
 const PARTS_END_MS = 17_000
@@ -194,25 +188,9 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
 
   const worker = startWorker({ db, runtime, registry, ports, owner: `${process.pid}-${runtime.newId('operation')}`, log: logger }, pool, wakes)
   ending.add('the engine', () => worker.stop())
-  let suspicions: Suspicions = new Map()
-  const sweeping = every(SWEEP_EVERY_MS, 'sweep', logger, async () => {
-    suspicions = (await sweep(ports, logger, suspicions)).suspicions
-    await resumeInNewPeriods(db, requests)
-  })
-  ending.add('the sweep', () => sweeping.stop())
-  let disks: Disks = new Map()
-  const looking = every(LOOK_EVERY_MS, 'meter', logger, async () => {
-    disks = await lookAtMachines({ ...ports, log: logger, room: () => roomOn(dataDir) }, disks)
-  })
-  ending.add('the meter', () => looking.stop())
-  const auditing = every(AUDIT_LOOK_EVERY_MS, 'ledger audit', logger, nightlyAudit({ ledger, runtime }, logger))
-  ending.add('the audits', () => auditing.stop())
-  const careEnds = new AbortController()
-  const caring = every(STORE_LOOK_EVERY_MS, 'store', logger, careForStore({ ...ports, log: logger, signal: careEnds.signal }))
-  ending.add('the care for the store', () => {
-    careEnds.abort()
-    return caring.stop()
-  })
+  const schedules = startSchedules({ ports, requests, log: logger, room: () => roomOn(dataDir) })
+  ending.add('the sweep', () => schedules.sweep.stop())
+  for (const [name, schedule] of schedules.others) ending.add(name, () => schedule.stop())
   // Nobody's first word waits for it. What fails here the sweep tries again.
   startingAgain = startAgain(ports, logger).catch((err) => {
     logger.error({ err }, 'the machines of the last Hub could not be started again; the sweep tries again')
@@ -223,7 +201,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
 
   const bringToRest = async (): Promise<void> => {
     // Whatever starts machines by itself ends first: it would start again what is being stopped.
-    await Promise.all([sweeping.stop(), startingAgain])
+    await Promise.all([schedules.sweep.stop(), startingAgain])
     const machines = await stopMachines(db, requests, logger)
     await writeAtomically(paths.stoppedFile, `${JSON.stringify({ pid: process.pid, machines })}\n`).catch((err) =>
       logger.warn({ err, machines }, 'which machines were stopped could not be written down'),
