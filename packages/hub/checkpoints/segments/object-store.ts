@@ -12,6 +12,9 @@ import { readTable } from './read-segment.ts'
 import { SegmentWriter, type WrittenSegment } from './segment-writer.ts'
 import { spansOf } from './spans.ts'
 
+/** Tables of segments: a place far away takes its time for each. One that is damaged is read whole, so these may be 16 MiB each. */
+const LOOKS_AT_ONCE = 8
+
 export interface Wanted {
   readonly kind: Kind
   readonly sha256: string
@@ -68,13 +71,16 @@ export class ObjectStore {
       this.#index = new ObjectIndex()
       this.#blocks.clear()
     }
-    for (const [id, bytes] of found) {
-      if (this.#known.has(id) || !/^[0-9a-f]{32}$/.test(id)) continue
-      const key = segmentKey(this.#key, Buffer.from(id, 'hex'))
-      const table = await readTable(this.#backend, segmentName(this.#folder, id), Buffer.from(id, 'hex'), key, bytes)
-      // It went away between the list and the look.
-      if (table !== null) this.#add({ id, key, bytes, records: table.records, damaged: table.damaged }, table)
-    }
+    const unknown = [...found].filter(([id]) => !this.#known.has(id) && /^[0-9a-f]{32}$/.test(id))
+    for (let from = 0; from < unknown.length; from += LOOKS_AT_ONCE)
+      await Promise.all(unknown.slice(from, from + LOOKS_AT_ONCE).map(([id, bytes]) => this.#look(id, bytes)))
+  }
+
+  async #look(id: string, bytes: number): Promise<void> {
+    const key = segmentKey(this.#key, Buffer.from(id, 'hex'))
+    const table = await readTable(this.#backend, segmentName(this.#folder, id), Buffer.from(id, 'hex'), key, bytes)
+    // It went away between the list and the look.
+    if (table !== null) this.#add({ id, key, bytes, records: table.records, damaged: table.damaged }, table)
   }
 
   /** What is read from now on is read from the place itself, not from memory. */
@@ -209,6 +215,8 @@ export class ObjectStore {
   }
 
   #add(segment: Segment, { objects }: Table): void {
+    // Two may have looked at it at once, or one while it was put.
+    if (this.#known.has(segment.id)) return
     const number = this.#segments.push(segment) - 1
     this.#known.add(segment.id)
     for (const row of objects) {
