@@ -75,8 +75,8 @@ async function lookAt(
 const bytesOf = (rows: readonly ObjectRow[]): number => rows.reduce((sum, { bytes }) => sum + bytes + 1, 0)
 
 /** Writes them into new segments; answers how many bytes they are. Those that cannot be read stay where they are. */
-async function moveObjects({ backend, folder, objects }: StorePlace, rows: readonly ObjectRow[], signal: AbortSignal): Promise<number> {
-  const intent = await beginWriting(backend, folder)
+async function moveObjects({ backend, folder, objects, writer: as }: StorePlace, rows: readonly ObjectRow[], signal: AbortSignal): Promise<number> {
+  const intent = await beginWriting(backend, folder, as)
   try {
     const writer = objects.writer(intent.id)
     let moved = 0
