@@ -43,6 +43,18 @@ test('a server that overwrites in spite of If-None-Match is refused at opening',
   })
 })
 
+test('a bucket in no region is refused before anything is sent', async (t) => {
+  const before = { ...process.env }
+  for (const name of ['AWS_REGION', 'AWS_DEFAULT_REGION', 'AWS_PROFILE']) delete process.env[name]
+  process.env['AWS_CONFIG_FILE'] = '/dev/null'
+  t.after(() => {
+    delete process.env['AWS_CONFIG_FILE']
+    Object.assign(process.env, before)
+  })
+  const config = await serve(t, () => assert.fail('it was asked'))
+  await assert.rejects(openS3({ ...config, region: null }), { code: 'request.invalid' })
+})
+
 for (const [status, name, code, retryable] of [
   [503, 'SlowDown', 'substrate.unavailable', true],
   [500, 'InternalError', 'substrate.unavailable', true],

@@ -16,7 +16,7 @@ const CONNECT_MS = 5_000
 const IDLE_MS = 30_000
 /** One attempt; 16 MiB within it ask for 2.2 Mbit/s. */
 const ATTEMPT_MS = 60_000
-/** All attempts and the bytes of the answer together. */
+/** All attempts, rounds and the bytes of the answer together. */
 const CALL_MS = 180_000
 const ATTEMPTS = 4
 /** A segment has a little more than 16 MiB. */
@@ -29,6 +29,12 @@ export async function openS3(config: S3Config): Promise<Backend> {
   // Only here: the SDK takes memory and time at the start that a Hub with a store of its own does not need.
   const sdk = await import('@aws-sdk/client-s3')
   const client = connect(sdk.S3Client, config)
+  await client.config.region().catch((cause: unknown) => {
+    throw new AutovibeError('request.invalid', `Nothing says in which region the bucket ${config.bucket} lies.`, {
+      cause,
+      fix: `AUTOVIBE_STORE=s3://${config.bucket}/${config.prefix}?region=REGION`,
+    })
+  })
   const root = config.prefix === '' ? '' : `${config.prefix}/`
   const where: S3Place = {
     bucket: config.bucket,
@@ -45,9 +51,10 @@ export async function openS3(config: S3Config): Promise<Backend> {
   }
 
   async function put(name: string, bytes: Uint8Array, ifAbsent: boolean): Promise<boolean> {
+    const limit = bound()
     for (let round = 1; ; round++) {
       try {
-        await client.send(new sdk.PutObjectCommand({ ...at(name), Body: bytes, ...(ifAbsent ? { IfNoneMatch: '*' } : {}) }), bound())
+        await client.send(new sdk.PutObjectCommand({ ...at(name), Body: bytes, ...(ifAbsent ? { IfNoneMatch: '*' } : {}) }), limit)
         return true
       } catch (error) {
         if (!ifAbsent) throw error
@@ -65,8 +72,9 @@ export async function openS3(config: S3Config): Promise<Backend> {
   }
 
   async function get(name: string, range?: Range): Promise<Buffer | null> {
+    const limit = bound()
     for (let round = 1; ; round++) {
-      const answer = await request(name, range)
+      const answer = await request(name, range, limit)
       if (answer === null || Buffer.isBuffer(answer)) return answer
       try {
         const bytes = await readAll(answer.Body as Readable, where)
@@ -77,9 +85,9 @@ export async function openS3(config: S3Config): Promise<Backend> {
     }
   }
 
-  async function request(name: string, range?: Range): Promise<GetObjectCommandOutput | Buffer | null> {
+  async function request(name: string, range: Range | undefined, limit: ReturnType<typeof bound>): Promise<GetObjectCommandOutput | Buffer | null> {
     try {
-      return await client.send(new sdk.GetObjectCommand({ ...at(name), ...(range === undefined ? {} : { Range: headerOf(range) }) }), bound())
+      return await client.send(new sdk.GetObjectCommand({ ...at(name), ...(range === undefined ? {} : { Range: headerOf(range) }) }), limit)
     } catch (error) {
       if (nameOf(error) === 'NoSuchKey' || (httpStatusOf(error) === 404 && nameOf(error) !== 'NoSuchBucket')) return null
       // It is there, but the range begins beyond its end.

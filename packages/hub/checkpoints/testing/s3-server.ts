@@ -99,7 +99,10 @@ async function spawnServer(program: string, folder: string): Promise<{ child: Ch
     ...['-master.volumeSizeLimitMB=64', '-volume.max=100', '-volume.preStopSeconds=0', '-volume.minFreeSpace=0'],
     ...['-s3', `-s3.config=${join(folder, 'identities.json')}`, '-s3.port.iceberg=0', '-s3.port.lance=0', '-s3.iam=false', '-s3.autoCreateBucket=false'],
   ]
-  return { child: spawn(program, args, { cwd: folder, env: { HOME: folder, PATH: '' }, stdio: ['ignore', 'ignore', 'pipe'] }), port: ports.at(-1) ?? 0 }
+  const env = { HOME: folder, PATH: process.env['PATH'] }
+  // A test that is killed takes it along.
+  const [command, ...prefix] = process.platform === 'linux' ? ['setpriv', '--pdeathsig=KILL', program] : [program]
+  return { child: spawn(command, [...prefix, ...args], { cwd: folder, env, stdio: ['ignore', 'ignore', 'pipe'] }), port: ports.at(-1) ?? 0 }
 }
 
 /** Its log says when the part for S3 listens. */
