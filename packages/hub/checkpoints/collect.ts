@@ -28,6 +28,7 @@ export async function collectSegments(place: StorePlace, signal: AbortSignal): P
       condemned++
     } else if (kind === 'note') await condemn(backend, folder, id, action.intents)
     else if (kind === 'delete') {
+      objects.leave(id)
       await backend.delete(segmentName(folder, id))
       await backend.delete(condemnedName(folder, id))
       deleted++

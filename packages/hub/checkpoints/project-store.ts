@@ -49,6 +49,8 @@ export function projectStore(backend: Backend, folder: string, writer: Writer | 
     const { key, gears, objects } = await opened()
     const intent = await beginWriting(backend, folder, writer)
     try {
+      // What another Hub has deleted meanwhile must not be taken for stored; what it deletes from now on is among the condemned.
+      if (writer !== null) await objects.refresh()
       const segments = objects.writer(intent.id)
       const to = { objects, writer: segments, contents: new ContentWriter(objects, segments, gears, intent.condemned) }
       const captured = await captureTree(to, parent === null ? null : checked(parent.manifestSha256), changes, signal)
