@@ -31,6 +31,7 @@ test('a flag wins over the environment, which wins over the default', () => {
     copy: 'C1',
     warmMachines: 4,
     rotateMasterKey: false,
+    store: null,
   })
   assert.equal(readConfig(['--data-dir', '/d', '--rotate-master-key'], {}).rotateMasterKey, true)
   assert.equal(readConfig(['--data-dir', '/d'], { AUTOVIBE_ROTATE_MASTER_KEY: '1' }).rotateMasterKey, true)
@@ -40,4 +41,12 @@ test('the address of the database is taken out of the environment', () => {
   const env = { DATABASE_URL: 'postgresql://h/d' }
   assert.equal(readConfig(['--data-dir', '/d'], env).databaseUrl, 'postgresql://h/d')
   assert.deepEqual(env, {})
+})
+
+test('a shared store is read from the environment, which keeps no keys', () => {
+  const env = { AUTOVIBE_STORE: 's3://bucket/hubs', AWS_ACCESS_KEY_ID: 'id', AWS_SECRET_ACCESS_KEY: 'secret' }
+  const { store } = readConfig(['--data-dir', '/d'], env)
+  assert.deepEqual([store?.bucket, store?.prefix, store?.credentials?.secretAccessKey], ['bucket', 'hubs', 'secret'])
+  assert.deepEqual(env, {})
+  assert.throws(() => readConfig(['--data-dir', '/d'], { AUTOVIBE_STORE: 'bucket' }), { code: 'request.invalid' })
 })

@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { AutovibeError, CopyTier, IsolationTier } from '@autovibe/contract'
 import { z } from 'zod'
+import { readS3Config, type S3Config } from './checkpoints/backends/s3-config.ts'
 
 export interface HubConfig {
   /** Everything that the Hub keeps. */
@@ -19,6 +20,8 @@ export interface HubConfig {
   readonly warmMachines: number
   /** Give the data directory a new master key at this start (`--rotate-master-key`, AUTOVIBE_ROTATE_MASTER_KEY=1). */
   readonly rotateMasterKey: boolean
+  /** A bucket for the checkpoint store (AUTOVIBE_STORE); null keeps it in the data directory. */
+  readonly store: S3Config | null
 }
 
 const Raw = z.object({
@@ -31,7 +34,7 @@ const Raw = z.object({
 })
 const FIX = 'autovibe up --help'
 
-/** Reads flags over environment over defaults; `request.invalid` names what is wrong. Takes DATABASE_URL out of `env`. */
+/** Reads flags over environment over defaults; `request.invalid` names what is wrong. Takes DATABASE_URL, AUTOVIBE_STORE and the keys of AWS out of `env`. */
 export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): HubConfig {
   const values = readFlags(args)
   const raw = Raw.safeParse({
@@ -61,6 +64,7 @@ export function readConfig(args: readonly string[], env: NodeJS.ProcessEnv): Hub
     copy: raw.data.copy ?? null,
     warmMachines: raw.data['warm-machines'],
     rotateMasterKey: values['rotate-master-key'] ?? env['AUTOVIBE_ROTATE_MASTER_KEY'] === '1',
+    store: readS3Config(env),
   }
 }
 
@@ -94,6 +98,8 @@ export const dataPaths = (dataDir: string) => ({
   stoppedFile: join(dataDir, 'stopped.json'),
   apiKey: join(dataDir, 'api-key'),
   postgres: join(dataDir, 'postgres'),
+  /** By which a store that several Hubs share knows this one. */
+  hubId: join(dataDir, 'hub-id'),
   sources: join(dataDir, 'sources'),
   agents: join(dataDir, 'agents'),
 })

@@ -24,7 +24,7 @@ const logger = createLogger({ level: 'silent' })
 async function place(t: TestContext, databaseUrl: string | null = null): Promise<HubConfig> {
   const dataDir = await mkdtemp(join(tmpdir(), 'avm-'))
   t.after(() => rm(dataDir, { recursive: true, force: true }))
-  return { dataDir, port: 0, databaseUrl, logLevel: 'error', isolation: null, copy: null, warmMachines: 0, rotateMasterKey: false }
+  return { dataDir, port: 0, databaseUrl, logLevel: 'error', isolation: null, copy: null, warmMachines: 0, rotateMasterKey: false, store: null }
 }
 
 const serverLog = ({ dataDir }: HubConfig): Promise<string> => readFile(join(dataPaths(dataDir).postgres, 'server.log'), 'utf8')
@@ -67,7 +67,17 @@ for (const [dataDir, above] of [
   ['/dev/null/foo', '/dev/null'],
 ] as const) {
   test(`a data directory ${dataDir} is refused at once, and what does not take it is named`, BOUND, async () => {
-    const config: HubConfig = { dataDir, port: 0, databaseUrl: null, logLevel: 'error', isolation: null, copy: null, warmMachines: 0, rotateMasterKey: false }
+    const config: HubConfig = {
+      dataDir,
+      port: 0,
+      databaseUrl: null,
+      logLevel: 'error',
+      isolation: null,
+      copy: null,
+      warmMachines: 0,
+      rotateMasterKey: false,
+      store: null,
+    }
     await assert.rejects(startHub(config, logger), (error: { code?: string; message: string }) => {
       assert.equal(error.code, 'request.invalid')
       assert.ok(error.message.includes(dataDir) && error.message.includes(`${above} does not take it`), error.message)

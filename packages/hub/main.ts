@@ -6,7 +6,7 @@ import { type AutovibeError, asAutovibeError, type Finding, type HubInfo } from 
 import { findPrice } from '@autovibe/core/budgets/prices.ts'
 import { installAgent, isAgentInstalled, listAgents } from './agents/installed.ts'
 import { createApi } from './api/create-api.ts'
-import { openFolderStore } from './checkpoints/create-checkpoint-store.ts'
+import { openFolderStore, openS3Store } from './checkpoints/create-checkpoint-store.ts'
 import { dataPaths, type HubConfig, readConfig } from './config.ts'
 import { openChangeFeed } from './database/change-feed.ts'
 import { type DatabaseAddress, openDatabase } from './database/database.ts'
@@ -21,6 +21,7 @@ import { createExecs } from './exec/execs.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { pricesOf } from './gateway/prices/table.ts'
 import { healthOf, roomOn } from './health.ts'
+import { readHubId } from './hub-id.ts'
 import { lockDatabase, lockDataDir } from './instance-lock.ts'
 import { createLedger } from './ledger/create-ledger.ts'
 import { createLogger, type Logger } from './observability/logger.ts'
@@ -96,7 +97,9 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   ending.add('the machine sockets', () => listener.closeAll())
 
   // First, for it may refuse, and a database that has been started is no longer as it was.
-  const store = await openFolderStore(dataDir, secrets)
+  const store = config.store
+    ? await openS3Store(config.store, secrets, { hubId: await readHubId(paths.hubId, runtime), bootedAt: startedAt })
+    : await openFolderStore(dataDir, secrets)
   const begun = [
     openPostgres(config, paths.postgres, ending),
     createLocalSubstrate({

@@ -28,9 +28,11 @@ async function assertSound(store: ProjectStore, kept: readonly Kept[]): Promise<
 }
 
 /** One of several Hubs that share a place. */
-async function openShared(dataDir: string): Promise<ProjectStore> {
+async function openShared(dataDir: string, hub: number): Promise<ProjectStore> {
   const backend = await openFolder(join(dataDir, 'store'), { isOwn: false })
-  return (await createCheckpointStore({ backend, secrets: SECRETS, isOwn: false })).of(PROJECT)
+  return (await createCheckpointStore({ backend, secrets: SECRETS, isOwn: false, writer: { hubId: String(hub).repeat(32), bootedAt: new Date(0) } })).of(
+    PROJECT,
+  )
 }
 
 test('what no name keeps is gone after a few looks, and what one keeps is not', async (t) => {
@@ -130,9 +132,9 @@ test('two Hubs that write and forget while two collect never lose what is kept',
   async function collect(store: ProjectStore): Promise<void> {
     while (writing > 0) deleted += (await store.collect(never)).deleted
   }
-  const hubs = await Promise.all(Array.from({ length: 4 }, () => openShared(base)))
+  const hubs = await Promise.all(Array.from({ length: 4 }, (_, hub) => openShared(base, hub)))
   await Promise.all(hubs.map((hub, index) => (index < 2 ? write(hub) : collect(hub))))
-  for (const hub of [...hubs, await openShared(base)]) await assertSound(hub, kept)
+  for (const hub of [...hubs, await openShared(base, 5)]) await assertSound(hub, kept)
   assert.ok(deleted > 0)
   assert.equal((await refFiles(base)).length, kept.length)
 })

@@ -28,6 +28,7 @@ export async function collectSegments(place: StorePlace, signal: AbortSignal): P
       condemned++
     } else if (kind === 'note') await condemn(backend, folder, id, action.intents)
     else if (kind === 'delete') {
+      objects.leave(id)
       await backend.delete(segmentName(folder, id))
       await backend.delete(condemnedName(folder, id))
       deleted++
@@ -75,8 +76,8 @@ async function lookAt(
 const bytesOf = (rows: readonly ObjectRow[]): number => rows.reduce((sum, { bytes }) => sum + bytes + 1, 0)
 
 /** Writes them into new segments; answers how many bytes they are. Those that cannot be read stay where they are. */
-async function moveObjects({ backend, folder, objects }: StorePlace, rows: readonly ObjectRow[], signal: AbortSignal): Promise<number> {
-  const intent = await beginWriting(backend, folder)
+async function moveObjects({ backend, folder, objects, writer: as }: StorePlace, rows: readonly ObjectRow[], signal: AbortSignal): Promise<number> {
+  const intent = await beginWriting(backend, folder, as)
   try {
     const writer = objects.writer(intent.id)
     let moved = 0

@@ -11,29 +11,40 @@ const ID_BYTES = 8
 /** Of who is waited for, in a marker: far more writers than there are. */
 const MARKER_BYTES_MAX = 1024 * 1024
 
+/** One run of one of the Hubs that share a place. */
+export interface Writer {
+  /** 32 hex digits that no other Hub has, the same after every start. */
+  readonly hubId: string
+  /** Decides nothing; it tells a person how old what was left behind is. */
+  readonly bootedAt: Date
+}
+
 export interface Intent {
   readonly id: Buffer
   readonly condemned: ReadonlySet<string>
   end(): Promise<void>
 }
 
-export async function beginWriting(backend: Backend, folder: string): Promise<Intent> {
+/** `writer`: null in a place that nobody else uses. */
+export async function beginWriting(backend: Backend, folder: string, writer: Writer | null): Promise<Intent> {
   const id = randomBytes(ID_BYTES)
-  const name = intentName(folder, id.toString('hex'))
+  const name = intentName(folder, writer === null ? id.toString('hex') : `${writer.hubId}-${writer.bootedAt.getTime()}-${id.toString('hex')}`)
   await backend.put(name, Buffer.alloc(0), { fleeting: true })
   const condemned = new Set<string>()
   for await (const segmentId of namesIn(backend, condemnedFolder(folder))) condemned.add(segmentId)
   return { id, condemned, end: () => backend.delete(name) }
 }
 
-/** Of a place that has one user, who has just begun: what is there was left by a process that died. */
-export async function endAllIntents(backend: Backend, folder: string): Promise<void> {
-  for (const intent of await listIntents(backend, folder)) await backend.delete(intentName(folder, intent))
+/** For a user who has just begun: what is there of its own, or of anyone in a place that nobody else uses, was left by a process that died. What another Hub has begun stays. */
+export async function endOldIntents(backend: Backend, folder: string, writer: Writer | null): Promise<void> {
+  for await (const intent of namesIn(backend, intentsFolder(folder))) {
+    if (writer === null || intent.startsWith(`${writer.hubId}-`)) await backend.delete(intentName(folder, intent))
+  }
 }
 
-/** All who are writing now. */
+/** All who are writing now, by the ids with which their segments begin. */
 export async function listIntents(backend: Backend, folder: string): Promise<Set<string>> {
-  return new Set(await Array.fromAsync(namesIn(backend, intentsFolder(folder))))
+  return new Set(await Array.fromAsync(namesIn(backend, intentsFolder(folder)), (name) => name.slice(-ID_BYTES * 2)))
 }
 
 /** The one who made the segment. */

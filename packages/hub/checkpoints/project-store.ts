@@ -3,7 +3,7 @@ import { AutovibeError, Sha256 } from '@autovibe/contract'
 import type { Backend } from './backends/backend.ts'
 import { captureTree } from './capture.ts'
 import { collectSegments } from './collect.ts'
-import { beginWriting, endAllIntents } from './intents.ts'
+import { beginWriting, endOldIntents, type Writer } from './intents.ts'
 import { diffTrees } from './manifest-tree/diff-trees.ts'
 import type { ReadNode } from './manifest-tree/ports.ts'
 import { findEntry, readEntries } from './manifest-tree/read-entries.ts'
@@ -24,13 +24,14 @@ interface Opened {
   readonly read: ReadNode
 }
 
-/** `folder`: where all of the project lies; `isOwn`: nobody else writes there. */
-export function projectStore(backend: Backend, folder: string, isOwn: boolean, findKey: () => Promise<Buffer>): ProjectStore {
+/** `folder`: where all of the project lies; `writer`: who this is among the Hubs that write there, null when nobody else does. */
+export function projectStore(backend: Backend, folder: string, writer: Writer | null, findKey: () => Promise<Buffer>): ProjectStore {
   let opening: Promise<Opened> | null = null
 
   async function open(): Promise<Opened> {
     const key = await findKey()
-    if (isOwn) await endAllIntents(backend, folder)
+    // Before anything begins here: none of this process is among them.
+    await endOldIntents(backend, folder, writer)
     const objects = await ObjectStore.open(backend, folder, key)
     return { key, gears: gearsOf(key), objects, read: (sha256) => objects.read('node', sha256) }
   }
@@ -46,10 +47,12 @@ export function projectStore(backend: Backend, folder: string, isOwn: boolean, f
 
   async function capture({ checkpointId, parent, changes }: CaptureTree, signal: AbortSignal): Promise<Captured> {
     const { key, gears, objects } = await opened()
-    const intent = await beginWriting(backend, folder)
+    const intent = await beginWriting(backend, folder, writer)
     try {
-      const writer = objects.writer(intent.id)
-      const to = { objects, writer, contents: new ContentWriter(objects, writer, gears, intent.condemned) }
+      // What another Hub has deleted meanwhile must not be taken for stored; what it deletes from now on is among the condemned.
+      if (writer !== null) await objects.refresh()
+      const segments = objects.writer(intent.id)
+      const to = { objects, writer: segments, contents: new ContentWriter(objects, segments, gears, intent.condemned) }
       const captured = await captureTree(to, parent === null ? null : checked(parent.manifestSha256), changes, signal)
       await keepRef(backend, folder, key, { checkpointId, manifestSha256: captured.manifestSha256 })
       // What is shared with the parent was not stored again: only a parent that is still kept, now that its child is, vouches for it.
@@ -85,11 +88,11 @@ export function projectStore(backend: Backend, folder: string, isOwn: boolean, f
     },
     async collect(signal) {
       const { key, objects } = await opened()
-      return await collectSegments({ backend, folder, key, objects }, signal)
+      return await collectSegments({ backend, folder, key, objects, writer }, signal)
     },
     async scrub(bytesPerSecond, signal) {
       const { key, objects } = await opened()
-      return await scrubSegments({ backend, folder, key, objects }, bytesPerSecond, signal)
+      return await scrubSegments({ backend, folder, key, objects, writer }, bytesPerSecond, signal)
     },
     forget: (checkpointId) => backend.delete(refName(folder, checkpointId)),
   }

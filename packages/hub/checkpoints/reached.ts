@@ -1,6 +1,7 @@
 /** Everything that the kept checkpoints of a project need. */
 
 import type { Backend } from './backends/backend.ts'
+import type { Writer } from './intents.ts'
 import { nodesOf } from './manifest-tree/nodes-of.ts'
 import { chunksOf } from './read-content.ts'
 import { listRefs, readRef } from './refs.ts'
@@ -15,6 +16,8 @@ export interface StorePlace {
   readonly folder: string
   readonly key: Buffer
   readonly objects: ObjectStore
+  /** As whom it is written to. */
+  readonly writer: Writer | null
 }
 
 /** Objects by kind and SHA-256; compact, for there may be millions. */

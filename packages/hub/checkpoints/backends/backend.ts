@@ -23,7 +23,7 @@ export interface Range {
 export interface Backend {
   /** What a person knows the place by, for messages. */
   readonly place: string
-  /** True when it was written, false when `ifAbsent` and it was there. Whole and durable when this resolves; when it rejects, nothing of it can be seen under its name. */
+  /** True when it was written, false when `ifAbsent` and it was there. Whole and durable when this resolves. When it rejects, nothing of it can be seen under its name, except that a place far away whose answer was lost (`substrate.unavailable`) may have it whole. */
   put(name: string, bytes: Uint8Array, options?: PutOptions): Promise<boolean>
   /** The bytes, null when there is none of this name. A range that reaches beyond the end gives fewer bytes; one with a negative offset counts from the end. */
   get(name: string, range?: Range): Promise<Buffer | null>

@@ -71,7 +71,7 @@ export async function openFolder(root: string, { isOwn }: { readonly isOwn: bool
 }
 
 async function* filesBelow(root: string, folder: string, guarded: <T>(work: () => Promise<T>) => Promise<T>): AsyncGenerator<Listed, void> {
-  const entries = (await guarded(() => orNull(() => readdir(join(root, folder), { withFileTypes: true })))) ?? []
+  const entries = (await guarded(() => orNull(() => readdir(join(root, folder), { withFileTypes: true }), 'ENOTDIR'))) ?? []
   for (const entry of entries) {
     const name = folder === '' ? entry.name : `${folder}/${entry.name}`
     if (name === TMP) continue
@@ -113,11 +113,12 @@ async function withFile<T>(path: string, flags: string, work: (file: FileHandle)
   }
 }
 
-async function orNull<T>(work: () => Promise<T>): Promise<T | null> {
+async function orNull<T>(work: () => Promise<T>, alsoCode?: string): Promise<T | null> {
   try {
     return await work()
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return null
+    const code = errnoOf(error)
+    if (code !== null && (code === 'ENOENT' || code === alsoCode)) return null
     throw error
   }
 }

@@ -12,6 +12,9 @@ import { readTable } from './read-segment.ts'
 import { SegmentWriter, type WrittenSegment } from './segment-writer.ts'
 import { spansOf } from './spans.ts'
 
+/** Tables of segments: a place far away takes its time for each. One that is damaged is read whole, so these may be 16 MiB each. */
+const LOOKS_AT_ONCE = 8
+
 export interface Wanted {
   readonly kind: Kind
   readonly sha256: string
@@ -34,6 +37,7 @@ export class ObjectStore {
   #segments: Segment[] = []
   #known = new Set<string>()
   #index = new ObjectIndex()
+  readonly #left = new Set<string>()
   /** Objects of which no sound copy was found: whoever brings one again, stores it again. */
   readonly #lost = new Set<string>()
 
@@ -67,14 +71,18 @@ export class ObjectStore {
       this.#known = new Set()
       this.#index = new ObjectIndex()
       this.#blocks.clear()
+      for (const id of this.#left) if (!found.has(id)) this.#left.delete(id)
     }
-    for (const [id, bytes] of found) {
-      if (this.#known.has(id) || !/^[0-9a-f]{32}$/.test(id)) continue
-      const key = segmentKey(this.#key, Buffer.from(id, 'hex'))
-      const table = await readTable(this.#backend, segmentName(this.#folder, id), Buffer.from(id, 'hex'), key, bytes)
-      // It went away between the list and the look.
-      if (table !== null) this.#add({ id, key, bytes, records: table.records, damaged: table.damaged }, table)
-    }
+    const unknown = [...found].filter(([id]) => !this.#known.has(id) && /^[0-9a-f]{32}$/.test(id))
+    for (let from = 0; from < unknown.length; from += LOOKS_AT_ONCE)
+      await Promise.all(unknown.slice(from, from + LOOKS_AT_ONCE).map(([id, bytes]) => this.#look(id, bytes)))
+  }
+
+  async #look(id: string, bytes: number): Promise<void> {
+    const key = segmentKey(this.#key, Buffer.from(id, 'hex'))
+    const table = await readTable(this.#backend, segmentName(this.#folder, id), Buffer.from(id, 'hex'), key, bytes)
+    // It went away between the list and the look.
+    if (table !== null) this.#add({ id, key, bytes, records: table.records, damaged: table.damaged }, table)
   }
 
   /** What is read from now on is read from the place itself, not from memory. */
@@ -82,11 +90,17 @@ export class ObjectStore {
     this.#blocks.clear()
   }
 
+  /** From now on nobody relies on what lies in this segment, which is about to be deleted. */
+  leave(segmentId: string): void {
+    this.#left.add(segmentId)
+  }
+
   /** Whether it lies in a segment that is not among these. */
   has(kind: Kind, sha256: string, except?: ReadonlySet<string>): boolean {
     const place = this.#index.get(kind, sha256)
     if (this.#lost.size > 0 && this.#lost.has(`${kind}/${sha256}`)) return false
-    return place !== null && !(except !== undefined && except.size > 0 && except.has(this.#segments[place.segment]?.id ?? ''))
+    const segmentId = place === null ? undefined : this.#segments[place.segment]?.id
+    return segmentId !== undefined && !this.#left.has(segmentId) && !except?.has(segmentId)
   }
 
   /** The table of each segment, read anew; of those that are gone meanwhile, none. */
@@ -128,40 +142,46 @@ export class ObjectStore {
   /** Gives each of them once, in the order in which they lie; `null` for one that is missing or damaged. Far faster than one by one. */
   async *readMany(wanted: Iterable<Wanted>, signal: AbortSignal): AsyncGenerator<Wanted & { readonly bytes: Buffer | null }, void> {
     const placed: (Wanted & { readonly place: Place })[] = []
+    // Places are of these, whatever is read anew meanwhile.
+    const segments = this.#segments
     for (const want of wanted) {
       const place = this.#index.get(want.kind, want.sha256)
       if (place === null) yield { ...want, bytes: await this.#orNull(want) }
       else placed.push({ ...want, place })
     }
     placed.sort((a, b) => a.place.segment - b.place.segment || a.place.record - b.place.record || a.place.start - b.place.start)
-    for (const span of spansOf(placed, ({ place }) => this.#segments[place.segment]?.records[place.record])) {
+    for (const span of spansOf(placed, ({ place }) => segments[place.segment]?.records[place.record])) {
       signal.throwIfAborted()
-      const blocks = await this.#readSpan(span.items[0]?.place.segment ?? 0, span.offset, span.length, new Set(span.items.map(({ place }) => place.record)))
+      const records = new Set(span.items.map(({ place }) => place.record))
+      const blocks = await this.#readSpan(segments[span.items[0]?.place.segment ?? 0], span.offset, span.length, records)
       for (const { kind, sha256, place } of span.items) {
-        const block = blocks.get(place.record) ?? null
-        yield { kind, sha256, bytes: block === null ? await this.#orNull({ kind, sha256 }) : partOrNull(kind, sha256, place, block) }
+        const block = blocks.get(place.record)
+        yield { kind, sha256, bytes: (block && partOrNull(kind, sha256, place, block)) ?? (await this.#orNull({ kind, sha256 })) }
       }
     }
   }
 
   async #tryToRead(kind: Kind, sha256: string): Promise<Buffer | null> {
     const place = this.#index.get(kind, sha256)
-    const block = place && (await this.#blocks.get(`${place.segment}/${place.record}`, () => this.#readBlock(place.segment, place.record)))
+    const segment = place && this.#segments[place.segment]
+    const block = segment && (await this.#blocks.get(`${segment.id}/${place.record}`, () => this.#readBlock(segment, place.record)))
     return place && block ? partOrNull(kind, sha256, place, block) : null
   }
 
   /** Looks for it in every segment; the index knows only one place of each. */
   async #readElsewhere(kind: Kind, sha256: string): Promise<Buffer | null> {
-    for (const [number, { id, key, bytes }] of this.#segments.entries()) {
-      const table = this.#lost.has(`${kind}/${sha256}`)
-        ? null
-        : await readTable(this.#backend, segmentName(this.#folder, id), Buffer.from(id, 'hex'), key, bytes)
+    if (this.#lost.has(`${kind}/${sha256}`)) return null
+    for (const segment of [...this.#segments]) {
+      const { id, key, bytes } = segment
+      const table = await readTable(this.#backend, segmentName(this.#folder, id), Buffer.from(id, 'hex'), key, bytes)
       for (const row of table?.objects ?? []) {
         if (row.sha256 !== sha256 || row.kind !== kind) continue
-        const block = await this.#readBlock(number, row.record)
-        const part = block && partOrNull(kind, sha256, { segment: number, ...row }, block)
+        const block = await this.#readBlock(segment, row.record)
+        const part = block && partOrNull(kind, sha256, row, block)
         if (part === null) continue
-        this.#index.replace(number, row)
+        // Unless everything was read anew meanwhile.
+        const number = this.#segments.indexOf(segment)
+        if (number >= 0) this.#index.replace(number, row)
         return part
       }
     }
@@ -175,14 +195,13 @@ export class ObjectStore {
     })
   }
 
-  async #readBlock(segment: number, record: number): Promise<Buffer | null> {
-    const row = this.#segments[segment]?.records[record]
+  async #readBlock(segment: Segment, record: number): Promise<Buffer | null> {
+    const row = segment.records[record]
     return row === undefined ? null : ((await this.#readSpan(segment, row.offset, row.length, new Set([record]))).get(record) ?? null)
   }
 
   /** The plain bytes of these records, which lie within the span; those that are damaged are left out. */
-  async #readSpan(number: number, offset: number, length: number, records: ReadonlySet<number>): Promise<Map<number, Buffer>> {
-    const segment = this.#segments[number]
+  async #readSpan(segment: Segment | undefined, offset: number, length: number, records: ReadonlySet<number>): Promise<Map<number, Buffer>> {
     const sealed = segment === undefined ? null : await this.#sealed(segment.id, offset, length)
     const plain = new Map<number, Buffer>()
     if (segment === undefined || sealed === null) return plain
@@ -209,6 +228,8 @@ export class ObjectStore {
   }
 
   #add(segment: Segment, { objects }: Table): void {
+    // Two may have looked at it at once, or one while it was put.
+    if (this.#known.has(segment.id)) return
     const number = this.#segments.push(segment) - 1
     this.#known.add(segment.id)
     for (const row of objects) {
@@ -231,7 +252,7 @@ async function plainOf(key: KeyObject, number: number, row: RecordRow, sealed: U
   }
 }
 
-function partOrNull(kind: Kind, sha256: string, { start, bytes }: Place, block: Buffer): Buffer | null {
+function partOrNull(kind: Kind, sha256: string, { start, bytes }: Pick<Place, 'start' | 'bytes'>, block: Buffer): Buffer | null {
   const part = block.subarray(start, start + bytes)
   // A list is named by the content that it makes up, and is checked when that is read.
   return part.length === bytes && (kind === 'list' || sha256Of(part) === sha256) ? part : null
