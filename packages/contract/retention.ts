@@ -18,6 +18,9 @@ export type RetentionRules = z.infer<typeof RetentionRules>
 /** For projects that set none: a working day step by step, a fortnight by days, two months by weeks; equal contents are stored once, so that the far ones cost little. */
 export const DEFAULT_RETENTION: RetentionRules = { keep_last: 20, hourly: 24, daily: 14, weekly: 8 }
 
+export const PutProjectRetention = RetentionRules.partial().describe('What is left out is as by default')
+export type PutProjectRetention = z.infer<typeof PutProjectRetention>
+
 export const RetentionRequest = z.object({
   rules: RetentionRules.partial().default({}).describe("Instead of the project's own, for this once"),
   apply: z.boolean().default(false).describe('Expire what the answer names; otherwise nothing is changed'),

@@ -124,8 +124,7 @@ test('of each of the last hours, days and weeks that have any, the newest stays'
 
 test('a failed checkpoint takes no place of one that can be restored', () => {
   const line = [fact(0), fact(1), ...Array.from({ length: 9 }, (_, n) => fact(2 + n, { state: 'failed' }))]
-  assert.ok(kept(line, { ...NONE, keep_last: 2 }).isSupersetOf(new Set(ids(0, 1, 9, 10))))
-  assert.equal(kept(line, { ...NONE, keep_last: 2 }).size, 4)
+  assert.deepEqual([...kept(line, { ...NONE, keep_last: 2 })].sort(), ids(0, 1, 9, 10))
 })
 
 test('each machine counts for itself', () => {

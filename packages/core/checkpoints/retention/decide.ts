@@ -2,8 +2,8 @@
 import type { CheckpointId, RetentionRules } from '@autovibe/contract'
 import { type CheckpointFact, isRestorable, newestFirst, type OnLine, readLines } from './lines.ts'
 
-export interface Decision {
-  readonly fact: CheckpointFact
+export interface Decision<F extends CheckpointFact = CheckpointFact> {
+  readonly fact: F
   readonly verdict: 'keep' | 'expire'
   /** For people; of one that expires, why nothing keeps it. */
   readonly reasons: readonly string[]
@@ -21,7 +21,7 @@ const SETTLED: ReadonlySet<string> = new Set(['verified', 'corrupt', 'failed'])
  * One decision for each checkpoint that is not expired yet, newest first. `facts` are all of the project's, expired ones included, since lines lead over them. What a rule counts is of each
  * machine by itself, and of what can be restored: failed ones push out no good one. A checkpoint from the future (the clock was set back) stays and takes nobody's place.
  */
-export function decideRetention(facts: readonly CheckpointFact[], rules: RetentionRules, nowMs: number): readonly Decision[] {
+export function decideRetention<F extends CheckpointFact>(facts: readonly F[], rules: RetentionRules, nowMs: number): readonly Decision<F>[] {
   const lines = readLines(facts)
   const living = [...lines.values()].filter(({ fact }) => fact.state !== 'expired').sort(newestFirst)
   const reasons = new Map<CheckpointId, string[]>(living.map(({ fact }) => [fact.id, []]))

@@ -17,8 +17,8 @@ export interface CheckpointFact {
   readonly usedBy: string | null
 }
 
-export interface OnLine {
-  readonly fact: CheckpointFact
+export interface OnLine<F extends CheckpointFact = CheckpointFact> {
+  readonly fact: F
   /** Its time, or that of an ancestor if the clock was set back in between: no checkpoint is older than what it was made from. */
   readonly notBeforeMs: number
   readonly depth: number
@@ -31,20 +31,20 @@ export interface OnLine {
 /** Verified is the only state that is read, forked or gone back to. */
 export const isRestorable = ({ state }: CheckpointFact): boolean => state === 'verified'
 
-interface Walked extends OnLine {
+interface Walked<F extends CheckpointFact> extends OnLine<F> {
   readonly root: CheckpointId
   /** The earliest verified `start` of each source on the line; shared with the parent where nothing is new. */
   readonly starts: ReadonlyMap<string | null, CheckpointId>
 }
 
 /** Each checkpoint by its id. A parent that is not among the facts, or a circle, ends the line. */
-export function readLines(facts: readonly CheckpointFact[]): ReadonlyMap<CheckpointId, OnLine> {
+export function readLines<F extends CheckpointFact>(facts: readonly F[]): ReadonlyMap<CheckpointId, OnLine<F>> {
   const byId = new Map(facts.map((fact) => [fact.id, fact]))
-  const walked = new Map<CheckpointId, Walked>()
+  const walked = new Map<CheckpointId, Walked<F>>()
   for (const fact of facts) {
-    const path: CheckpointFact[] = []
+    const path: F[] = []
     const onPath = new Set<CheckpointId>()
-    let at: CheckpointFact | undefined = fact
+    let at: F | undefined = fact
     while (at !== undefined && !walked.has(at.id) && !onPath.has(at.id)) {
       path.push(at)
       onPath.add(at.id)
@@ -56,7 +56,7 @@ export function readLines(facts: readonly CheckpointFact[]): ReadonlyMap<Checkpo
   return walked
 }
 
-function below(fact: CheckpointFact, parent: Walked | undefined): Walked {
+function below<F extends CheckpointFact>(fact: F, parent: Walked<F> | undefined): Walked<F> {
   const root = parent?.root ?? fact.id
   let starts = parent?.starts ?? new Map<string | null, CheckpointId>()
   if (fact.trigger === 'start' && isRestorable(fact) && !starts.has(fact.sourceSha256)) starts = new Map(starts).set(fact.sourceSha256, fact.id)
