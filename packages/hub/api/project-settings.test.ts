@@ -25,7 +25,10 @@ before(async () => {
 
 test('a project that has set nothing allows every model and has neither prices nor keys', async () => {
   const { status, body } = await api.call<ProjectSettings>('GET', `${AT}/settings`, { key: api.keys.user })
-  assert.deepEqual([status, body], [200, { project_id: shop, allowed_models: null, prices: [], keys: [], limits: {}, egress: [], retention: DEFAULT_RETENTION }])
+  assert.deepEqual(
+    [status, body],
+    [200, { project_id: shop, allowed_models: null, prices: [], keys: [], limits: {}, egress: [], retention: DEFAULT_RETENTION }],
+  )
   assert.equal((await api.call('GET', '/v1/projects/none/settings')).body.code, 'not_found')
 })
 
