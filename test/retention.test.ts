@@ -122,7 +122,7 @@ test('rules that are saved are those of the project, and an unpinned checkpoint 
   const { plan } = await place.json(Retained, ['checkpoint', 'retention', ...STRICT, '--save'])
   const { settings } = await place.json(z.object({ project: z.object({}), settings: ProjectSettings }), ['project', 'show', plan.project_id])
   assert.deepEqual(settings.retention, { keep_last: 1, hourly: 0, daily: 0, weekly: 0 })
-  assert.match((await place.run(['project', 'show', plan.project_id])).stdout, /checkpoints +kept of each machine: the last 1,/)
+  assert.match((await place.run(['project', 'show', plan.project_id])).stdout, /checkpoints +kept are of each machine the last 1$/m)
   // The fork stands on it.
   const fork = (await (await place.client()).machines.list().take(10)).find(({ id }) => id !== run.machine_id)
   assert.equal((await place.run(['machine', 'destroy', fork?.name ?? ''])).code, 0)

@@ -18,6 +18,12 @@ export type RetentionRules = z.infer<typeof RetentionRules>
 /** For projects that set none: a working day step by step, a fortnight by days, two months by weeks; equal contents are stored once, so that the far ones cost little. */
 export const DEFAULT_RETENTION: RetentionRules = { keep_last: 20, hourly: 24, daily: 14, weekly: 8 }
 
+/** For people. */
+export function retentionInWords({ keep_last, hourly, daily, weekly }: RetentionRules): string {
+  const spans = [`${hourly} hours`, `${daily} days`, `${weekly} weeks`].filter((span) => !span.startsWith('0 '))
+  return `of each machine the last ${keep_last}${spans.length === 0 ? '' : `, and one for each of ${spans.join(', ')}`}`
+}
+
 export const PutProjectRetention = RetentionRules.partial().describe('What is left out is as by default')
 export type PutProjectRetention = z.infer<typeof PutProjectRetention>
 

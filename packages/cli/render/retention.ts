@@ -1,17 +1,14 @@
 /** Which checkpoints stay and what they take, for people. */
-import type { ProjectStorage, RetainedCheckpoint, RetentionPlan, RetentionRules } from '@autovibe/contract'
+import { type ProjectStorage, type RetainedCheckpoint, type RetentionPlan, retentionInWords } from '@autovibe/contract'
 import type { Paint } from '../output.ts'
 import { age, bytes, plain, plural, table } from './text.ts'
 
 export type NamedStorage = ProjectStorage & { readonly project: string }
 
-export const rulesInWords = ({ keep_last, hourly, daily, weekly }: RetentionRules): string =>
-  `of each machine: the last ${keep_last}, and one for each of ${hourly} hours, ${daily} days, ${weekly} weeks`
-
 /** What goes, then what stays, each with its reason. */
 export function renderPlan({ rules, expire, keep }: RetentionPlan, project: string, nowMs: number, paint: Paint): string[] {
   return [
-    `project ${project} keeps ${rulesInWords(rules)}.`,
+    `project ${project} keeps ${retentionInWords(rules)}.`,
     '',
     expire.total === 0 ? 'Nothing would expire.' : paint.bold(`${plural(expire.total, 'checkpoint')} would expire:`),
     ...rows(expire, nowMs),
@@ -38,6 +35,8 @@ function rows({ total, items }: RetentionPlan['keep'], nowMs: number): string[] 
 export function renderStorage({ project, checkpoints, logical_bytes, unique_bytes, stored_bytes }: NamedStorage): string {
   const whole = `project ${project}: ${plural(checkpoints, 'checkpoint')} of ${bytes(logical_bytes)} in all, ${bytes(stored_bytes)} in the store`
   if (stored_bytes === 0 || unique_bytes === 0) return whole
+  // Checkpoints have expired since: there are no equal contents to speak of among what is left.
+  if (unique_bytes > logical_bytes) return `${whole}, with what no checkpoint needs any more`
   const ratio = (of: number, to: number) => (of / to).toFixed(1)
   return `${whole}: ${ratio(logical_bytes, stored_bytes)} times smaller (${ratio(logical_bytes, unique_bytes)} by equal contents × ${ratio(unique_bytes, stored_bytes)} by compression)`
 }

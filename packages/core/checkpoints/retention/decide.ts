@@ -1,5 +1,5 @@
 /** Which checkpoints of a project stay, and why, and which may expire. */
-import type { CheckpointId, RetentionRules } from '@autovibe/contract'
+import { type CheckpointId, type RetentionRules, retentionInWords } from '@autovibe/contract'
 import { type CheckpointFact, isRestorable, newestFirst, type OnLine, readLines } from './lines.ts'
 
 export interface Decision<F extends CheckpointFact = CheckpointFact> {
@@ -39,12 +39,9 @@ export function decideRetention<F extends CheckpointFact>(facts: readonly F[], r
   }
   return living.map(({ fact }) => {
     const why = reasons.get(fact.id) ?? []
-    return why.length > 0 ? { fact, verdict: 'keep', reasons: why } : { fact, verdict: 'expire', reasons: [`no rule keeps it (${rulesInWords(rules)})`] }
+    return why.length > 0 ? { fact, verdict: 'keep', reasons: why } : { fact, verdict: 'expire', reasons: [`no rule keeps it: ${retentionInWords(rules)}`] }
   })
 }
-
-export const rulesInWords = ({ keep_last, hourly, daily, weekly }: RetentionRules): string =>
-  `of each machine the last ${keep_last}, and one for each of ${hourly} hours, ${daily} days and ${weekly} weeks`
 
 type Keep = (id: CheckpointId, why: string) => void
 

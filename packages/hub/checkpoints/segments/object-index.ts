@@ -40,7 +40,7 @@ export class ObjectIndex {
     key.copy(this.#keys, slot * SHA256_BYTES)
     this.#places.set([segment + 1, record * KIND_BASE + KINDS[kind], start, bytes], slot * FIELDS)
     this.#count++
-    if (row.kind === 'content') this.#contentBytes += row.plainBytes
+    if (kind === 'content') this.#contentBytes += bytes
   }
 
   /** The object is to be read from another place than before. */
