@@ -9,14 +9,16 @@ export function usageError(error: CommanderError, args: readonly string[], progr
   const names = commandNames(args, program)
   const help = ['autovibe', ...names, '--help'].join(' ')
   const [first = '', hint = ''] = error.message.replace(/^error: /, '').split('\n')
+  const command = names.reduce<Command | undefined>((at, name) => at?.commands.find((child) => child.name() === name), program)
   if (first === '(outputHelp)') {
-    const command = names.reduce<Command | undefined>((at, name) => at?.commands.find((child) => child.name() === name), program)
     const known = command?.commands.map((child) => child.name()).join(', ')
     return new AutovibeError('request.invalid', `autovibe ${names.join(' ')} needs one of its commands: ${known}.`, { fix: help })
   }
   const message = `${first.charAt(0).toUpperCase()}${first.slice(1)}`.replace(/\.*$/, '.')
-  const [, meant] = /^\(Did you mean (\S+)\?\)$/.exec(hint.trim()) ?? []
-  if (meant === undefined) return new AutovibeError('request.invalid', hint === '' ? message : `${message} ${hint.trim()}`, { fix: help })
+  const [, words = ''] = /^\(Did you mean (?:one of )?(.+)\?\)$/.exec(hint.trim()) ?? []
+  // A command and its short name are one.
+  const [meant = '', ...others] = new Set(words.split(', ').map((word) => command?.commands.find((child) => child.aliases().includes(word))?.name() ?? word))
+  if (meant === '' || others.length > 0) return new AutovibeError('request.invalid', hint === '' ? message : `${message} ${hint.trim()}`, { fix: help })
   const [, wrong] = /'(.+)'/.exec(first) ?? []
   return new AutovibeError('request.invalid', `${message} Did you mean ${meant}?`, { fix: corrected(args, wrong, meant) ?? help })
 }

@@ -25,6 +25,8 @@ export const Checkpoint = z.object({
   label: z.string().nullable(),
   state: CheckpointState,
   state_reason: z.string().nullable(),
+  /** Somebody said that it stays, whatever the rules of retention say. */
+  pinned: z.boolean(),
   /** `fuzzy`: a file was open for writing when the tree was frozen. */
   consistency: z.enum(['consistent', 'fuzzy']).nullable(),
   manifest_sha256: Sha256.nullable(),

@@ -62,6 +62,7 @@ export const ERRORS = {
   'substrate.disk_full': kind(507, 'The disk is full', 'failed'),
   'substrate.snapshot_gone': kind(410, 'The snapshot no longer exists', 'failed'),
   'checkpoint.not_verified': kind(409, 'The checkpoint is not verified', 'conflict'),
+  'checkpoint.gone': kind(410, 'The checkpoint has expired', 'notFound'),
   'checkpoint.corrupt': kind(500, 'The checkpoint is damaged', 'failed'),
   'operation.cancelled': kind(409, 'The operation was cancelled', 'interrupted'),
   'operation.deadline': kind(504, 'A step did not end in time', 'failed'),

@@ -4,6 +4,7 @@ import { Time } from './common.ts'
 import { Name, ProjectId } from './ids.ts'
 import { MachineLimitsChange } from './limits.ts'
 import { Amount } from './money.ts'
+import { RetentionRules } from './retention.ts'
 
 /** The id of a model as it is called, exactly. */
 export const ModelId = z.string().min(1).max(200)
@@ -54,6 +55,7 @@ export const ProjectSettings = z.object({
   keys: z.array(ProjectKey).describe("The providers that are called with the project's own key instead of the Hub's"),
   limits: MachineLimitsChange.describe("What its new machines may take; what is left out is as the Hub's host allows"),
   egress: z.array(EgressRule).describe('All that its machines may reach beyond the Hub, as a rule nothing'),
+  retention: RetentionRules.describe('Which of its checkpoints stay; the others expire'),
 })
 export type ProjectSettings = z.infer<typeof ProjectSettings>
 

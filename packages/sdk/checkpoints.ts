@@ -27,6 +27,16 @@ export class Checkpoints {
     return this.#transport.json('POST', `${at(id)}/fork`, { ...options, body: fork })
   }
 
+  /** Keeps it, whatever the rules of retention say. */
+  pin(id: string, options?: CallOptions): Promise<Checkpoint> {
+    return this.#transport.json('POST', `${at(id)}/pin`, { ...options, body: {} })
+  }
+
+  /** Leaves it to the rules again. */
+  unpin(id: string, options?: CallOptions): Promise<Checkpoint> {
+    return this.#transport.json('POST', `${at(id)}/unpin`, { ...options, body: {} })
+  }
+
   /** What changed since `against`; without it, since the source was imported. */
   diff(id: string, against?: string, options?: CallOptions): Promise<CheckpointDiff> {
     return this.#transport.json('GET', `${at(id)}/diff`, { ...options, query: { against } })

@@ -1,5 +1,16 @@
 /** Projects, and the source that is imported into them. */
-import type { CreateProject, MachineLimitsChange, Project, ProjectSettings, PutProjectEgress, PutProjectPrice } from '@autovibe/contract'
+import type {
+  CreateProject,
+  MachineLimitsChange,
+  Project,
+  ProjectSettings,
+  ProjectStorage,
+  PutProjectEgress,
+  PutProjectPrice,
+  PutProjectRetention,
+  RetentionPlan,
+  RetentionRequest,
+} from '@autovibe/contract'
 import { type List, list } from './pages.ts'
 import type { CallOptions, Transport } from './transport.ts'
 
@@ -56,6 +67,21 @@ export class Projects {
   /** Sets all that its machines may reach beyond the Hub; an empty list is nothing. */
   putEgress(ref: string, egress: PutProjectEgress['egress'], options?: CallOptions): Promise<ProjectSettings> {
     return this.#transport.json('PUT', `${at(ref)}/egress`, { ...options, body: { egress } })
+  }
+
+  /** Sets which of its checkpoints stay; what is left out is as by default. */
+  putRetention(ref: string, rules: PutProjectRetention, options?: CallOptions): Promise<ProjectSettings> {
+    return this.#transport.json('PUT', `${at(ref)}/retention`, { ...options, body: rules })
+  }
+
+  /** Which checkpoints would expire and why the others stay; with `apply` they do. */
+  retain(ref: string, request: RetentionRequest = {}, options?: CallOptions): Promise<RetentionPlan> {
+    return this.#transport.json('POST', `${at(ref)}/retention`, { ...options, body: request })
+  }
+
+  /** What its checkpoints take. */
+  storage(ref: string, options?: CallOptions): Promise<ProjectStorage> {
+    return this.#transport.json('GET', `${at(ref)}/storage`, options)
   }
 
   /** Sets what a model costs the project, in pico-US-dollars per token. */

@@ -4,8 +4,10 @@ import type { CheckpointCreateOptions } from '../commands/checkpoint.ts'
 import type { Action } from '../commands/define.ts'
 import { renderCheckpointLine } from '../render/moment.ts'
 import { renderCheckpoint, renderCheckpoints } from '../render/resources.ts'
+import { renderStorage } from '../render/retention.ts'
 import { resolveMachine, resolveRun } from '../resolve.ts'
 import { canBeId, wholeId } from '../short-ids.ts'
+import { storageOf } from './project-storage.ts'
 
 export const checkpointCreate: Action<CheckpointCreateOptions> = async (context, [ref = ''], options) => {
   const client = await context.connect()
@@ -40,7 +42,11 @@ export const checkpointList: Action<unknown> = async (context, [ref]) => {
     query.machine = machine.id
   }
   const checkpoints = await client.checkpoints.list(query, { signal }).take(1000)
-  out.answer({ checkpoints }, renderCheckpoints(checkpoints, Date.now(), out.paint))
+  const storage = await storageOf(context, client, checkpoints)
+  out.answer({ checkpoints, storage }, [
+    ...renderCheckpoints(checkpoints, Date.now(), out.paint),
+    ...(storage.length > 0 ? ['', ...storage.map(renderStorage)] : []),
+  ])
   const newest = checkpoints.find(({ state }) => state === 'verified')
   if (machine !== undefined && machine.destroyed_at !== null && newest) out.next([`autovibe fork ${newest.id}`])
   return 0

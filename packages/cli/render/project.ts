@@ -1,5 +1,5 @@
 /** Projects for people, with what each has set for itself. */
-import type { EgressRule, Project, ProjectPrice, ProjectSettings } from '@autovibe/contract'
+import { type EgressRule, type Project, type ProjectPrice, type ProjectSettings, retentionInWords } from '@autovibe/contract'
 import { AUTOVIBE } from '../called.ts'
 import { limitsInWords } from '../limits.ts'
 import type { Paint } from '../output.ts'
@@ -37,6 +37,7 @@ export function renderProject({ id, name, source, created_at }: Project, setting
     ['limits', limitsInWords(settings.limits).join(', ') || 'as the host allows'],
     ['keys', keys.length === 0 ? 'those of the Hub' : keys.map(({ provider, origin }) => `${provider} (its own, for ${plain(origin)})`).join(', ')],
     ['network', settings.egress.length === 0 ? 'nothing but the Hub' : settings.egress.map(destinationOf).join(', ')],
+    ['checkpoints', `kept are ${retentionInWords(settings.retention)}`],
     ['prices', prices.length === 0 ? "those of the Hub's table" : 'of its own, for the models below; else those of the Hub'],
   ])
   if (prices.length === 0) return whole

@@ -50,14 +50,15 @@ export function renderCheckpoints(checkpoints: readonly Checkpoint[], nowMs: num
   if (checkpoints.length === 0) return ['No checkpoints yet. They are made while a run works, or by:', `  ${AUTOVIBE} checkpoint create MACHINE`]
   const sorted = [...checkpoints].sort((a, b) => (a.id < b.id ? -1 : 1))
   const [head = '', ...lines] = table(
-    ['CHECKPOINT', 'MACHINE', 'STEP', 'TRIGGER', 'STATE', 'FILES', 'NEW', 'SPENT', 'AGE', 'LABEL'],
+    ['CHECKPOINT', 'MACHINE', 'STEP', 'TRIGGER', 'STATE', 'FILES', 'SIZE', 'NEW', 'SPENT', 'AGE', 'LABEL'],
     sorted.map((checkpoint) => [
       checkpoint.id,
       checkpoint.machine_name,
       checkpoint.step === null ? '-' : String(checkpoint.step),
       checkpoint.trigger,
-      checkpoint.state,
+      `${checkpoint.state}${checkpoint.pinned ? ', pinned' : ''}`,
       checkpoint.files === null ? '-' : String(checkpoint.files),
+      checkpoint.bytes === null ? '-' : bytes(checkpoint.bytes),
       checkpoint.new_bytes === null ? '-' : bytes(checkpoint.new_bytes),
       usd(checkpoint.spent),
       age(checkpoint.created_at, nowMs),
@@ -73,6 +74,7 @@ export function renderCheckpoint(checkpoint: Checkpoint, nowMs: number): string[
     ['checkpoint', checkpoint.id],
     ['machine', checkpoint.machine_name],
     ['state', `${checkpoint.state}${checkpoint.state_reason === null ? '' : ` (${plain(checkpoint.state_reason)})`}`],
+    ['pinned', checkpoint.pinned ? 'yes: it stays whatever the rules say' : 'no'],
     ['trigger', `${checkpoint.trigger}${checkpoint.step === null ? '' : ` at step ${checkpoint.step}`}`],
     ['label', checkpoint.label === null ? '-' : plain(checkpoint.label)],
     ['made', `${age(checkpoint.created_at, nowMs)} ago`],

@@ -6,6 +6,7 @@ import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod
 import { isWebSocketRequest } from '../exec/upgrade.ts'
 import { registerApiKeys } from './api-keys.ts'
 import { registerBudgets } from './budgets.ts'
+import { registerCheckpointPins } from './checkpoint-pins.ts'
 import { registerCheckpoints } from './checkpoints.ts'
 import { registerEvents } from './events.ts'
 import { registerExec } from './exec.ts'
@@ -19,6 +20,7 @@ import type { Api, ApiContext, ApiDeps } from './plumbing/deps.ts'
 import { registerOpenApi } from './plumbing/openapi.ts'
 import { answerProblem, registerProblems } from './plumbing/problems.ts'
 import { registerProjectEgress } from './project-egress.ts'
+import { registerProjectRetention } from './project-retention.ts'
 import { registerProjectSettings } from './project-settings.ts'
 import { registerProjectSource } from './project-source.ts'
 import { registerProjects } from './projects.ts'
@@ -34,10 +36,12 @@ const RESOURCES = [
   registerProjectSource,
   registerProjectSettings,
   registerProjectEgress,
+  registerProjectRetention,
   registerMachines,
   registerExec,
   registerRuns,
   registerCheckpoints,
+  registerCheckpointPins,
   registerBudgets,
   registerUsageEvents,
   registerOperations,

@@ -1,7 +1,7 @@
 /** What a project sets for itself: allowed models, prices, keys; by admins alone, and the keys go in and never come out. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import type { ProjectId, ProjectSettings } from '@autovibe/contract'
+import { DEFAULT_RETENTION, type ProjectId, type ProjectSettings } from '@autovibe/contract'
 import { projectKeyContext, providerKeyContext } from '../security/secrets.ts'
 import { startTestApi } from './testing/test-api.ts'
 
@@ -25,7 +25,10 @@ before(async () => {
 
 test('a project that has set nothing allows every model and has neither prices nor keys', async () => {
   const { status, body } = await api.call<ProjectSettings>('GET', `${AT}/settings`, { key: api.keys.user })
-  assert.deepEqual([status, body], [200, { project_id: shop, allowed_models: null, prices: [], keys: [], limits: {}, egress: [] }])
+  assert.deepEqual(
+    [status, body],
+    [200, { project_id: shop, allowed_models: null, prices: [], keys: [], limits: {}, egress: [], retention: DEFAULT_RETENTION }],
+  )
   assert.equal((await api.call('GET', '/v1/projects/none/settings')).body.code, 'not_found')
 })
 

@@ -94,6 +94,11 @@ export function projectStore(backend: Backend, folder: string, writer: Writer | 
       const { key, objects } = await opened()
       return await scrubSegments({ backend, folder, key, objects, writer }, bytesPerSecond, signal)
     },
+    async size() {
+      const { objects } = await opened()
+      await objects.refresh()
+      return { storedBytes: objects.segments.reduce((sum, { bytes }) => sum + bytes, 0), uniqueBytes: objects.contentBytes }
+    },
     forget: (checkpointId) => backend.delete(refName(folder, checkpointId)),
   }
 }

@@ -46,6 +46,13 @@ export interface Scrubbed {
   readonly problems: readonly string[]
 }
 
+export interface StoreSize {
+  /** What all of the project's segments take, with what nothing needs any more and no collector has removed yet. */
+  readonly storedBytes: number
+  /** The contents in them as they are when unpacked, each counted once. */
+  readonly uniqueBytes: number
+}
+
 export interface EntryPair {
   /** Null: the path is new. */
   readonly before: ManifestEntry | null
@@ -81,4 +88,6 @@ export interface ProjectStore {
   scrub(bytesPerSecond: number, signal: AbortSignal): Promise<Scrubbed>
   /** The checkpoint's name is gone; what nothing else needs may be collected. One that is not there is no error. */
   forget(checkpointId: CheckpointId): Promise<void>
+  /** Asks the place only which segments there are. */
+  size(): Promise<StoreSize>
 }

@@ -14,6 +14,7 @@ import type {
   MachineState,
   ProjectId,
   ReservationId,
+  RetentionRules,
   RunId,
   RunState,
   StepOutcome,
@@ -48,6 +49,8 @@ export interface ProjectsTable {
   allowed_models: Generated<string[] | null>
   /** What is left out is as the host allows. */
   limits: ColumnType<MachineLimitsChange, string | undefined, string>
+  /** Null: the default rules. */
+  retention: ColumnType<RetentionRules | null, string | null | undefined, string | null>
 }
 
 export interface MachinesTable {
@@ -161,6 +164,7 @@ export interface CheckpointsTable {
   source_sha256: string | null
   created_at: Date
   verified_at: Date | null
+  pinned: Generated<boolean>
 }
 
 export interface BudgetsTable {

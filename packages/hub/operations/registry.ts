@@ -2,6 +2,7 @@
 import { createCheckpoint } from './create-checkpoint.ts'
 import { destroyMachine } from './destroy-machine.ts'
 import { registryOf } from './engine/define.ts'
+import { expireCheckpoints } from './expire-checkpoints.ts'
 import { failMachine } from './fail-machine.ts'
 import { forkCheckpoint } from './fork-checkpoint.ts'
 import { removeOrphan } from './remove-orphan.ts'
@@ -24,4 +25,5 @@ export const registry = registryOf([
   destroyMachine,
   failMachine,
   removeOrphan,
+  expireCheckpoints,
 ])

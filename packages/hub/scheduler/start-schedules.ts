@@ -7,6 +7,7 @@ import type { Requests } from '../operations/requests.ts'
 import { type Disks, LOOK_EVERY_MS, lookAtMachines } from './meter.ts'
 import { resumeInNewPeriods } from './new-periods.ts'
 import { AUDIT_LOOK_EVERY_MS, nightlyAudit } from './nightly-audit.ts'
+import { applyRetention, RETENTION_LOOK_EVERY_MS } from './retention.ts'
 import { every, type Schedule } from './schedule.ts'
 import { careForStore, STORE_LOOK_EVERY_MS } from './store-care.ts'
 import { sweep } from './sweep.ts'
@@ -45,6 +46,7 @@ export function startSchedules({ ports, requests, log, room }: ScheduleDeps): Sc
           disks = await lookAtMachines({ ...ports, log, room }, disks)
         }),
       ],
+      ['retention', every(RETENTION_LOOK_EVERY_MS, 'retention', log, () => applyRetention(ports, log))],
       ['the audits', every(AUDIT_LOOK_EVERY_MS, 'ledger audit', log, nightlyAudit(ports, log))],
       [
         'the care for the store',

@@ -17,6 +17,9 @@ export const ROUTES = {
   'PUT /v1/projects/:project/models': 'admin',
   'PUT /v1/projects/:project/limits': 'admin',
   'PUT /v1/projects/:project/egress': 'admin',
+  'PUT /v1/projects/:project/retention': 'admin',
+  'POST /v1/projects/:project/retention': 'admin',
+  'GET /v1/projects/:project/storage': 'user',
   'PUT /v1/projects/:project/prices/:provider/:model': 'admin',
   'DELETE /v1/projects/:project/prices/:provider/:model': 'admin',
   'PUT /v1/projects/:project/keys/:provider': 'admin',
@@ -48,6 +51,8 @@ export const ROUTES = {
   'GET /v1/checkpoints/:checkpoint/diff': 'user',
   'GET /v1/checkpoints/:checkpoint/content': 'user',
   'POST /v1/checkpoints/:checkpoint/fork': 'user',
+  'POST /v1/checkpoints/:checkpoint/pin': 'user',
+  'POST /v1/checkpoints/:checkpoint/unpin': 'user',
 
   'POST /v1/budgets': 'admin',
   'GET /v1/budgets': 'user',

@@ -2,6 +2,7 @@
 import { AutovibeError, type Checkpoint, type CheckpointId, type CheckpointQuery, type CheckpointTrigger, type Page } from '@autovibe/contract'
 import { sql } from 'kysely'
 import type { Database } from '../../database/database.ts'
+import { checkpointGone } from '../../operations/steps/checkpoint-state.ts'
 import { idAfter, toPage } from '../plumbing/pages.ts'
 import { toTier } from './machines.ts'
 
@@ -34,6 +35,7 @@ export async function readCheckpoint(db: Database, id: CheckpointId): Promise<Ch
 export async function readVerifiedCheckpoint(db: Database, id: CheckpointId): Promise<Checkpoint & { manifest_sha256: string }> {
   const checkpoint = await readCheckpoint(db, id)
   if (checkpoint.state === 'verified' && checkpoint.manifest_sha256 !== null) return { ...checkpoint, manifest_sha256: checkpoint.manifest_sha256 }
+  if (checkpoint.state === 'expired') throw checkpointGone(checkpoint)
   throw new AutovibeError('checkpoint.not_verified', `The checkpoint ${id} is ${checkpoint.state}; only what is verified is shown.`, {
     fix: `autovibe checkpoint show ${id}`,
   })
@@ -83,6 +85,7 @@ function toCheckpoint(row: Row): Checkpoint {
     label: row.label,
     state: row.state,
     state_reason: row.state_reason,
+    pinned: row.pinned,
     consistency: row.consistency,
     manifest_sha256: row.manifest_sha256,
     files: toNumber(row.files),

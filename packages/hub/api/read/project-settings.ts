@@ -1,12 +1,16 @@
 /** The settings of a project as the wire shows them: of a key, that it is there and where it may go. */
-import type { ProjectSettings } from '@autovibe/contract'
+import { DEFAULT_RETENTION, type ProjectSettings } from '@autovibe/contract'
 import type { Database } from '../../database/database.ts'
 import { readProject } from './projects.ts'
 
 /** By id or by name; `not_found` when there is no such project. */
 export async function readProjectSettings(db: Database, idOrName: string): Promise<ProjectSettings> {
   const { id } = await readProject(db, idOrName)
-  const { allowed_models, limits } = await db.selectFrom('projects').select(['allowed_models', 'limits']).where('id', '=', id).executeTakeFirstOrThrow()
+  const { allowed_models, limits, retention } = await db
+    .selectFrom('projects')
+    .select(['allowed_models', 'limits', 'retention'])
+    .where('id', '=', id)
+    .executeTakeFirstOrThrow()
   const prices = await db.selectFrom('project_prices').selectAll().where('project_id', '=', id).orderBy('provider').orderBy('model').execute()
   const keys = await db
     .selectFrom('project_provider_keys')
@@ -33,5 +37,6 @@ export async function readProjectSettings(db: Database, idOrName: string): Promi
     limits,
     // By code points: the collation of a database orders otherwise.
     egress: egress.sort((one, other) => (one.destination < other.destination ? -1 : 1)),
+    retention: retention ?? DEFAULT_RETENTION,
   }
 }

@@ -20,6 +20,12 @@ export class ObjectIndex {
   /** Segment plus one (0: an empty slot), record and kind, start, bytes. */
   #places = new Uint32Array(SLOTS_AT_FIRST * FIELDS)
   #count = 0
+  #contentBytes = 0
+
+  /** Plain bytes of all contents, each counted once. */
+  get contentBytes(): number {
+    return this.#contentBytes
+  }
 
   get size(): number {
     return this.#count
@@ -34,6 +40,7 @@ export class ObjectIndex {
     key.copy(this.#keys, slot * SHA256_BYTES)
     this.#places.set([segment + 1, record * KIND_BASE + KINDS[kind], start, bytes], slot * FIELDS)
     this.#count++
+    if (kind === 'content') this.#contentBytes += bytes
   }
 
   /** The object is to be read from another place than before. */

@@ -58,6 +58,11 @@ export class ObjectStore {
     return this.#index.size
   }
 
+  /** Plain bytes of all contents, each counted once. */
+  get contentBytes(): number {
+    return this.#index.contentBytes
+  }
+
   get segments(): readonly { readonly id: string; readonly bytes: number; readonly damaged: boolean }[] {
     return this.#segments
   }

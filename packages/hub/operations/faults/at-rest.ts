@@ -43,11 +43,23 @@ export async function assertAtRest({ database: { db }, ports }: World, verified:
   assert.deepEqual(await db.selectFrom('reservations').select('id').where('state', '=', 'open').execute(), [], 'no reservation is left')
 
   for (const checkpoint of await db.selectFrom('checkpoints').selectAll().execute()) {
-    assert.ok(['verified', 'failed'].includes(checkpoint.state), `checkpoint ${checkpoint.id} has ended, but is ${checkpoint.state}`)
+    assert.ok(['verified', 'failed', 'expired'].includes(checkpoint.state), `checkpoint ${checkpoint.id} has ended, but is ${checkpoint.state}`)
+    if (checkpoint.state === 'expired') {
+      assert.equal(checkpoint.snapshot, null, `checkpoint ${checkpoint.id} is expired, and its snapshot is said to be dropped`)
+      await assert.rejects(
+        readSnapshot(ports, checkpoint.id),
+        { code: 'substrate.snapshot_gone' },
+        `checkpoint ${checkpoint.id} is expired, and its snapshot is gone`,
+      )
+    }
     if (checkpoint.state !== 'verified' || verified.has(checkpoint.id)) continue
     verified.add(checkpoint.id)
     assert.ok(checkpoint.snapshot && checkpoint.manifest_sha256)
     const { ok, damaged } = await ports.store.of(checkpoint.project_id).verify(checkpoint.manifest_sha256, null, AbortSignal.timeout(30_000))
     assert.ok(ok, `checkpoint ${checkpoint.id} is damaged: ${damaged.join(', ')}`)
   }
+}
+
+async function readSnapshot({ substrate }: World['ports'], handle: string): Promise<void> {
+  for await (const _ of substrate.changes(handle, null, AbortSignal.timeout(10_000))) return
 }

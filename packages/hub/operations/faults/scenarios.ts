@@ -1,6 +1,7 @@
 /** For each operation: the world it needs, and how it is asked for. An operation without a line here makes the harness red. */
 import { type CheckpointId, CreateRun, type MachineId, type OperationId } from '@autovibe/contract'
 import { enqueue } from '../engine/enqueue.ts'
+import { expireCheckpoints } from '../expire-checkpoints.ts'
 import { failMachine } from '../fail-machine.ts'
 import { removeOrphan } from '../remove-orphan.ts'
 import { spawnMachine } from '../spawn-machine.ts'
@@ -70,5 +71,15 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     const machineId = world.clock.newId('machine')
     await world.ports.substrate.create({ machineId, name: 'orphan', from: null, token: 'avm_orphan' }, AbortSignal.timeout(10_000))
     return world.database.db.transaction().execute((tx) => enqueue(tx, world.clock, removeOrphan, { machineId }, { projectId: null, machineId: null }))
+  },
+  'expire-checkpoints': async ({ world, machineId, settle }) => {
+    const taken: CheckpointId[] = []
+    for (const label of ['to be let go', 'to stay']) {
+      taken.push((await world.database.db.transaction().execute((tx) => world.requests.createCheckpoint(tx, machineId, label))).checkpointId)
+      await settle()
+    }
+    const rules = { keep_last: 1, hourly: 0, daily: 0, weekly: 0 }
+    const input = { projectId: world.projectId, checkpointIds: taken, rules }
+    return world.database.db.transaction().execute((tx) => enqueue(tx, world.clock, expireCheckpoints, input, { projectId: world.projectId, machineId: null }))
   },
 }

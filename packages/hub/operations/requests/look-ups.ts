@@ -4,7 +4,7 @@ import { greatest, least } from '@autovibe/core/budgets/extremes.ts'
 import type { Tx } from '../../database/database.ts'
 import type { Ports } from '../ports.ts'
 import { projectBudget } from '../steps/budgets.ts'
-import type { CheckpointRow } from '../steps/checkpoint-state.ts'
+import { type CheckpointRow, checkpointGone } from '../steps/checkpoint-state.ts'
 import { lockMachine, type MachineRow } from '../steps/machine-state.ts'
 import { lockRun, type RunRow } from '../steps/run-state.ts'
 
@@ -39,12 +39,14 @@ export async function lockRunAndMachine(tx: Tx, runId: RunId): Promise<{ run: Ru
   return { run, machine }
 }
 
+/** Held until the caller's transaction ends: retention finds it in use, or it is found expired (see expire-checkpoints.ts). */
 export async function verifiedCheckpoint(tx: Tx, checkpointId: CheckpointId, projectId?: ProjectId): Promise<CheckpointRow> {
-  const checkpoint = await tx.selectFrom('checkpoints').selectAll().where('id', '=', checkpointId).executeTakeFirst()
+  const checkpoint = await tx.selectFrom('checkpoints').selectAll().where('id', '=', checkpointId).forShare().executeTakeFirst()
   if (!checkpoint || (projectId && checkpoint.project_id !== projectId)) {
     throw new AutovibeError('not_found', `There is no checkpoint ${checkpointId} of this project.`, { fix: 'autovibe checkpoint list' })
   }
   if (checkpoint.state === 'verified') return checkpoint
+  if (checkpoint.state === 'expired') throw checkpointGone(checkpoint)
   throw new AutovibeError('checkpoint.not_verified', `Checkpoint ${checkpointId} is ${checkpoint.state}; only a verified one can be used.`, {
     retryable: checkpoint.state !== 'corrupt' && checkpoint.state !== 'failed',
     fix: `autovibe checkpoint show ${checkpointId}`,
@@ -63,6 +65,8 @@ export async function startOfProject(tx: Tx, project: { id: ProjectId; source_sh
     .where('state', '=', 'verified')
     .where('snapshot', 'is not', null)
     .orderBy('id', 'desc')
+    .limit(1)
+    .forShare()
     .executeTakeFirst()
   return start ?? null
 }

@@ -1,5 +1,5 @@
 /** The rows of a checkpoint: made when asked for, moved on with an event. */
-import type { CheckpointId, CheckpointState, CheckpointTrigger, RunId } from '@autovibe/contract'
+import { AutovibeError, type CheckpointId, type CheckpointState, type CheckpointTrigger, type MachineId, type RunId } from '@autovibe/contract'
 import type { Selectable } from 'kysely'
 import type { Tx } from '../../database/database.ts'
 import { recordEvent } from '../../database/events.ts'
@@ -82,4 +82,11 @@ export async function changeCheckpoint(
   })
   await wake(tx, row.machine_id)
   return row
+}
+
+/** What whoever asks for an expired checkpoint is told. */
+export function checkpointGone({ id, machine_id }: { readonly id: CheckpointId; readonly machine_id: MachineId }): AutovibeError {
+  return new AutovibeError('checkpoint.gone', `The checkpoint ${id} has expired: its files are no longer kept.`, {
+    fix: `Choose another, and pin what must stay: autovibe checkpoint list ${machine_id}`,
+  })
 }
