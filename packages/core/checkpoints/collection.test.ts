@@ -31,7 +31,7 @@ function neededIn({ segments, condemned, refs }: Model): Map<string, number[]> {
     if (condemned.has(id)) continue
     found.set(
       id,
-      [...objects].filter((object) => needed.has(object) && !placed.has(object)),
+      [...objects].filter((object) => needed.has(object)),
     )
     for (const object of objects) placed.add(object)
   }

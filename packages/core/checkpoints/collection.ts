@@ -4,7 +4,7 @@ export interface SegmentState {
   readonly id: string
   /** Of all objects in it, before compression. */
   readonly plainBytes: number
-  /** Of those that some checkpoint needs: in a segment that nobody has condemned, those that lie in no other such; in a condemned one, those that lie in none that is not. */
+  /** Of those that some checkpoint needs; in a condemned segment only those that lie in none that is not. */
   readonly neededBytes: number
   /** Its table could not be read. */
   readonly damaged: boolean

@@ -22,7 +22,11 @@ export interface Destination {
 /** Stores the tree that `parent` (the root of its manifest) becomes by the changes; all is durable when it resolves. Errors: see CheckpointStore.capture. */
 export async function captureTree(to: Destination, parent: string | null, changes: AsyncIterable<TreeChange>, signal: AbortSignal): Promise<Captured> {
   const collected: ManifestChange[] = []
+  let textBytes = 0
   await eachChange(changes, signal, async (change, slot, stop) => {
+    // The tree has so many paths, but an agent may make each of them four thousand bytes long.
+    textBytes += change.kind === 'remove' ? change.path.length : change.entry.path.length + (change.entry.link_target?.length ?? 0)
+    if (textBytes > MANIFEST_LIMITS.encodedBytes) throw treeRefused(`its paths are longer than ${MANIFEST_LIMITS.encodedBytes} bytes together`)
     if (change.kind === 'remove' || change.entry.type !== 'file') {
       collected[slot] = change.kind === 'remove' ? { kind: 'remove', path: change.path } : { kind: 'put', entry: { ...change.entry, sha256: null } }
       return
@@ -40,6 +44,7 @@ export async function captureTree(to: Destination, parent: string | null, change
   const newBytes = await to.writer.finish()
   return { manifestSha256: root, files, bytes, newBytes }
 }
+
 /** Runs `each` for every change, a few at once, in no order; the first failure stops the others and is thrown when they have ended. */
 async function eachChange(
   changes: AsyncIterable<TreeChange>,

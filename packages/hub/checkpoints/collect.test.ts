@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -86,6 +87,20 @@ test('what is needed of a segment of which little is needed moves, and the rest 
   await collectAll(store)
   await assertSound(await openStore(dataDir), [second])
   assert.ok((await sizeOf(dataDir)) < 60_000)
+})
+
+test('what has healed from a later tree stays healed when the store is collected', async (t) => {
+  const { dataDir, store } = await setUp(t)
+  const [content, filler] = [noise(1_000), noise(200_000)]
+  const first = await capture(store, null, changesOf(put('a', content)))
+  await damage(dataDir, 'content', createHash('sha256').update(content).digest('hex'), 'itself')
+  assert.equal((await store.verify(first.manifestSha256, null, never)).ok, false)
+  const healer = await capture(store, null, changesOf(put('b', content), put('filler', filler)))
+  await assertSound(store, [first, healer])
+  await store.forget(healer.checkpointId)
+  await collectAll(store)
+  await assertSound(store, [first])
+  await assertSound(await openStore(dataDir), [first])
 })
 
 test('nothing is deleted while it cannot be told what a kept checkpoint needs', async (t) => {

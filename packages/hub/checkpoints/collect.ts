@@ -46,7 +46,7 @@ interface Looked {
   readonly needed: ReadonlyMap<string, readonly ObjectRow[]>
 }
 
-/** Which part of each segment is needed: first of those that stay, and what lies in none of them of those that are condemned. */
+/** Which part of each segment is needed: of those that stay, and, where it lies in none of them, of those that are condemned. */
 async function lookAt(
   { objects }: StorePlace,
   looked: ReadonlySet<string>,
@@ -61,10 +61,10 @@ async function lookAt(
     for await (const { id, damaged, objects: rows } of objects.tables()) {
       signal.throwIfAborted()
       if (markers.has(id) !== isCondemned) continue
-      const rowsNeeded = looked.has(id) ? rows.filter(({ kind, sha256 }) => reached.has(kind, sha256) && !placed.has(kind, sha256)) : []
-      // What is being written stays, so what lies in it need not lie elsewhere; but only when it is kept, which nobody knows yet.
-      if (!isCondemned && looked.has(id)) for (const { kind, sha256 } of rowsNeeded) placed.add(kind, sha256)
       if (!looked.has(id)) continue
+      // Of two copies that are not condemned both stay: one may have gone bad on the disk, and the other have healed it.
+      const rowsNeeded = rows.filter(({ kind, sha256 }) => reached.has(kind, sha256) && !(isCondemned && placed.has(kind, sha256)))
+      if (!isCondemned) for (const { kind, sha256 } of rowsNeeded) placed.add(kind, sha256)
       const [plainBytes, neededBytes] = [bytesOf(rows), bytesOf(rowsNeeded)]
       states.push({ id, plainBytes, neededBytes, damaged, condemned: isCondemned ? { intents: markers.get(id) ?? null } : null })
       if (isCondemned || damaged || neededBytes < plainBytes) needed.set(id, rowsNeeded)

@@ -32,7 +32,7 @@ export async function restoreTree(objects: ObjectStore, root: string, folder: st
       folders.push(entry)
     } else if (entry.type === 'symlink') {
       await symlink(Buffer.from(decodePath(entry.link_target ?? '')), at(entry.path))
-      await lutimes(at(entry.path), entry.mtime_ms / 1000, entry.mtime_ms / 1000)
+      await lutimes(at(entry.path), new Date(entry.mtime_ms), new Date(entry.mtime_ms))
     } else files.push(entry)
     if (files.length < TOGETHER) continue
     await writeFiles(objects, files, at, signal)
@@ -41,7 +41,8 @@ export async function restoreTree(objects: ObjectStore, root: string, folder: st
   await writeFiles(objects, files, at, signal)
   // From the innermost out: what is written in a folder changes its time.
   for (const { path, mode, mtime_ms } of folders.toReversed()) {
-    await utimes(at(path), mtime_ms / 1000, mtime_ms / 1000)
+    // As a number, a time before 1970 would count as now.
+    await utimes(at(path), new Date(mtime_ms), new Date(mtime_ms))
     await chmod(at(path), mode)
   }
 }
@@ -60,18 +61,23 @@ async function writeFiles(objects: ObjectStore, files: readonly ManifestEntry[],
     running.add(one)
     if (running.size >= PARALLEL) await Promise.race(running)
   }
-  for (const entry of files) {
-    const sha256 = entry.sha256 ?? ''
-    if (entry.size > WHOLE_BYTES) await run(() => writeLarge(objects, entry, sha256, at(entry.path), signal))
-    else byContent.set(sha256, [...(byContent.get(sha256) ?? []), entry])
-  }
-  const wanted = [...byContent.keys()].map((sha256) => ({ kind: 'content' as const, sha256 }))
-  for await (const { sha256, bytes } of objects.readMany(wanted, signal))
-    for (const entry of byContent.get(sha256) ?? []) {
-      if (bytes?.length !== entry.size) throw damaged(entry)
-      await run(() => writeSmall(entry, bytes, at(entry.path)))
+  try {
+    for (const entry of files) {
+      const sha256 = entry.sha256 ?? ''
+      if (entry.size > WHOLE_BYTES) await run(() => writeLarge(objects, entry, sha256, at(entry.path), signal))
+      else if (byContent.has(sha256)) byContent.get(sha256)?.push(entry)
+      else byContent.set(sha256, [entry])
     }
-  await Promise.all(running)
+    const wanted = [...byContent.keys()].map((sha256) => ({ kind: 'content' as const, sha256 }))
+    for await (const { sha256, bytes } of objects.readMany(wanted, signal))
+      for (const entry of byContent.get(sha256) ?? []) {
+        if (bytes?.length !== entry.size) throw damaged(entry)
+        await run(() => writeSmall(entry, bytes, at(entry.path)))
+      }
+  } finally {
+    // Nothing is written behind the back of whoever hears of a failure.
+    await Promise.all(running)
+  }
   if (failure !== null) throw failure
 }
 
@@ -89,7 +95,7 @@ async function writeLarge(objects: ObjectStore, entry: ManifestEntry, sha256: st
 
 async function finishFile({ mode, mtime_ms }: ManifestEntry, path: Buffer): Promise<void> {
   if (mode !== 0o600) await chmod(path, mode)
-  await utimes(path, mtime_ms / 1000, mtime_ms / 1000)
+  await utimes(path, new Date(mtime_ms), new Date(mtime_ms))
 }
 
 const damaged = (entry: ManifestEntry) => corrupt(`The content of ${quotePath(entry.path)} is missing from the store, or is damaged.`)

@@ -14,7 +14,8 @@ type Context<O = unknown> = StepContext<Ports, StoreCheckpoint, O>
 
 /** What the capture builds on: the nearest ancestor that is in the store. */
 type Base = { checkpointId: string | null; handle: string | null; manifest: string | null; verified: boolean }
-type Captured = { manifestSha256: string; files: number; bytes: number; newBytes: number }
+/** `isWhole`: without the parent, which then vouches for nothing. */
+type Captured = { manifestSha256: string; files: number; bytes: number; newBytes: number; isWhole: boolean }
 
 /** Reading a large tree for the first time may take this long, in ms. */
 const CAPTURE_TIMEOUT_MS = 30 * 60_000
@@ -58,6 +59,7 @@ function treeCaptured(): EnsureStep<Ports, StoreCheckpoint, { parent: Base }, Ca
       if (!snapshot) throw new AutovibeError('substrate.snapshot_gone', `Checkpoint ${input.checkpointId} has no snapshot to read.`)
       const captureOn = async (parent: KeptTree | null, handle: string | null): Promise<Captured> => ({
         ...(await store.capture({ checkpointId: input.checkpointId, parent, changes: ports.substrate.changes(snapshot, handle, signal) }, signal)),
+        isWhole: parent === null,
       })
       const parent = keptTree(outputs.parent)
       try {
@@ -87,7 +89,7 @@ function contentVerified(): EnsureStep<Ports, StoreCheckpoint, { parent: Base; c
   return {
     timeoutMs: CAPTURE_TIMEOUT_MS,
     do: async ({ input, outputs, ports, signal }) => {
-      const since = outputs.parent.verified ? outputs.parent.manifest : null
+      const since = outputs.parent.verified && !outputs.capture.isWhole ? outputs.parent.manifest : null
       try {
         const { store } = await placeOf(ports, input.checkpointId)
         const { ok, damaged } = await store.verify(outputs.capture.manifestSha256, since, signal)

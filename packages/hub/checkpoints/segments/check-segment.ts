@@ -10,19 +10,22 @@ export function segmentProblem(segment: Buffer, id: Buffer, key: KeyObject): str
   const recordsEnd = segment.length - TRAILER_BYTES - tableBytes
   const table = recordsEnd < HEAD_BYTES ? null : openTable(key, segment.subarray(recordsEnd, recordsEnd + tableBytes))
   if (table === null) return 'its table has other bytes than were written'
-  let [at, count] = [HEAD_BYTES, 0]
+  let [at, count, object] = [HEAD_BYTES, 0, 0]
   for (const { offset, length, plainBytes, parts } of walkRecords(key, segment.subarray(0, recordsEnd))) {
     const row = table.records[count]
-    if (row?.offset !== offset || row.length !== length || row.plainBytes !== plainBytes || !areParts(table, count, parts))
+    if (row?.offset !== offset || row.length !== length || row.plainBytes !== plainBytes || !areParts(table, count, parts, object))
       return `its table tells otherwise of record ${count}`
     at = offset + length
+    object += parts.length
     count++
   }
-  return count === table.records.length && at === recordsEnd ? null : `record ${count} has other bytes than were written`
+  return count === table.records.length && object === table.objects.length && at === recordsEnd ? null : `record ${count} has other bytes than were written`
 }
 
 /** Objects stand in the table in the order of their records, and in those in the order in which they lie. */
-function areParts({ objects }: Table, record: number, parts: readonly Part[]): boolean {
-  const rows = objects.filter((row) => row.record === record)
-  return rows.length === parts.length && rows.every(({ kind, bytes }, index) => kind === parts[index]?.kind && bytes === parts[index]?.bytes)
+function areParts({ objects }: Table, record: number, parts: readonly Part[], from: number): boolean {
+  return parts.every(({ kind, bytes }, index) => {
+    const row = objects[from + index]
+    return row?.record === record && row.kind === kind && row.bytes === bytes
+  })
 }

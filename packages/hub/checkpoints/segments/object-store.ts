@@ -5,9 +5,10 @@ import type { Backend } from '../backends/backend.ts'
 import { unpack } from '../compression.ts'
 import { corrupt, errnoOf, isDamage } from '../store-errors.ts'
 import { Blocks } from './blocks.ts'
-import { type Kind, openRecord, RECORD_BYTES_MAX, type RecordRow, segmentKey, type Table } from './format.ts'
+import { Catalogue, type Segment } from './catalogue.ts'
+import { type Kind, openRecord, RECORD_BYTES_MAX, type RecordRow, SHA256_BYTES, segmentKey, type Table } from './format.ts'
 import { segmentName, segmentsFolder } from './names.ts'
-import { ObjectIndex, type Place } from './object-index.ts'
+import type { Place } from './object-index.ts'
 import { readTable } from './read-segment.ts'
 import { SegmentWriter, type WrittenSegment } from './segment-writer.ts'
 import { spansOf } from './spans.ts'
@@ -20,23 +21,17 @@ export interface Wanted {
   readonly sha256: string
 }
 
-interface Segment {
-  readonly id: string
-  readonly key: KeyObject
-  readonly bytes: number
-  readonly records: readonly RecordRow[]
-  /** Its table could not be read, and so it holds only what could be saved. */
-  readonly damaged: boolean
-}
-
 export class ObjectStore {
   readonly #backend: Backend
   readonly #folder: string
   readonly #key: Buffer
   readonly #blocks = new Blocks()
-  #segments: Segment[] = []
-  #known = new Set<string>()
-  #index = new ObjectIndex()
+  #catalogue = new Catalogue()
+  /** What writers have put while everything was read anew. */
+  #meanwhile: { readonly segment: Segment; readonly table: Table }[] = []
+  #isRefreshing = false
+  #refreshing: Promise<void> = Promise.resolve()
+  #nextRefresh: Promise<void> | null = null
   readonly #left = new Set<string>()
   /** Objects of which no sound copy was found: whoever brings one again, stores it again. */
   readonly #lost = new Set<string>()
@@ -55,40 +50,64 @@ export class ObjectStore {
   }
 
   get objects(): number {
-    return this.#index.size
+    return this.#catalogue.index.size
   }
 
   /** Plain bytes of all contents, each counted once. */
   get contentBytes(): number {
-    return this.#index.contentBytes
+    return this.#catalogue.index.contentBytes
   }
 
   get segments(): readonly { readonly id: string; readonly bytes: number; readonly damaged: boolean }[] {
-    return this.#segments
+    return this.#catalogue.segments
   }
 
-  /** Takes note of segments that others have put; when some are gone, everything is read anew. */
-  async refresh(): Promise<void> {
+  /** Takes note of segments that others have put; when some are gone, everything is read anew. One after the other; one that has not begun yet serves all who ask until then. */
+  refresh(): Promise<void> {
+    this.#nextRefresh ??= this.#refreshing.then(() => {
+      this.#nextRefresh = null
+      const refreshing = this.#refresh()
+      this.#refreshing = refreshing.catch(() => undefined)
+      return refreshing
+    })
+    return this.#nextRefresh
+  }
+
+  async #refresh(): Promise<void> {
+    // What is put while the list is made need not be in it, and is not gone for that.
+    const before = [...this.#catalogue.segments]
+    this.#isRefreshing = true
+    try {
+      await this.#lookAtAll(before)
+    } finally {
+      this.#isRefreshing = false
+      this.#meanwhile = []
+    }
+  }
+
+  async #lookAtAll(before: readonly Segment[]): Promise<void> {
     const found = new Map<string, number>()
     for await (const { name, bytes } of this.#backend.list(segmentsFolder(this.#folder))) found.set(name.slice(name.lastIndexOf('/') + 1), bytes)
-    if (this.#segments.some(({ id }) => !found.has(id))) {
-      this.#segments = []
-      this.#known = new Set()
-      this.#index = new ObjectIndex()
-      this.#blocks.clear()
-      for (const id of this.#left) if (!found.has(id)) this.#left.delete(id)
-    }
-    const unknown = [...found].filter(([id]) => !this.#known.has(id) && /^[0-9a-f]{32}$/.test(id))
+    const isAnyGone = before.some(({ id }) => !found.has(id))
+    const catalogue = isAnyGone ? new Catalogue() : this.#catalogue
+    const unknown = [...found].filter(([id]) => !catalogue.has(id) && /^[0-9a-f]{32}$/.test(id))
     for (let from = 0; from < unknown.length; from += LOOKS_AT_ONCE)
-      await Promise.all(unknown.slice(from, from + LOOKS_AT_ONCE).map(([id, bytes]) => this.#look(id, bytes)))
+      await Promise.all(unknown.slice(from, from + LOOKS_AT_ONCE).map(([id, bytes]) => this.#look(catalogue, id, bytes)))
+    if (!isAnyGone) return
+    for (const { segment, table } of this.#meanwhile) catalogue.add(segment, table, this.#wasLost)
+    this.#catalogue = catalogue
+    this.#blocks.clear()
+    for (const id of this.#left) if (!found.has(id)) this.#left.delete(id)
   }
 
-  async #look(id: string, bytes: number): Promise<void> {
+  async #look(catalogue: Catalogue, id: string, bytes: number): Promise<void> {
     const key = segmentKey(this.#key, Buffer.from(id, 'hex'))
     const table = await readTable(this.#backend, segmentName(this.#folder, id), Buffer.from(id, 'hex'), key, bytes)
     // It went away between the list and the look.
-    if (table !== null) this.#add({ id, key, bytes, records: table.records, damaged: table.damaged }, table)
+    if (table !== null) catalogue.add({ id, key, bytes, records: table.records, damaged: table.damaged }, table, this.#wasLost)
   }
+
+  readonly #wasLost = (name: string): boolean => this.#lost.size > 0 && this.#lost.delete(name)
 
   /** What is read from now on is read from the place itself, not from memory. */
   forgetWhatWasRead(): void {
@@ -102,15 +121,16 @@ export class ObjectStore {
 
   /** Whether it lies in a segment that is not among these. */
   has(kind: Kind, sha256: string, except?: ReadonlySet<string>): boolean {
-    const place = this.#index.get(kind, sha256)
+    const { index, segments } = this.#catalogue
+    const place = index.get(kind, sha256)
     if (this.#lost.size > 0 && this.#lost.has(`${kind}/${sha256}`)) return false
-    const segmentId = place === null ? undefined : this.#segments[place.segment]?.id
+    const segmentId = place === null ? undefined : segments[place.segment]?.id
     return segmentId !== undefined && !this.#left.has(segmentId) && !except?.has(segmentId)
   }
 
   /** The table of each segment, read anew; of those that are gone meanwhile, none. */
   async *tables(): AsyncGenerator<Table & { readonly id: string; readonly damaged: boolean }, void> {
-    for (const { id, key, bytes } of [...this.#segments]) {
+    for (const { id, key, bytes } of [...this.#catalogue.segments]) {
       const table = await readTable(this.#backend, segmentName(this.#folder, id), Buffer.from(id, 'hex'), key, bytes)
       if (table !== null) yield { id, ...table }
     }
@@ -118,8 +138,9 @@ export class ObjectStore {
 
   /** Where the sealed record that holds it lies, for whoever looks at the place itself. */
   locate(kind: Kind, sha256: string): { readonly segmentId: string; readonly offset: number; readonly length: number } | null {
-    const place = this.#index.get(kind, sha256)
-    const segment = place && this.#segments[place.segment]
+    const { index, segments } = this.#catalogue
+    const place = index.get(kind, sha256)
+    const segment = place && segments[place.segment]
     const record = place && segment?.records[place.record]
     return segment && record ? { segmentId: segment.id, offset: record.offset, length: record.length } : null
   }
@@ -128,7 +149,9 @@ export class ObjectStore {
   writer(writerId: Buffer): SegmentWriter {
     return new SegmentWriter(this.#backend, this.#folder, this.#key, writerId, (written: WrittenSegment) => {
       const { id, bytes, records } = written
-      this.#add({ id, key: segmentKey(this.#key, Buffer.from(id, 'hex')), bytes, records, damaged: false }, written)
+      const segment = { id, key: segmentKey(this.#key, Buffer.from(id, 'hex')), bytes, records, damaged: false }
+      this.#catalogue.add(segment, written, this.#wasLost)
+      if (this.#isRefreshing) this.#meanwhile.push({ segment, table: written })
     })
   }
 
@@ -147,13 +170,15 @@ export class ObjectStore {
   /** Gives each of them once, in the order in which they lie; `null` for one that is missing or damaged. Far faster than one by one. */
   async *readMany(wanted: Iterable<Wanted>, signal: AbortSignal): AsyncGenerator<Wanted & { readonly bytes: Buffer | null }, void> {
     const placed: (Wanted & { readonly place: Place })[] = []
-    // Places are of these, whatever is read anew meanwhile.
-    const segments = this.#segments
-    for (const want of wanted) {
-      const place = this.#index.get(want.kind, want.sha256)
-      if (place === null) yield { ...want, bytes: await this.#orNull(want) }
-      else placed.push({ ...want, place })
+    const missing: Wanted[] = []
+    // All places are of one catalogue, whatever is read anew meanwhile.
+    const { index, segments } = this.#catalogue
+    for (const { kind, sha256 } of wanted) {
+      const place = index.get(kind, sha256)
+      if (place === null) missing.push({ kind, sha256 })
+      else placed.push({ kind, sha256, place })
     }
+    for (const want of missing) yield { ...want, bytes: await this.#orNull(want) }
     placed.sort((a, b) => a.place.segment - b.place.segment || a.place.record - b.place.record || a.place.start - b.place.start)
     for (const span of spansOf(placed, ({ place }) => segments[place.segment]?.records[place.record])) {
       signal.throwIfAborted()
@@ -167,8 +192,9 @@ export class ObjectStore {
   }
 
   async #tryToRead(kind: Kind, sha256: string): Promise<Buffer | null> {
-    const place = this.#index.get(kind, sha256)
-    const segment = place && this.#segments[place.segment]
+    const { index, segments } = this.#catalogue
+    const place = index.get(kind, sha256)
+    const segment = place && segments[place.segment]
     const block = segment && (await this.#blocks.get(`${segment.id}/${place.record}`, () => this.#readBlock(segment, place.record)))
     return place && block ? partOrNull(kind, sha256, place, block) : null
   }
@@ -176,7 +202,8 @@ export class ObjectStore {
   /** Looks for it in every segment; the index knows only one place of each. */
   async #readElsewhere(kind: Kind, sha256: string): Promise<Buffer | null> {
     if (this.#lost.has(`${kind}/${sha256}`)) return null
-    for (const segment of [...this.#segments]) {
+    const { index, segments } = this.#catalogue
+    for (const [number, segment] of [...segments].entries()) {
       const { id, key, bytes } = segment
       const table = await readTable(this.#backend, segmentName(this.#folder, id), Buffer.from(id, 'hex'), key, bytes)
       for (const row of table?.objects ?? []) {
@@ -184,9 +211,7 @@ export class ObjectStore {
         const block = await this.#readBlock(segment, row.record)
         const part = block && partOrNull(kind, sha256, row, block)
         if (part === null) continue
-        // Unless everything was read anew meanwhile.
-        const number = this.#segments.indexOf(segment)
-        if (number >= 0) this.#index.replace(number, row)
+        index.replace(number, row)
         return part
       }
     }
@@ -231,17 +256,6 @@ export class ObjectStore {
       throw error
     }
   }
-
-  #add(segment: Segment, { objects }: Table): void {
-    // Two may have looked at it at once, or one while it was put.
-    if (this.#known.has(segment.id)) return
-    const number = this.#segments.push(segment) - 1
-    this.#known.add(segment.id)
-    for (const row of objects) {
-      if (this.#lost.size > 0 && this.#lost.delete(`${row.kind}/${row.sha256}`)) this.#index.replace(number, row)
-      else this.#index.add(number, row)
-    }
-  }
 }
 
 /** Null when the record has other bytes than were written. */
@@ -259,8 +273,9 @@ async function plainOf(key: KeyObject, number: number, row: RecordRow, sealed: U
 
 function partOrNull(kind: Kind, sha256: string, { start, bytes }: Pick<Place, 'start' | 'bytes'>, block: Buffer): Buffer | null {
   const part = block.subarray(start, start + bytes)
-  // A list is named by the content that it makes up, and is checked when that is read.
-  return part.length === bytes && (kind === 'list' || sha256Of(part) === sha256) ? part : null
+  // A list is named by the content that it makes up: it says so itself, and the rest is checked when that is read.
+  const name = kind === 'list' ? part.toString('hex', 0, SHA256_BYTES) : sha256Of(part)
+  return part.length === bytes && name === sha256 ? part : null
 }
 
 export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')

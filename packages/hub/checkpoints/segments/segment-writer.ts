@@ -28,10 +28,12 @@ export interface WrittenSegment extends Table {
 const TOGETHER_BYTES = 128 * 1024
 /** A larger object has a record to itself. */
 const SMALL_BYTES = 64 * 1024
+/** So that a table, and a look at all records, stays small, however little each of them holds. */
+const OBJECTS_MAX = 50_000
 /** Records that are being compressed at once: libuv has four threads. */
 const PACKING = 4
-/** Segments that are on their way into the backend while the next one fills. */
-const PUTTING = 2
+/** Segments that are on their way into the backend while the next one fills: each is 16 MiB of memory. */
+const PUTTING = 1
 
 interface Block {
   readonly objects: Omit<ObjectRow, 'record'>[]
@@ -90,7 +92,7 @@ export class SegmentWriter {
       if (block.bytes >= TOGETHER_BYTES) this.#flush(kind)
     }
     while (this.#packing.size >= PACKING) await Promise.race(this.#packing)
-    while (this.#putting.length >= PUTTING) await this.#putting.shift()
+    while (this.#putting.length > PUTTING) await this.#putting.shift()
     this.#assertWhole()
   }
 
@@ -130,7 +132,7 @@ export class SegmentWriter {
     for (const object of objects) open.objects.push({ ...object, record: number })
     open.parts.push(...record)
     open.bytes += length
-    if (open.bytes >= SEGMENT_BYTES) this.#end(open)
+    if (open.bytes >= SEGMENT_BYTES || open.objects.length >= OBJECTS_MAX) this.#end(open)
   }
 
   #begin(): Open {
@@ -145,6 +147,8 @@ export class SegmentWriter {
 
   async #put({ id, key, parts, records, objects }: Open): Promise<void> {
     const bytes = Buffer.concat([...parts, sealTable(key, { records, objects })])
+    // It is in memory once, not twice, while it is put.
+    parts.length = 0
     const name = id.toString('hex')
     await this.#backend.put(segmentName(this.#folder, name), bytes)
     this.#bytes += bytes.length

@@ -92,6 +92,9 @@ export function readGroup(group: Group): Counted {
 /** The files by which a process joins the group: it writes 0. */
 export const doorsOf = (group: Group): string[] => foldersOf(group).map((folder) => join(folder, 'cgroup.procs'))
 
+/** Whether the process is in each of the group's folders. */
+export const holds = (group: Group, pid: number): boolean => foldersOf(group).length > 0 && foldersOf(group).every((folder) => membersOf(folder).includes(pid))
+
 /** Ends every process in the group and keeps the group, for what it counted. */
 export function emptyGroup(group: Group): Promise<void> {
   return endUntil(group, (folder) => membersOf(folder).length === 0)

@@ -6,8 +6,8 @@ import { run } from './command.ts'
 import { freshNamespace, type Host } from './host.ts'
 import { layerTree } from './layout.ts'
 
-/** A walk that takes longer is given up, and what was known before stays. */
-const WALK_TIMEOUT_MS = 60_000
+/** Each du has 20 seconds; a layer that takes longer is not known, and what was known of its machine before stays. */
+const LAYER_TIMEOUT_MS = 21_000
 const LOOK_EVERY_MS = 4_000
 /** A walk of a second is repeated at most every twenty: it takes a twentieth of one processor, and only what nobody else wants. */
 const REST_FACTOR = 20
@@ -22,7 +22,7 @@ const LAYERS_TOGETHER = 500
 const GATHER_MS = 100
 
 /** One line for each folder, which begins with the number or is empty. One du for each, for a file with two names in one layer counts once, but one in two layers in both. */
-const WALK = 'for tree; do echo "$(cd -- "$tree" && du -s -x --block-size=1 .)"; done'
+const WALK = 'for tree; do echo "$(cd -- "$tree" && timeout -s KILL 20 du -s -x --block-size=1 .)"; done'
 
 interface Known {
   figure: Figure | null
@@ -88,7 +88,8 @@ export class DiskMeter {
       for (const { machineId, layers } of stacks) {
         const known = this.#machines.get(machineId)
         // Between two looks there may have been more.
-        if (known && layers.length > 0) known.figure = { value: layers.reduce((sum, layer) => sum + (sizes.get(layer) ?? 0), 0), quality: 'estimated' }
+        if (known && layers.length > 0 && layers.every((layer) => sizes.has(layer)))
+          known.figure = { value: layers.reduce((sum, layer) => sum + (sizes.get(layer) ?? 0), 0), quality: 'estimated' }
       }
     } catch (error) {
       this.#host.options.logger.warn({ err: error, machines: due.length }, 'the disks of machines could not be looked at; it is tried again')
@@ -110,9 +111,11 @@ export class DiskMeter {
       const layers = wanted.slice(from, from + LAYERS_TOGETHER)
       const sizes = await this.#walk(layers)
       for (const [index, layer] of layers.entries()) {
-        found.set(layer, sizes[index] ?? 0)
+        const bytes = sizes[index]
+        if (bytes === undefined || Number.isNaN(bytes)) continue
+        found.set(layer, bytes)
         if (this.#frozen.size >= FROZEN_MAX) this.#frozen.clear()
-        if (frozen.has(layer)) this.#frozen.set(layer, sizes[index] ?? 0)
+        if (frozen.has(layer)) this.#frozen.set(layer, bytes)
       }
     }
     return found
@@ -124,10 +127,10 @@ export class DiskMeter {
     const rights = !asRoot && userNamespaces ? freshNamespace(false) : []
     const trees = layers.map((layer) => layerTree(this.#host.layout, layer))
     const [first = 'nice', ...rest] = [...rights, 'nice', '-n', '19', 'ionice', '-c', '3', 'sh', '-c', WALK, 'sh', ...trees]
-    const { stdout } = await run(first, rest, { timeoutMs: WALK_TIMEOUT_MS })
+    const { stdout } = await run(first, rest, { timeoutMs: layers.length * LAYER_TIMEOUT_MS })
     return stdout
       .toString('latin1')
       .split('\n')
-      .map((line) => Number.parseInt(line, 10) || 0)
+      .map((line) => Number.parseInt(line, 10))
   }
 }

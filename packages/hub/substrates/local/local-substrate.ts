@@ -99,6 +99,8 @@ export class LocalSubstrate implements Substrate {
         if (ready !== document) await writeMachine(this.#host.layout, machineId, ready)
         await this.#starts.start(machineId, ready, document.limits ?? this.#host.defaultLimits, signal)
       } catch (error) {
+        // Of a slot that was taken over only in part, the processes run.
+        await endMachine(this.#host, machineId, null)
         await this.#lives.end(machineId)
         throw error
       } finally {

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { AutovibeError, isId, type MachineId } from '@autovibe/contract'
-import { doorsOf, emptyGroup, type Group } from './cgroups.ts'
+import { doorsOf, emptyGroup, type Group, holds } from './cgroups.ts'
 import { TOOL_ENV, toolFailure } from './command.ts'
 import { type MachineDocument, removeFile } from './documents.ts'
 import type { Held } from './held.ts'
@@ -191,13 +191,13 @@ export async function machineProcesses(host: Host, machineId: MachineId, supervi
 }
 
 /**
- * Ends every process of the machine and returns when none is left. Throws `substrate.failed` when one cannot be ended. What its supervisor has started is all in
- * the machine's group, if there is one, and cannot leave it; without either, every process of the host is looked at.
+ * Ends every process of the machine and returns when none is left. Throws `substrate.failed` when one cannot be ended. What a supervisor has started that is in the machine's
+ * group is there too, and cannot leave it from inside a sandbox; otherwise every process of the host is looked at.
  */
 export async function endMachine(host: Host, machineId: MachineId, group: Group | null): Promise<void> {
   const paths = machinePaths(host.layout, machineId)
   const supervisor = await writtenSupervisor(paths)
-  if (group !== null && supervisor !== null) {
+  if (group !== null && supervisor !== null && !sharesHost(host.offer) && holds(group, supervisor.pid)) {
     signalProcess(supervisor, 'SIGKILL')
     await emptyGroup(group)
   } else await endMarked(host, marksOf(host, machineId))
