@@ -23,6 +23,7 @@ export const EVENT_TYPES = [
   'step.interrupted',
   'checkpoint.created',
   'checkpoint.state_changed',
+  'checkpoint.checked',
   'usage.recorded',
   'budget.changed',
   'budget.threshold',

@@ -96,4 +96,6 @@ export const dataPaths = (dataDir: string) => ({
   postgres: join(dataDir, 'postgres'),
   sources: join(dataDir, 'sources'),
   agents: join(dataDir, 'agents'),
+  /** Where checkpoints are restored to see whether they can be. */
+  scratch: join(dataDir, 'scratch'),
 })

@@ -8,10 +8,10 @@ import type { Suspicions } from '@autovibe/core/reconcile/plan.ts'
 import { installAgent, isAgentInstalled, listAgents } from './agents/installed.ts'
 import { createApi } from './api/create-api.ts'
 import { openFolderStore } from './checkpoints/create-checkpoint-store.ts'
+import { openScratch } from './checkpoints/scratch.ts'
 import { dataPaths, type HubConfig, readConfig } from './config.ts'
 import { openChangeFeed } from './database/change-feed.ts'
-import { type DatabaseAddress, openDatabase } from './database/database.ts'
-import { startEmbeddedPostgres } from './database/embedded.ts'
+import { openDatabase } from './database/database.ts'
 import { migrate } from './database/migrate.ts'
 import { createDoor } from './door/door.ts'
 import { createDoorListener, type MachineHandler, type MachineSocketHandler } from './door/listener.ts'
@@ -21,7 +21,7 @@ import { createEnding, type Ending, within } from './ending.ts'
 import { createExecs } from './exec/execs.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { pricesOf } from './gateway/prices/table.ts'
-import { healthOf, roomOn } from './health.ts'
+import { healthOf } from './health.ts'
 import { lockDatabase, lockDataDir } from './instance-lock.ts'
 import { createLedger } from './ledger/create-ledger.ts'
 import { createLogger, type Logger } from './observability/logger.ts'
@@ -31,7 +31,7 @@ import { startWorker } from './operations/engine/worker.ts'
 import type { Ports } from './operations/ports.ts'
 import { registry } from './operations/registry.ts'
 import { createRequests } from './operations/requests.ts'
-import { assertPortFree, portInUse, prepareDataDir, seedProvider, writeAdminKey, writeAtomically } from './prepare.ts'
+import { assertPortFree, openPostgres, portInUse, prepareDataDir, seedProvider, writeAdminKey, writeAtomically } from './prepare.ts'
 import { type Runtime, systemRuntime } from './runtime.ts'
 import { type Disks, LOOK_EVERY_MS, lookAtMachine, lookAtMachines } from './scheduler/meter.ts'
 import { resumeInNewPeriods } from './scheduler/new-periods.ts'
@@ -103,6 +103,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
 
   // First, for it may refuse, and a database that has been started is no longer as it was.
   const store = await openFolderStore(dataDir, secrets)
+  const scratch = await openScratch(paths.scratch)
   const begun = [
     openPostgres(config, paths.postgres, ending),
     createLocalSubstrate({
@@ -145,6 +146,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     runtime,
     ledger,
     store,
+    scratch,
     substrate,
     tokenFor: machineTokens(keys.current, keys.previous),
     isAgentInstalled: (name) => isAgentInstalled(paths.agents, name),
@@ -202,7 +204,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   ending.add('the sweep', () => sweeping.stop())
   let disks: Disks = new Map()
   const looking = every(LOOK_EVERY_MS, 'meter', logger, async () => {
-    disks = await lookAtMachines({ ...ports, log: logger, room: () => roomOn(dataDir) }, disks)
+    disks = await lookAtMachines({ ...ports, log: logger, room: scratch.room }, disks)
   })
   ending.add('the meter', () => looking.stop())
   const auditing = every(AUDIT_LOOK_EVERY_MS, 'ledger audit', logger, nightlyAudit({ ledger, runtime }, logger))
@@ -249,13 +251,6 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
       return stopping
     },
   }
-}
-
-async function openPostgres(config: HubConfig, dir: string, ending: Ending): Promise<DatabaseAddress> {
-  if (config.databaseUrl) return { connectionString: config.databaseUrl }
-  const server = await startEmbeddedPostgres({ dir })
-  ending.add('PostgreSQL', () => server.stop())
-  return server.address
 }
 
 /** Runs as the Hub's process: one problem document on standard error when it cannot start, the table's exit code, an orderly end on SIGTERM. */

@@ -1,5 +1,14 @@
 /** Checkpoints: restorable points, what changed between two, and the files within. */
-import type { Checkpoint, CheckpointDiff, CheckpointQuery, CheckpointState, ForkCheckpoint, ForkedCheckpoint } from '@autovibe/contract'
+import type {
+  Checkpoint,
+  CheckpointDiff,
+  CheckpointQuery,
+  CheckpointState,
+  ForkCheckpoint,
+  ForkedCheckpoint,
+  OperationRef,
+  VerifyCheckpoint,
+} from '@autovibe/contract'
 import { type List, list } from './pages.ts'
 import type { CallOptions, Transport } from './transport.ts'
 import { type WaitOptions, waitFor } from './waiting.ts'
@@ -25,6 +34,11 @@ export class Checkpoints {
   /** A new machine from this checkpoint, with its files and its agent's conversation. */
   fork(id: string, fork: ForkCheckpoint = {}, options?: CallOptions): Promise<ForkedCheckpoint> {
     return this.#transport.json('POST', `${at(id)}/fork`, { ...options, body: fork })
+  }
+
+  /** Reads all of it back now; with `restore`, brings it to a folder of the Hub's own and compares. When the operation is done, the checkpoint's state says what was found. */
+  verify(id: string, verify: VerifyCheckpoint = {}, options?: CallOptions): Promise<OperationRef> {
+    return this.#transport.json('POST', `${at(id)}/verify`, { ...options, body: verify })
   }
 
   /** What changed since `against`; without it, since the source was imported. */

@@ -5,8 +5,12 @@ export interface CheckpointCreateOptions {
   readonly label?: string
 }
 
+export interface CheckpointVerifyOptions {
+  readonly restore?: boolean
+}
+
 export const checkpointCommand = () =>
-  group('checkpoint', 'Make, list and show checkpoints', [
+  group('checkpoint', 'Make, list, show and verify checkpoints', [
     act<CheckpointCreateOptions>(
       define('create', 'Take a checkpoint now and wait until it is verified')
         .argument('<machine>', 'name or id of a machine')
@@ -18,4 +22,10 @@ export const checkpointCommand = () =>
       async () => (await import('../actions/checkpoint.ts')).checkpointList,
     ),
     act(define('show', 'Show one checkpoint').argument('<checkpoint>', 'its id'), async () => (await import('../actions/checkpoint.ts')).checkpointShow),
+    act<CheckpointVerifyOptions>(
+      define('verify', 'Read a checkpoint back now and say whether it is sound')
+        .argument('<checkpoint>', 'its id')
+        .option('--restore', 'also restore all of it to a private folder of the Hub, and compare'),
+      async () => (await import('../actions/checkpoint-verify.ts')).checkpointVerify,
+    ),
   ])

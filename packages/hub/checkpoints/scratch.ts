@@ -6,7 +6,7 @@ import { errnoOf, storeError } from './store-errors.ts'
 
 export interface Scratch {
   readonly place: string
-  /** What is left of its disk. */
+  /** What is left of its disk; some file systems make room for files as they go, and count none. */
   room(): Promise<Room>
   /** Lends an empty folder, which is removed with all in it when the work has ended, however it ended. */
   lend<T>(work: (folder: string) => Promise<T>): Promise<T>

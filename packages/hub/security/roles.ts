@@ -48,6 +48,7 @@ export const ROUTES = {
   'GET /v1/checkpoints/:checkpoint/diff': 'user',
   'GET /v1/checkpoints/:checkpoint/content': 'user',
   'POST /v1/checkpoints/:checkpoint/fork': 'user',
+  'POST /v1/checkpoints/:checkpoint/verify': 'user',
 
   'POST /v1/budgets': 'admin',
   'GET /v1/budgets': 'user',
