@@ -5,6 +5,7 @@ import { chmod, lutimes, mkdir, readdir, rename, rm, symlink, truncate, unlink, 
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
+import type { TreeChange } from '../substrates/substrate.ts'
 import { drillRestore } from './drill.ts'
 import { openScratch, type Scratch } from './scratch.ts'
 import type { ProjectStore } from './store.ts'
@@ -35,17 +36,24 @@ async function awkwardTree(root: string): Promise<void> {
   await lutimes(at('project', 'link'), '-1000000.25', '-1000000.25')
   await utimes(at('project', 'nothing'), '-86400.5', '-86400.5')
   await utimes(at('project', 'back\\slash'), '1700000000.123001', '1700000000.123001')
-  await chmod(at('project', 'locked', 'key'), 0)
   await chmod(at('project', 'large'), 0o4755)
-  await chmod(at('project', 'locked'), 0o100)
   await chmod(at('project', 'empty'), 0o1777)
   await utimes(at('project', 'locked'), 12.5, 12.5)
+}
+
+/** Locked against its own owner; in the machine only, for whoever runs the tests may have no right to read such. */
+const LOCKED: Readonly<Record<string, number>> = { 'project/locked': 0o100, 'project/locked/key': 0 }
+async function* locking(changes: AsyncIterable<TreeChange>): AsyncGenerator<TreeChange, void> {
+  for await (const change of changes) {
+    const mode = change.kind === 'put' ? LOCKED[change.entry.path] : undefined
+    yield change.kind === 'put' && mode !== undefined ? { ...change, entry: { ...change.entry, mode } } : change
+  }
 }
 
 async function prepare(t: TestContext): Promise<{ store: ProjectStore; dataDir: string; scratch: Scratch; manifestSha256: string }> {
   const { store, tree, dataDir, folder } = await setUp(t)
   await awkwardTree(tree)
-  const { manifestSha256 } = await capture(store, null, folderChanges(tree))
+  const { manifestSha256 } = await capture(store, null, locking(folderChanges(tree)))
   return { store, dataDir, manifestSha256, scratch: await openScratch(folder('scratch')) }
 }
 

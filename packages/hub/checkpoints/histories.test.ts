@@ -22,7 +22,8 @@ import { type Edit, edit, edits, TreeModel } from './testing/tree-model.ts'
 const RUNS = Number(process.env['AUTOVIBE_RUNS'] ?? 3)
 const SEED = process.env['AUTOVIBE_SEED']
 const ACTIONS_MAX = 22
-const EDITS_MAX = 10
+const EDITS_MIN = 3
+const EDITS_MAX = 12
 const MACHINES_MAX = 3
 
 type Action =
@@ -35,7 +36,10 @@ type Action =
 
 const which = fc.nat(1000)
 const actions: fc.Arbitrary<Action> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ does: fc.constant('edit' as const), machine: which, edits: fc.array(edits, { minLength: 1, maxLength: EDITS_MAX }) }) },
+  {
+    weight: 6,
+    arbitrary: fc.record({ does: fc.constant('edit' as const), machine: which, edits: fc.array(edits, { minLength: EDITS_MIN, maxLength: EDITS_MAX }) }),
+  },
   { weight: 6, arbitrary: fc.record({ does: fc.constant('checkpoint' as const), machine: which }) },
   { weight: 2, arbitrary: fc.record({ does: fc.constant('roll back' as const), machine: which, to: which }) },
   { weight: 2, arbitrary: fc.record({ does: fc.constant('fork' as const), from: which }) },
