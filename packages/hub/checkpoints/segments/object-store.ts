@@ -139,7 +139,9 @@ export class ObjectStore {
       const blocks = await this.#readSpan(span.items[0]?.place.segment ?? 0, span.offset, span.length, new Set(span.items.map(({ place }) => place.record)))
       for (const { kind, sha256, place } of span.items) {
         const block = blocks.get(place.record) ?? null
-        yield { kind, sha256, bytes: block === null ? await this.#orNull({ kind, sha256 }) : partOrNull(kind, sha256, place, block) }
+        // When segments have gone meanwhile, the numbers of the others have changed: then the block is another one.
+        const part = block === null ? null : partOrNull(kind, sha256, place, block)
+        yield { kind, sha256, bytes: part ?? (await this.#orNull({ kind, sha256 })) }
       }
     }
   }
