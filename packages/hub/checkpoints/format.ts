@@ -9,11 +9,17 @@ const FORMAT_BYTES_MAX = 4096
 
 /** Leaves its mark in an empty place. `hub.data_version` for a place that holds something else, or a store of another version. */
 export async function assertFormat(backend: Backend): Promise<void> {
-  const found = await backend.get(FORMAT_NAME, { offset: 0, length: FORMAT_BYTES_MAX })
+  const read = () => backend.get(FORMAT_NAME, { offset: 0, length: FORMAT_BYTES_MAX })
+  let found = await read()
   if (found === null) {
-    for await (const { name } of backend.list('')) throw otherVersion(backend, `has no format file, but has ${name}`)
-    await backend.put(FORMAT_NAME, Buffer.from(`${JSON.stringify({ format: FORMAT, version: VERSION })}\n`), { ifAbsent: true })
-    return
+    const { value: first, done } = await backend.list('')[Symbol.asyncIterator]().next()
+    if (done) {
+      await backend.put(FORMAT_NAME, Buffer.from(`${JSON.stringify({ format: FORMAT, version: VERSION })}\n`), { ifAbsent: true })
+      return
+    }
+    // Another Hub may have begun with the place since; it leaves the mark before anything else.
+    found = await read()
+    if (found === null) throw otherVersion(backend, `has no format file, but has ${first.name}`)
   }
   const [, format, version] = /^\{"format":"([a-z-]{1,100})","version":(\d{1,9})\}\n$/.exec(found.toString('utf8')) ?? []
   if (format !== FORMAT) throw otherVersion(backend, 'has a format file that is not ours')
