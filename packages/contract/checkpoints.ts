@@ -48,6 +48,11 @@ export type CreateCheckpoint = z.infer<typeof CreateCheckpoint>
 export const CreatedCheckpoint = z.object({ checkpoint: Checkpoint, operation_id: OperationId })
 export type CreatedCheckpoint = z.infer<typeof CreatedCheckpoint>
 
+export const VerifyCheckpoint = z.object({
+  restore: z.boolean().default(false).describe('Also restores all of it to a private folder of the Hub and compares that with the manifest'),
+})
+export type VerifyCheckpoint = z.input<typeof VerifyCheckpoint>
+
 export const ForkCheckpoint = z.object({
   name: Name.optional(),
   budget: NanoUsd.optional().describe('The most the new machine may spend; without it, what is left of its parent'),

@@ -24,6 +24,7 @@ export const EVENT_TYPES = [
   'checkpoint.created',
   'checkpoint.state_changed',
   'checkpoint.expired',
+  'checkpoint.checked',
   'usage.recorded',
   'budget.changed',
   'budget.threshold',

@@ -102,4 +102,6 @@ export const dataPaths = (dataDir: string) => ({
   hubId: join(dataDir, 'hub-id'),
   sources: join(dataDir, 'sources'),
   agents: join(dataDir, 'agents'),
+  /** Where checkpoints are restored to see whether they can be. */
+  scratch: join(dataDir, 'scratch'),
 })

@@ -7,10 +7,10 @@ import { findPrice } from '@autovibe/core/budgets/prices.ts'
 import { installAgent, isAgentInstalled, listAgents } from './agents/installed.ts'
 import { createApi } from './api/create-api.ts'
 import { openFolderStore, openS3Store } from './checkpoints/create-checkpoint-store.ts'
+import { openScratch } from './checkpoints/scratch.ts'
 import { dataPaths, type HubConfig, readConfig } from './config.ts'
 import { openChangeFeed } from './database/change-feed.ts'
-import { type DatabaseAddress, openDatabase } from './database/database.ts'
-import { startEmbeddedPostgres } from './database/embedded.ts'
+import { openDatabase } from './database/database.ts'
 import { migrate } from './database/migrate.ts'
 import { createDoor } from './door/door.ts'
 import { createDoorListener, type MachineHandler, type MachineSocketHandler } from './door/listener.ts'
@@ -20,7 +20,7 @@ import { createEnding, type Ending, within } from './ending.ts'
 import { createExecs } from './exec/execs.ts'
 import { createGateway } from './gateway/gateway.ts'
 import { pricesOf } from './gateway/prices/table.ts'
-import { healthOf, roomOn } from './health.ts'
+import { healthOf } from './health.ts'
 import { readHubId } from './hub-id.ts'
 import { lockDatabase, lockDataDir } from './instance-lock.ts'
 import { createLedger } from './ledger/create-ledger.ts'
@@ -31,7 +31,7 @@ import { startWorker } from './operations/engine/worker.ts'
 import type { Ports } from './operations/ports.ts'
 import { registry } from './operations/registry.ts'
 import { createRequests } from './operations/requests.ts'
-import { assertPortFree, portInUse, prepareDataDir, seedProvider, writeAdminKey, writeAtomically } from './prepare.ts'
+import { assertPortFree, openPostgres, portInUse, prepareDataDir, seedProvider, writeAdminKey, writeAtomically } from './prepare.ts'
 import { type Runtime, systemRuntime } from './runtime.ts'
 import { lookAtMachine } from './scheduler/meter.ts'
 import { startSchedules } from './scheduler/start-schedules.ts'
@@ -100,6 +100,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   const store = config.store
     ? await openS3Store(config.store, secrets, { hubId: await readHubId(paths.hubId, runtime), bootedAt: startedAt })
     : await openFolderStore(dataDir, secrets)
+  const scratch = await openScratch(paths.scratch)
   const begun = [
     openPostgres(config, paths.postgres, ending),
     createLocalSubstrate({
@@ -142,6 +143,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     runtime,
     ledger,
     store,
+    scratch,
     substrate,
     tokenFor: machineTokens(keys.current, keys.previous),
     isAgentInstalled: (name) => isAgentInstalled(paths.agents, name),
@@ -191,7 +193,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
 
   const worker = startWorker({ db, runtime, registry, ports, owner: `${process.pid}-${runtime.newId('operation')}`, log: logger }, pool, wakes)
   ending.add('the engine', () => worker.stop())
-  const schedules = startSchedules({ ports, requests, log: logger, room: () => roomOn(dataDir) })
+  const schedules = startSchedules({ ports, requests, log: logger, room: scratch.room })
   ending.add('the sweep', () => schedules.sweep.stop())
   for (const [name, schedule] of schedules.others) ending.add(name, () => schedule.stop())
   // Nobody's first word waits for it. What fails here the sweep tries again.
@@ -230,13 +232,6 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
       return stopping
     },
   }
-}
-
-async function openPostgres(config: HubConfig, dir: string, ending: Ending): Promise<DatabaseAddress> {
-  if (config.databaseUrl) return { connectionString: config.databaseUrl }
-  const server = await startEmbeddedPostgres({ dir })
-  ending.add('PostgreSQL', () => server.stop())
-  return server.address
 }
 
 /** Runs as the Hub's process: one problem document on standard error when it cannot start, the table's exit code, an orderly end on SIGTERM. */

@@ -4,14 +4,24 @@ import { chmod, mkdir, open, readFile, rename, stat, writeFile } from 'node:fs/p
 import { createServer } from 'node:net'
 import { dirname } from 'node:path'
 import { AutovibeError } from '@autovibe/contract'
-import { dataPaths } from './config.ts'
-import type { Database } from './database/database.ts'
+import { dataPaths, type HubConfig } from './config.ts'
+import type { Database, DatabaseAddress } from './database/database.ts'
+import { startEmbeddedPostgres } from './database/embedded.ts'
+import type { Ending } from './ending.ts'
 import type { Runtime } from './runtime.ts'
 import { createApiKey, findIdentity } from './security/keys.ts'
 
 interface Deps {
   readonly db: Database
   readonly runtime: Runtime
+}
+
+/** The database that the configuration names, or one of its own, which ends with the Hub. */
+export async function openPostgres(config: HubConfig, dir: string, ending: Ending): Promise<DatabaseAddress> {
+  if (config.databaseUrl) return { connectionString: config.databaseUrl }
+  const server = await startEmbeddedPostgres({ dir })
+  ending.add('PostgreSQL', () => server.stop())
+  return server.address
 }
 
 /** Makes the folders. `request.invalid` for one that cannot be made, `substrate.disk_full`. */

@@ -1,5 +1,14 @@
 /** Checkpoints: restorable points, what changed between two, and the files within. */
-import type { Checkpoint, CheckpointDiff, CheckpointQuery, CheckpointState, ForkCheckpoint, ForkedCheckpoint } from '@autovibe/contract'
+import type {
+  Checkpoint,
+  CheckpointDiff,
+  CheckpointQuery,
+  CheckpointState,
+  ForkCheckpoint,
+  ForkedCheckpoint,
+  OperationRef,
+  VerifyCheckpoint,
+} from '@autovibe/contract'
 import { type List, list } from './pages.ts'
 import type { CallOptions, Transport } from './transport.ts'
 import { type WaitOptions, waitFor } from './waiting.ts'
@@ -35,6 +44,11 @@ export class Checkpoints {
   /** Leaves it to the rules again. */
   unpin(id: string, options?: CallOptions): Promise<Checkpoint> {
     return this.#transport.json('POST', `${at(id)}/unpin`, { ...options, body: {} })
+  }
+
+  /** Reads all of it back now; with `restore`, brings it to a folder of the Hub's own and compares. When the operation is done, the checkpoint's state says what was found. */
+  verify(id: string, verify: VerifyCheckpoint = {}, options?: CallOptions): Promise<OperationRef> {
+    return this.#transport.json('POST', `${at(id)}/verify`, { ...options, body: verify })
   }
 
   /** What changed since `against`; without it, since the source was imported. */

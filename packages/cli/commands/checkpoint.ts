@@ -5,6 +5,10 @@ export interface CheckpointCreateOptions {
   readonly label?: string
 }
 
+export interface CheckpointVerifyOptions {
+  readonly restore?: boolean
+}
+
 export interface CheckpointRetentionOptions {
   readonly keepLast?: string
   readonly hourly?: string
@@ -16,7 +20,7 @@ export interface CheckpointRetentionOptions {
 }
 
 export const checkpointCommand = () =>
-  group('checkpoint', 'Make, list and show checkpoints, and say which of them stay', [
+  group('checkpoint', 'Make, list, show and verify checkpoints, and say which of them stay', [
     act<CheckpointCreateOptions>(
       define('create', 'Take a checkpoint now and wait until it is verified')
         .argument('<machine>', 'name or id of a machine')
@@ -53,5 +57,11 @@ export const checkpointCommand = () =>
         .option('--save', 'keep these rules as those of the project')
         .option('--apply', 'expire what no rule keeps'),
       async () => (await import('../actions/checkpoint-retention.ts')).checkpointRetention,
+    ),
+    act<CheckpointVerifyOptions>(
+      define('verify', 'Read a checkpoint back now and say whether it is sound')
+        .argument('<checkpoint>', 'its id')
+        .option('--restore', 'also restore all of it to a private folder of the Hub, and compare'),
+      async () => (await import('../actions/checkpoint-verify.ts')).checkpointVerify,
     ),
   ])

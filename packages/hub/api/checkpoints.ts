@@ -10,7 +10,9 @@ import {
   DiffQuery,
   ForkCheckpoint,
   ForkedCheckpoint,
+  OperationRef,
   pageOf,
+  VerifyCheckpoint,
 } from '@autovibe/contract'
 import { z } from 'zod'
 import { diffCheckpoints } from '../checkpoints/patch.ts'
@@ -129,6 +131,27 @@ export function registerCheckpoints(app: Api, context: ApiContext): void {
         .header('content-security-policy', "default-src 'none'; sandbox")
       return reply.send(await project.open(entry.sha256))
     },
+  )
+
+  app.post(
+    '/v1/checkpoints/:checkpoint/verify',
+    {
+      schema: {
+        tags,
+        operationId: 'verifyCheckpoint',
+        summary: 'Read a checkpoint back now; its state says afterwards what was found',
+        params,
+        body: VerifyCheckpoint.strict(),
+        response: { 202: OperationRef },
+      },
+    },
+    (request, reply) =>
+      change(context, request, reply, { action: 'checkpoint.verify', status: 202 }, async (tx) => {
+        const { id } = await readCheckpoint(tx, request.params.checkpoint)
+        const { restore } = request.body
+        const { operationId } = await requests.verifyCheckpoint(tx, id, restore)
+        return { body: { operation_id: operationId }, subject: id, detail: { restore } }
+      }),
   )
 
   app.post(

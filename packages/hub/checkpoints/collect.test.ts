@@ -119,6 +119,21 @@ test('nothing is deleted while it cannot be told what a kept checkpoint needs', 
   assert.equal((await segmentFiles(dataDir)).length, 1)
 })
 
+test('a Hub that reads while another has collected finds all of it, wherever it lies now', async (t) => {
+  const base = await mkdtemp(join(tmpdir(), 'autovibe-collect-'))
+  t.after(() => rm(base, { recursive: true, force: true }))
+  const [reader, other] = [await openShared(base, 0), await openShared(base, 1)]
+  const files = Array.from({ length: 8 }, (_, index) => put(`f${index}`, noise(3_000)))
+  const parts: Kept[] = []
+  // Each in a segment of its own, the half of them beside something large that nobody will need.
+  for (const [index, file] of files.entries())
+    parts.push(await capture(reader, null, changesOf(file, ...(index % 2 === 0 ? [put('large', noise(900_000))] : []))))
+  const all = await capture(reader, null, changesOf(...files))
+  for (const { checkpointId } of parts) await other.forget(checkpointId)
+  await collectAll(other)
+  assert.deepEqual(await reader.verify(all.manifestSha256, null, never), { ok: true, damaged: [] })
+})
+
 test('two Hubs that write and forget while two collect never lose what is kept', async (t) => {
   const base = await mkdtemp(join(tmpdir(), 'autovibe-collect-'))
   t.after(() => rm(base, { recursive: true, force: true }))

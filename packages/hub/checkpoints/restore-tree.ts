@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import type { ManifestEntry } from '@autovibe/contract'
 import { quotePath } from '@autovibe/core/checkpoints/manifest.ts'
 import { decodePath } from '@autovibe/core/checkpoints/paths.ts'
+import { fileTime } from '@autovibe/core/checkpoints/restored.ts'
 import { readEntries } from './manifest-tree/read-entries.ts'
 import { chunksOf, partsOf } from './read-content.ts'
 import { WHOLE_BYTES } from './segments/content-writer.ts'
@@ -32,7 +33,7 @@ export async function restoreTree(objects: ObjectStore, root: string, folder: st
       folders.push(entry)
     } else if (entry.type === 'symlink') {
       await symlink(Buffer.from(decodePath(entry.link_target ?? '')), at(entry.path))
-      await lutimes(at(entry.path), new Date(entry.mtime_ms), new Date(entry.mtime_ms))
+      await lutimes(at(entry.path), fileTime(entry.mtime_ms), fileTime(entry.mtime_ms))
     } else files.push(entry)
     if (files.length < TOGETHER) continue
     await writeFiles(objects, files, at, signal)
@@ -41,8 +42,7 @@ export async function restoreTree(objects: ObjectStore, root: string, folder: st
   await writeFiles(objects, files, at, signal)
   // From the innermost out: what is written in a folder changes its time.
   for (const { path, mode, mtime_ms } of folders.toReversed()) {
-    // As a number, a time before 1970 would count as now.
-    await utimes(at(path), new Date(mtime_ms), new Date(mtime_ms))
+    await utimes(at(path), fileTime(mtime_ms), fileTime(mtime_ms))
     await chmod(at(path), mode)
   }
 }
@@ -95,7 +95,7 @@ async function writeLarge(objects: ObjectStore, entry: ManifestEntry, sha256: st
 
 async function finishFile({ mode, mtime_ms }: ManifestEntry, path: Buffer): Promise<void> {
   if (mode !== 0o600) await chmod(path, mode)
-  await utimes(path, new Date(mtime_ms), new Date(mtime_ms))
+  await utimes(path, fileTime(mtime_ms), fileTime(mtime_ms))
 }
 
 const damaged = (entry: ManifestEntry) => corrupt(`The content of ${quotePath(entry.path)} is missing from the store, or is damaged.`)

@@ -12,12 +12,14 @@ import { spawnMachine } from './spawn-machine.ts'
 import { startMachine } from './start-machine.ts'
 import { stopMachine } from './stop-machine.ts'
 import { storeCheckpoint } from './store-checkpoint.ts'
+import { verifyCheckpoint } from './verify-checkpoint.ts'
 
 export const registry = registryOf([
   spawnMachine,
   runPrompt,
   createCheckpoint,
   storeCheckpoint,
+  verifyCheckpoint,
   forkCheckpoint,
   rollbackMachine,
   stopMachine,

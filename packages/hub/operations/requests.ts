@@ -12,7 +12,16 @@ import { retryStuck } from './engine/stuck.ts'
 import { forkCheckpoint } from './fork-checkpoint.ts'
 import type { Ports } from './ports.ts'
 import { registry } from './registry.ts'
-import { isUntouched, leftOf, lockRunAndMachine, machineByName, projectByName, startOfProject, verifiedCheckpoint } from './requests/look-ups.ts'
+import {
+  checkpointToVerify,
+  isUntouched,
+  leftOf,
+  lockRunAndMachine,
+  machineByName,
+  projectByName,
+  startOfProject,
+  verifiedCheckpoint,
+} from './requests/look-ups.ts'
 import { insertMachine, insertRun, resolveModel } from './requests/rows.ts'
 import { rollbackMachine } from './rollback-machine.ts'
 import { runPrompt } from './run-prompt.ts'
@@ -24,6 +33,7 @@ import { closeMachine } from './steps/machine-life.ts'
 import { changeMachine, lockMachine, type MachineRow, setControl } from './steps/machine-state.ts'
 import { changeRun, lockRun, openRunOf } from './steps/run-state.ts'
 import { type StopReason, stopMachine } from './stop-machine.ts'
+import { verifyCheckpoint } from './verify-checkpoint.ts'
 
 type RunInput = z.output<typeof CreateRun>
 
@@ -35,6 +45,8 @@ export interface Requests {
   createCheckpoint(tx: Tx, machineId: MachineId, label: string | null): Promise<{ checkpointId: CheckpointId; operationId: OperationId }>
   /** The same for an agent, which waits for it between two tool calls. */
   checkpointByAgent(tx: Tx, machineId: MachineId, checkpoint: NewCheckpoint): Promise<{ checkpointId: CheckpointId; operationId: OperationId }>
+  /** Looks at it again now; with `restore`, all of it is brought back to a folder that nobody else sees, and compared. */
+  verifyCheckpoint(tx: Tx, checkpointId: CheckpointId, restore: boolean): Promise<{ operationId: OperationId }>
   forkCheckpoint(
     tx: Tx,
     checkpointId: CheckpointId,
@@ -147,6 +159,11 @@ export function createRequests(ports: Ports): Requests {
       if (!run || run.machine_id !== machineId) throw new AutovibeError('auth.forbidden', `The run ${wanted.runId} is not this machine's.`)
       const trigger = wanted.trigger === 'start' && !(await isUntouched(tx, machine)) ? 'files-changed' : wanted.trigger
       return checkpoint(tx, machine, { ...wanted, trigger }, true)
+    },
+
+    async verifyCheckpoint(tx, checkpointId, restore) {
+      const { project_id: projectId, machine_id: machineId, run_id: runId } = await checkpointToVerify(tx, checkpointId)
+      return { operationId: await enqueue(tx, runtime, verifyCheckpoint, { checkpointId, restore }, { projectId, machineId, runId, checkpointId }) }
     },
 
     async forkCheckpoint(tx, checkpointId, { name, budget }) {

@@ -53,6 +53,7 @@ export const ROUTES = {
   'POST /v1/checkpoints/:checkpoint/fork': 'user',
   'POST /v1/checkpoints/:checkpoint/pin': 'user',
   'POST /v1/checkpoints/:checkpoint/unpin': 'user',
+  'POST /v1/checkpoints/:checkpoint/verify': 'user',
 
   'POST /v1/budgets': 'admin',
   'GET /v1/budgets': 'user',

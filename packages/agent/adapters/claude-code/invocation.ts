@@ -9,7 +9,9 @@ import { continueFamily, enlist, FAMILY_VARIABLE, killFamily, MACHINE_MARK, stop
 import { BoundedOutput } from '../../process/tail.ts'
 import type { AgentHost } from '../adapter.ts'
 import { parseKeeping } from './cost.ts'
+import { freezerOf } from './freezer.ts'
 import { LineSplitter } from './lines.ts'
+import { hasResult, sessionFile } from './session-file.ts'
 import type { Result, StreamReader } from './stream.ts'
 
 export interface Invocation {
@@ -33,6 +35,12 @@ export interface InvocationEnd {
   readonly errorText: string
   readonly exitCode: number | null
   readonly stoppedForSteps: boolean
+}
+
+/** What Claude Code was last heard to say that a session must hold to be gone on with. */
+interface Spoken {
+  session: string | null
+  result: string | null
 }
 
 export async function invoke(what: Invocation, reader: StreamReader, host: AgentHost, watcher: Watcher): Promise<InvocationEnd> {
@@ -61,12 +69,15 @@ export async function invoke(what: Invocation, reader: StreamReader, host: Agent
   const kill = (): void => {
     if (pid !== undefined) killFamily(pid, mark)
   }
-  if (pid !== undefined) host.gate.attach({ freeze: async () => stopFamily(pid, mark), thaw: async () => continueFamily(pid, mark) })
+  const spoken: Spoken = { session: null, result: null }
+  const isWritten = async (): Promise<boolean | null> =>
+    spoken.session === null || spoken.result === null ? null : hasResult(sessionFile(host.paths.home, host.paths.project, spoken.session), spoken.result)
+  if (pid !== undefined) host.gate.attach(freezerOf({ stop: () => stopFamily(pid, mark), goOn: () => continueFamily(pid, mark), isWritten }))
   const discharge = pid === undefined ? () => undefined : enlist(pid, mark)
   host.signal.addEventListener('abort', kill, { once: true })
   if (host.signal.aborted) kill()
   try {
-    const told = await follow(child.stdout, reader, host, watcher, kill)
+    const told = await follow(child.stdout, reader, host, watcher, kill, spoken)
     const exitCode = await exited
     host.signal.throwIfAborted()
     return { ...told, exitCode, errorText: errors.text().trim() }
@@ -85,6 +96,7 @@ async function follow(
   host: AgentHost,
   watcher: Watcher,
   kill: () => void,
+  spoken: Spoken,
 ): Promise<Pick<InvocationEnd, 'result' | 'stoppedForSteps'>> {
   let result: Result | undefined
   let openTools = 0
@@ -103,6 +115,7 @@ async function follow(
           host.emit(happening.event)
           break
         case 'session':
+          spoken.session = happening.id
           await watcher.session(happening.id)
           break
         case 'tool-opened':
@@ -112,6 +125,7 @@ async function follow(
           break
         case 'tool-closed':
           openTools--
+          spoken.result = happening.result ?? spoken.result
           host.gate.leave()
           break
         case 'step-ended':

@@ -8,7 +8,8 @@ export type Happening =
   | { readonly kind: 'event'; readonly event: AgentEvent }
   | { readonly kind: 'session'; readonly id: string }
   | { readonly kind: 'tool-opened'; readonly command: string | null }
-  | { readonly kind: 'tool-closed' }
+  /** `result`: the call whose result the main conversation was told; null for a sub-agent's, and for one that has none. */
+  | { readonly kind: 'tool-closed'; readonly result: string | null }
   | { readonly kind: 'step-ended'; readonly index: number; readonly filesChanged: boolean }
   | { readonly kind: 'result'; readonly result: Result }
 
@@ -91,7 +92,7 @@ export class StreamReader {
         break
       case 'user':
         for (const block of blocksOf(fields['message']))
-          if (block['type'] === 'tool_result') this.#closeTool(String(block['tool_use_id']), block['is_error'] === true)
+          if (block['type'] === 'tool_result') this.#closeTool(String(block['tool_use_id']), block['is_error'] === true, parentOf(fields) === '')
         break
       case 'result':
         this.#finishAll()
@@ -159,7 +160,7 @@ export class StreamReader {
     this.#out.push({ kind: 'tool-opened', command: name === 'Bash' && typeof input['command'] === 'string' ? input['command'] : null })
   }
 
-  #closeTool(id: string, isError: boolean): void {
+  #closeTool(id: string, isError: boolean, isMain: boolean): void {
     for (const step of this.#open.values()) {
       const tool = step.tools.find((candidate) => candidate.id === id && candidate.durationMs === null)
       if (!tool) continue
@@ -169,7 +170,7 @@ export class StreamReader {
         kind: 'event',
         event: { type: 'step.tool_finished', index: step.index, name: tool.name, summary: tool.summary, isError, durationMs: tool.durationMs },
       })
-      this.#out.push({ kind: 'tool-closed' })
+      this.#out.push({ kind: 'tool-closed', result: isMain ? id : null })
       this.#finishIfDone(step)
       return
     }
@@ -198,7 +199,7 @@ export class StreamReader {
       // Its result was never told.
       tool.durationMs = this.#nowMs() - tool.startedAtMs
       tool.isError = true
-      this.#out.push({ kind: 'tool-closed' })
+      this.#out.push({ kind: 'tool-closed', result: null })
     }
     const tools = step.tools.map((tool) => ({ name: tool.name, summary: tool.summary, is_error: tool.isError, duration_ms: Math.round(tool.durationMs ?? 0) }))
     this.#out.push({

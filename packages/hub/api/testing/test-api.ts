@@ -7,6 +7,7 @@ import { Readable } from 'node:stream'
 import type { CheckpointId, MachineId, MachineState, Problem, ProjectId, Role, RunId, RunState } from '@autovibe/contract'
 import type { Transaction } from 'kysely'
 import { openFolderStore } from '../../checkpoints/create-checkpoint-store.ts'
+import { openScratch } from '../../checkpoints/scratch.ts'
 import type { CheckpointStore } from '../../checkpoints/store.ts'
 import { type OpenChangeFeed, openChangeFeed } from '../../database/change-feed.ts'
 import type { Database } from '../../database/database.ts'
@@ -243,6 +244,7 @@ export async function startTestApi(): Promise<TestApi> {
     runtime,
     ledger,
     store,
+    scratch: await openScratch(join(dataDir, 'scratch')),
     substrate,
     tokenFor: (id) => `avm_${id}`,
     isAgentInstalled: async (name) => name === 'builtin',

@@ -1,5 +1,6 @@
 /** What must be true of the whole world once nothing is under way, whatever happened before. */
 import assert from 'node:assert/strict'
+import { readdir } from 'node:fs/promises'
 import { isAwake } from '@autovibe/core/machines/transitions.ts'
 import type { World } from './world.ts'
 
@@ -42,6 +43,7 @@ export async function assertAtRest({ database: { db }, ports }: World, verified:
   }
   assert.deepEqual(await db.selectFrom('reservations').select('id').where('state', '=', 'open').execute(), [], 'no reservation is left')
 
+  assert.deepEqual(await readdir(ports.scratch.place), [], 'nothing is left of a drill')
   for (const checkpoint of await db.selectFrom('checkpoints').selectAll().execute()) {
     assert.ok(['verified', 'failed', 'expired'].includes(checkpoint.state), `checkpoint ${checkpoint.id} has ended, but is ${checkpoint.state}`)
     if (checkpoint.state === 'expired') {

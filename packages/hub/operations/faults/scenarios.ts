@@ -50,6 +50,8 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     // The operation of interest is the one that this one begins; the harness finds it by its kind.
     return (await world.database.db.selectFrom('operations').select('id').where('ended_at', 'is', null).executeTakeFirstOrThrow()).id
   },
+  'verify-checkpoint': async ({ world, checkpointId }) =>
+    (await world.database.db.transaction().execute((tx) => world.requests.verifyCheckpoint(tx, checkpointId, true))).operationId,
   'fork-checkpoint': async ({ world, checkpointId }) =>
     (await world.database.db.transaction().execute((tx) => world.requests.forkCheckpoint(tx, checkpointId, { budget: BigInt(BUDGET_NANO_USD) }))).operationId,
   'rollback-machine': async ({ world, machineId, checkpointId }) =>

@@ -9,6 +9,7 @@ import { promisify } from 'node:util'
 import { type CheckpointId, type MachineId, type ProjectId, SOURCE_REF } from '@autovibe/contract'
 import { encodeId } from '@autovibe/core/ids.ts'
 import { openFolderStore } from '../../checkpoints/create-checkpoint-store.ts'
+import { openScratch } from '../../checkpoints/scratch.ts'
 import type { OpenDatabase } from '../../database/database.ts'
 import { type FreshDatabase, freshDatabase } from '../../database/testing.ts'
 import { createDoor } from '../../door/door.ts'
@@ -78,12 +79,14 @@ export async function openWorld(): Promise<World> {
     logger: silentLog,
   })
   const store = await openFolderStore(dataDir, createSecrets(randomBytes(32)))
+  const scratch = await openScratch(join(dataDir, 'scratch'))
   const tokenFor = machineTokens(randomBytes(32))
   const portsOver = ({ db, pool }: OpenDatabase): Ports => ({
     db,
     runtime: clock,
     ledger: createLedger({ db, pool, runtime: clock }),
     store,
+    scratch,
     substrate,
     tokenFor,
     isAgentInstalled: async () => true,

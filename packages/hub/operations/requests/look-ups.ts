@@ -53,6 +53,32 @@ export async function verifiedCheckpoint(tx: Tx, checkpointId: CheckpointId, pro
   })
 }
 
+/** A checkpoint that can be looked at again: it is in the store, and nobody else looks at it. */
+export async function checkpointToVerify(tx: Tx, checkpointId: CheckpointId): Promise<CheckpointRow> {
+  const checkpoint = await tx.selectFrom('checkpoints').selectAll().where('id', '=', checkpointId).forUpdate().executeTakeFirst()
+  if (!checkpoint) throw new AutovibeError('not_found', `There is no checkpoint ${checkpointId}.`, { fix: 'autovibe checkpoint list' })
+  const { state, machine_id } = checkpoint
+  if (state === 'failed' || state === 'expired')
+    throw new AutovibeError('conflict.state', `Checkpoint ${checkpointId} is ${state}: nothing of it is kept.`, {
+      fix: `Use another one: autovibe checkpoint list ${machine_id}`,
+    })
+  if (state !== 'verified' && state !== 'corrupt')
+    throw new AutovibeError('checkpoint.not_verified', `Checkpoint ${checkpointId} is ${state}: it is still being stored and read back for the first time.`, {
+      retryable: true,
+      fix: `Wait until it is verified: autovibe checkpoint show ${checkpointId}`,
+    })
+  const underWay = await tx
+    .selectFrom('operations')
+    .select('id')
+    .where('machine_id', '=', machine_id)
+    .where('checkpoint_id', '=', checkpointId)
+    .where('kind', '=', 'verify-checkpoint')
+    .where('ended_at', 'is', null)
+    .executeTakeFirst()
+  if (underWay) throw new AutovibeError('conflict.busy', `Checkpoint ${checkpointId} is being verified.`, { fix: `autovibe operation show ${underWay.id}` })
+  return checkpoint
+}
+
 /** The checkpoint that an earlier machine took of the very same source before its agent did anything: starting from it costs no import. */
 export async function startOfProject(tx: Tx, project: { id: ProjectId; source_sha256: string | null }): Promise<CheckpointRow | null> {
   if (!project.source_sha256) return null

@@ -2,6 +2,7 @@
 import { chmod, link, lstat, lutimes, mkdir, symlink } from 'node:fs/promises'
 import { AutovibeError } from '@autovibe/contract'
 import { encodePath } from '@autovibe/core/checkpoints/paths.ts'
+import { fileTime } from '@autovibe/core/checkpoints/restored.ts'
 import { listSnapshotIds, readSnapshot, writeSnapshot } from './documents.ts'
 import type { Host } from './host.ts'
 import type { KeyedLock } from './keyed-lock.ts'
@@ -103,7 +104,7 @@ async function linkMerged(host: Host, stack: readonly string[], flat: string): P
           waiting.push(path)
         } else if (entry.type === 'symlink') {
           await symlink(entry.target ?? Buffer.alloc(0), at)
-          await lutimes(at, entry.mtimeMs / 1000, entry.mtimeMs / 1000)
+          await lutimes(at, fileTime(entry.mtimeMs), fileTime(entry.mtimeMs))
         } else {
           await link(await topMostFile(newestFirst, path), at)
         }
@@ -111,7 +112,7 @@ async function linkMerged(host: Host, stack: readonly string[], flat: string): P
     }
     // Modes last and children first: a folder may have been locked against its own owner.
     for (const folder of closed.reverse()) {
-      await lutimes(folder.path, folder.mtimeMs / 1000, folder.mtimeMs / 1000)
+      await lutimes(folder.path, fileTime(folder.mtimeMs), fileTime(folder.mtimeMs))
       await chmod(folder.path, folder.mode)
     }
   } finally {
