@@ -154,10 +154,12 @@ test('a shell at a terminal has the device, the size that follows, the keys and 
   const person = await atTerminal(['exec', '-it', machine])
   person.key("tty; stty size; echo re''ady\n")
   await person.seen(/\/dev\/pts\/\d+\r\n31 91\r\nready\r\n/)
-  person.key(`sh -c 'trap "stty size; exit" WINCH; echo wait""ing; while :; do sleep 0.05; done'\n`)
+  // stty changes rows and columns one after the other, and each is told: the last size counts.
+  person.key(`sh -c 'trap "stty size" WINCH; echo wait""ing; while :; do sleep 0.05; done'\n`)
   await person.seen(/waiting\r\n/)
   person.resize(41, 101)
   await person.seen(/41 101\r\n/)
+  person.key('\u0003')
   person.key(`sh -c 'echo sleep""ing; exec sleep 76543'\n`)
   await person.seen(/sleeping\r\n/)
   person.key('\u0003')
