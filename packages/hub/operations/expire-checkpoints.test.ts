@@ -42,6 +42,8 @@ const inTransaction = <T>(work: (tx: Tx) => Promise<T>): Promise<T> => world.dat
 async function take(): Promise<CheckpointId> {
   const { checkpointId } = await inTransaction((tx) => world.requests.createCheckpoint(tx, machineId, 'by hand'))
   await life.settle()
+  const { state, state_reason } = await row(checkpointId)
+  assert.equal(state, 'verified', state_reason ?? '')
   return checkpointId
 }
 

@@ -127,6 +127,9 @@ export async function openWorld(): Promise<World> {
       await door.close()
       await wakes.close()
       await database.close()
+      // What it removes in the background is in the folder.
+      await substrate.close()
+      await substrate.settled()
       await rm(dataDir, { recursive: true, force: true })
     },
   }
