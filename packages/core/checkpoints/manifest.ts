@@ -1,12 +1,12 @@
-/** A manifest: every entry of a tree, sorted by the bytes of its path; how one follows from another, and its one canonical form as bytes. */
+/** A manifest: every entry of a tree, sorted by the bytes of its path; how one follows from another. */
 import { AutovibeError, type ManifestEntry } from '@autovibe/contract'
 import { decodePath } from './paths.ts'
 
 export const MANIFEST_LIMITS = {
   entries: 1_000_000,
   changes: 2_000_000,
-  /** The canonical form; about 200 bytes an entry. */
-  encodedBytes: 256 * 1024 * 1024,
+  /** Of all paths and link targets together. */
+  textBytes: 256 * 1024 * 1024,
   /** PATH_MAX and NAME_MAX of Linux, in bytes. */
   pathBytes: 4095,
   nameBytes: 255,

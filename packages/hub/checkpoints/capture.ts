@@ -26,7 +26,7 @@ export async function captureTree(to: Destination, parent: string | null, change
   await eachChange(changes, signal, async (change, slot, stop) => {
     // The tree has so many paths, but an agent may make each of them four thousand bytes long.
     textBytes += change.kind === 'remove' ? change.path.length : change.entry.path.length + (change.entry.link_target?.length ?? 0)
-    if (textBytes > MANIFEST_LIMITS.encodedBytes) throw treeRefused(`its paths are longer than ${MANIFEST_LIMITS.encodedBytes} bytes together`)
+    if (textBytes > MANIFEST_LIMITS.textBytes) throw treeRefused(`its paths are longer than ${MANIFEST_LIMITS.textBytes} bytes together`)
     if (change.kind === 'remove' || change.entry.type !== 'file') {
       collected[slot] = change.kind === 'remove' ? { kind: 'remove', path: change.path } : { kind: 'put', entry: { ...change.entry, sha256: null } }
       return

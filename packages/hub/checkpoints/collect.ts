@@ -34,8 +34,10 @@ export async function collectSegments(place: StorePlace, signal: AbortSignal): P
       deleted++
     }
   }
-  // A marker whose segment is gone was left between the two deletions.
-  for (const id of markers.keys()) if (!segments.includes(id)) await backend.delete(condemnedName(folder, id))
+  // A marker whose segment is gone was left between the two deletions. One that came after the list was made is no such.
+  const listed = new Set(segments)
+  for (const id of markers.keys())
+    if (!listed.has(id) && (await backend.get(segmentName(folder, id), { offset: 0, length: 1 })) === null) await backend.delete(condemnedName(folder, id))
   if (deleted > 0) await objects.refresh()
   return { segments: segments.length, condemned, deleted, movedBytes }
 }
