@@ -62,6 +62,8 @@ export class SegmentWriter {
   readonly #packing = new Set<Promise<void>>()
   readonly #putting: Promise<void>[] = []
   #open: Open | null = null
+  /** Records follow one another as their objects came, whichever of them is compressed first. */
+  #appended: Promise<void> = Promise.resolve()
   #failure: { readonly error: unknown } | null = null
   /** Of all segments that were put. */
   #bytes = 0
@@ -114,10 +116,11 @@ export class SegmentWriter {
 
   #pack(block: Block): void {
     const plain = block.parts.length === 1 && block.parts[0] !== undefined ? block.parts[0] : Buffer.concat(block.parts)
-    const packing = pack(plain)
-      .then((packed) => this.#append(block, packed))
+    const packing = Promise.all([pack(plain), this.#appended])
+      .then(([packed]) => this.#append(block, packed))
       .catch((error: unknown) => this.#failed(error))
       .finally(() => this.#packing.delete(packing))
+    this.#appended = packing
     this.#packing.add(packing)
   }
 
