@@ -18,6 +18,7 @@ import type {
   RunId,
   RunState,
   StepOutcome,
+  TriggerSettings,
   UsageEventId,
 } from '@autovibe/contract'
 import type { Verdict } from '@autovibe/core/limits/verdict.ts'
@@ -51,6 +52,8 @@ export interface ProjectsTable {
   limits: ColumnType<MachineLimitsChange, string | undefined, string>
   /** Null: the default rules. */
   retention: ColumnType<RetentionRules | null, string | null | undefined, string | null>
+  /** Null: the default ones. */
+  triggers: ColumnType<TriggerSettings | null, string | null | undefined, string | null>
 }
 
 export interface MachinesTable {

@@ -18,6 +18,7 @@ export const ROUTES = {
   'PUT /v1/projects/:project/limits': 'admin',
   'PUT /v1/projects/:project/egress': 'admin',
   'PUT /v1/projects/:project/retention': 'admin',
+  'PUT /v1/projects/:project/triggers': 'admin',
   'POST /v1/projects/:project/retention': 'admin',
   'GET /v1/projects/:project/storage': 'user',
   'PUT /v1/projects/:project/prices/:provider/:model': 'admin',

@@ -16,6 +16,7 @@ import {
   Operation,
   Problem,
   Project,
+  ProjectSettings,
   Provider,
   Run,
   Step,
@@ -30,6 +31,7 @@ import type { Api } from './deps.ts'
 /** What the document names and refers to; everything else stands where it is used. */
 const COMPONENTS = {
   Project,
+  ProjectSettings,
   Machine,
   Run,
   Step,
