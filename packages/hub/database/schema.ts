@@ -168,6 +168,7 @@ export interface CheckpointsTable {
   created_at: Date
   verified_at: Date | null
   pinned: Generated<boolean>
+  frozen_at: Generated<Date | null>
 }
 
 export interface BudgetsTable {

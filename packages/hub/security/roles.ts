@@ -33,6 +33,7 @@ export const ROUTES = {
   'POST /v1/machines/:machine/stop': 'user',
   'POST /v1/machines/:machine/start': 'user',
   'POST /v1/machines/:machine/destroy': 'user',
+  'GET /v1/machines/:machine/rollback': 'user',
   'POST /v1/machines/:machine/rollback': 'user',
   'POST /v1/machines/:machine/checkpoints': 'user',
   'POST /v1/machines/:machine/exec': 'user',
