@@ -28,11 +28,12 @@ interface Reached {
   readonly before: TriggerState
   readonly after: TriggerState
   readonly trigger: AutomaticTrigger | null
+  /** What would be asked for here if there were no floor. */
+  readonly wanted: AutomaticTrigger | null
   /** The end of the checkpoint before; null when there is none yet. */
   readonly lastMs: number | null
   /** Files that changed in this run and are in no checkpoint, this quiet point's included. */
   readonly hasUnkept: boolean
-  readonly isTaken: boolean
 }
 
 function play(wanted: TriggerSettings, startPending: boolean, happenings: readonly Happening[]): Reached[] {
@@ -44,7 +45,8 @@ function play(wanted: TriggerSettings, startPending: boolean, happenings: readon
     const before = now
     const { state, trigger } = reachQuietPoint(wanted, before, at, nowMs, spent)
     const isTaken = trigger !== null && takesMs !== null
-    const reached = { at, nowMs, before, after: state, trigger, lastMs, hasUnkept: unkept, isTaken }
+    const free = reachQuietPoint({ ...wanted, floor_seconds: 0 }, before, at, nowMs, spent).trigger
+    const reached = { at, nowMs, before, after: state, trigger, wanted: free, lastMs, hasUnkept: unkept }
     now = state
     if (isTaken) {
       nowMs += takesMs
@@ -95,7 +97,8 @@ test('what is held back is asked for at the first quiet point after the floor, b
   const strength = ['start', 'risky-command', 'exit', 'files-changed', 'budget', 'interval', 'model-response']
   fc.assert(
     fc.property(...anyRun, (wanted, startPending, happenings) => {
-      for (const { before, after, nowMs, lastMs, trigger } of play(wanted, startPending, happenings)) {
+      for (const { before, after, nowMs, lastMs, trigger, wanted: free } of play(wanted, startPending, happenings)) {
+        if (trigger === null) assert.equal(after.heldBack !== null, free !== null)
         if (before.heldBack === null) continue
         const named = trigger ?? after.heldBack
         assert.ok(named !== null && strength.indexOf(named) <= strength.indexOf(before.heldBack), `${before.heldBack} became ${named}`)
