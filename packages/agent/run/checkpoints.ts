@@ -32,6 +32,7 @@ export class Checkpoints {
   readonly #settings: () => TriggerSettings
   readonly #money: () => Money
   readonly #startKept: () => Promise<void>
+  readonly #waited: (trigger: RequestCheckpoint['trigger'], waitedMs: number) => void
   #state: TriggerState
   #step: number
 
@@ -44,6 +45,8 @@ export class Checkpoints {
     status: () => BudgetStatus | undefined
     startPending: boolean
     startKept: () => Promise<void>
+    /** Told how long the agent stood still for a checkpoint that was taken. */
+    waited: (trigger: RequestCheckpoint['trigger'], waitedMs: number) => void
   }) {
     this.#door = parts.door
     this.#order = parts.order
@@ -51,6 +54,7 @@ export class Checkpoints {
     this.#settings = parts.settings
     this.#money = () => ({ spentNanoUsd: BigInt(parts.status()?.spent ?? 0), limitNanoUsd: BigInt(parts.order.limit) })
     this.#startKept = parts.startKept
+    this.#waited = parts.waited
     this.#state = beginTriggers(performance.now(), parts.startPending, this.#money())
     this.#step = 0
   }
@@ -72,14 +76,17 @@ export class Checkpoints {
     this.#state = state
     if (trigger === null) return
     const wasStart = this.#state.startPending
+    const stillSince = performance.now()
+    let isTaken = false
     try {
       await this.#gate.hold(signal)
-      const taken = await this.#ask(trigger, signal)
-      if (!taken) return
+      isTaken = await this.#ask(trigger, signal)
+      if (!isTaken) return
       this.#state = checkpointTaken(this.#state, performance.now(), this.#money())
       if (wasStart) await this.#startKept()
     } finally {
       await this.#gate.release()
+      if (isTaken) this.#waited(trigger, performance.now() - stillSince)
     }
   }
 
