@@ -104,6 +104,10 @@ test('what comes within the floor is taken together at the first quiet point aft
     'files-changed',
     null,
   ])
+  // A risk to words alone does not take the name of what was held back before.
+  const risk: QuietPoint = { kind: 'before-command', command: 'rm -rf x', filesChanged: false }
+  const holding: TriggerState = { ...beginTriggers(0, false, NOTHING_SPENT), stepsSince: 1, heldBack: 'budget', lastCheckpointAtMs: 0 }
+  assert.equal(reachQuietPoint(slow, holding, risk, 1, NOTHING_SPENT).state.heldBack, 'budget')
   const command: QuietPoint = { kind: 'before-command', command: 'ls', filesChanged: false }
   assert.deepEqual(asked(slow, [CHANGE, 0], [CHANGE, 1], [command, 2], [command, 30_000]), ['files-changed', null, null, 'files-changed'])
   assert.deepEqual(asked({ ...slow, at_end: false, after_response: 'always' }, [STEP, 0], [STEP, 1], [END, 2]), ['model-response', null, 'exit'])

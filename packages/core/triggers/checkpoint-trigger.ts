@@ -57,7 +57,8 @@ export function reachQuietPoint(
   const due = strongest(dueAt(settings, state, point, nowMs, money), state.heldBack)
   if (due === null || isUrgent(due, state) || !isWithinFloor(settings, state, nowMs)) return { state, trigger: due }
   // What it was to come before is then over: what is left of it is the step that is not kept.
-  return { state: { ...state, heldBack: due === 'risky-command' ? 'model-response' : due }, trigger: null }
+  const held = due === 'risky-command' ? 'model-response' : due
+  return { state: { ...state, heldBack: strongest(held, state.heldBack) }, trigger: null }
 }
 
 /** The state after a checkpoint was taken. */

@@ -68,7 +68,7 @@ test('no two checkpoints are closer than the floor, but for a start, a risk to c
         assert.ok(trigger === 'start' || trigger === 'exit' || (trigger === 'risky-command' && hasUnkept), trigger)
       }
     }),
-    { numRuns: 1000 },
+    { numRuns: 3000 },
   )
 })
 
@@ -79,7 +79,7 @@ test('whatever changed is asked for by the end of the run at the latest, and wha
       assert.ok(end)
       if (end.hasUnkept || end.before.heldBack !== null) assert.notEqual(end.trigger, null)
     }),
-    { numRuns: 1000 },
+    { numRuns: 3000 },
   )
 })
 
@@ -89,7 +89,7 @@ test('changes are asked for before a risky command, whatever the floor', () => {
       for (const { at, hasUnkept, trigger } of play({ ...wanted, before_risky: true }, startPending, happenings))
         if (at.kind === 'before-command' && at.command === 'rm -rf x' && hasUnkept) assert.ok(trigger === 'risky-command' || trigger === 'start')
     }),
-    { numRuns: 1000 },
+    { numRuns: 3000 },
   )
 })
 
@@ -105,7 +105,7 @@ test('what is held back is asked for at the first quiet point after the floor, b
         if (lastMs !== null && nowMs - lastMs >= wanted.floor_seconds * 1000) assert.notEqual(trigger, null)
       }
     }),
-    { numRuns: 1000 },
+    { numRuns: 3000 },
   )
 })
 
