@@ -5,13 +5,14 @@ import { duration, plain } from './text.ts'
 /** A line for each thing that asks for one, then what holds it back. */
 export function triggerLines(settings: TriggerSettings): string[] {
   const { after_response, before_risky, risky_patterns, every_minutes, every_budget_percent, at_end, floor_seconds } = settings
-  const besides = risky_patterns.length === 0 ? '' : `; that is also: ${risky_patterns.map(plain).join(', ')}`
+  const named = risky_patterns.map(plain).join(', ')
   return [
     ...(after_response === 'never' ? [] : [`after a step of the agent${after_response === 'always' ? '' : ' that may have changed files'}`]),
-    ...(before_risky ? [`before a command that may lose or publish work, while something is not kept${besides}`] : []),
+    ...(before_risky ? [`before a command that may lose or publish work, while something is not kept${named === '' ? '' : `; that is also: ${named}`}`] : []),
     ...(every_minutes === 0 ? [] : [`when ${minutes(every_minutes)} have passed since the last one`]),
     ...(every_budget_percent === 0 ? [] : [`for each ${every_budget_percent} % of a run's budget that is spent`]),
     `at the end of a run${at_end ? '' : ', if something has changed that is not kept'}`,
+    ...(before_risky || named === '' ? [] : [`not before risky commands, though some are named: ${named}`]),
     ...(floor_seconds === 0 ? [] : [`no sooner than ${seconds(floor_seconds)} after the last one, but for a start, an end and a risk to changes`]),
   ]
 }
