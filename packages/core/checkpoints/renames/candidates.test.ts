@@ -6,11 +6,12 @@ import { fileAt } from './testing.ts'
 const removed = (path: string, more = {}) => ({ path, status: 'removed', before: fileAt(path, more).entry, after: null }) as const
 const added = (path: string, more = {}) => ({ path, status: 'added', before: null, after: fileAt(path, more).entry }) as const
 
-test('what went and what came is held, but neither what stayed nor what is empty', () => {
+test('what went and what came is held, but neither what stayed nor a link nor what is empty', () => {
   const candidates = new Candidates()
   candidates.offer(removed('gone'))
   candidates.offer(added('new'))
   candidates.offer(added('empty', { size: 0 }))
+  candidates.offer(removed('link', { type: 'symlink', sha256: null, link_target: 'x' }))
   candidates.offer({ path: 'stays', status: 'changed', before: fileAt('stays').entry, after: fileAt('stays', { size: 11 }).entry })
   assert.deepEqual([candidates.removed.map(({ path }) => path), candidates.added.map(({ path }) => path)], [['gone'], ['new']])
 })

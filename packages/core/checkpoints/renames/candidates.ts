@@ -5,7 +5,7 @@ import type { EntryDifference } from '../diff.ts'
 export const CANDIDATES_MAX = {
   /** On each side. */
   files: 50_000,
-  /** Of all their paths and targets: a path may take 16 KiB as it is spelled. */
+  /** Of all their paths: a path may take 16 KiB as it is spelled. */
   textChars: 16 * 1024 * 1024,
 } as const
 
@@ -33,12 +33,12 @@ export class Candidates {
     return this.#isOver
   }
 
-  /** An empty file says nothing about where it came from. */
+  /** An empty file says nothing about where it came from; and a link that moves beneath its own old path is a rename that git writes but does not apply. */
   offer({ path, before, after }: EntryDifference): void {
     const entry = before ?? after
-    if (this.#isOver || entry === null || (before !== null && after !== null) || entry.type === 'directory' || entry.size === 0) return
+    if (this.#isOver || entry === null || (before !== null && after !== null) || entry.type !== 'file' || entry.size === 0) return
     const side = before === null ? this.added : this.removed
-    this.#textChars += path.length + entry.path.length + (entry.link_target?.length ?? 0)
+    this.#textChars += path.length + entry.path.length
     if (side.length < CANDIDATES_MAX.files && this.#textChars <= CANDIDATES_MAX.textChars) side.push({ path, entry })
     else {
       this.#isOver = true

@@ -30,5 +30,4 @@ export function pairExact(removed: readonly Candidate[], added: readonly Candida
   return { renames, ...left }
 }
 
-/** Equal for what git would take for the same blob of the same kind. */
-export const contentKey = ({ entry }: Candidate): string => (entry.type === 'symlink' ? `link ${entry.link_target}` : `file ${entry.sha256}`)
+const contentKey = ({ entry }: Candidate): string => entry.sha256 ?? ''

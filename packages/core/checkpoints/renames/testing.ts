@@ -10,10 +10,7 @@ export function fileAt(path: string, more: Partial<ManifestEntry> = {}): Candida
 
 const part = fc.constantFrom('a', 'b', 'c', 'index.ts')
 const path = fc.array(part, { minLength: 1, maxLength: 3 }).map((parts) => parts.join('/'))
-const more = fc.oneof(
-  fc.record({ sha256: fc.constantFrom('a', 'b', 'c').map((digit) => digit.repeat(64)), size: fc.constantFrom(10, 11, 900) }),
-  fc.record({ type: fc.constant('symlink' as const), sha256: fc.constant(null), link_target: fc.constantFrom('a', 'b') }),
-)
+const more = fc.record({ sha256: fc.constantFrom('a', 'b', 'c').map((digit) => digit.repeat(64)), size: fc.constantFrom(10, 11, 900) })
 /** At paths of their own. */
 export const anyFiles = fc.uniqueArray(
   fc.tuple(path, more).map(([at, rest]) => fileAt(at, rest)),

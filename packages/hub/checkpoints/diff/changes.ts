@@ -4,6 +4,8 @@ import { differenceAt, type EntryDifference, filesOnly } from '@autovibe/core/ch
 import type { ProjectStore } from '../store.ts'
 
 export const PROJECT = { within: 'project/', leaveOut: ['.git'] }
+/** So many are remembered from one walk to the next; more are walked again. A path takes at most 16 KiB. */
+const REMEMBERED = { changes: 10_000, pathChars: 4 * 1024 * 1024 }
 
 export interface Trees {
   readonly store: ProjectStore
@@ -12,13 +14,32 @@ export interface Trees {
   readonly signal: AbortSignal
 }
 
-/** In the order of their paths' bytes, without what only its time tells apart; rejects with the signal's reason. */
-export async function* changesOf({ store, beforeManifestSha256, afterManifestSha256, signal }: Trees): AsyncGenerator<EntryDifference, void> {
-  for await (const { before, after } of store.difference(beforeManifestSha256, afterManifestSha256)) {
-    signal.throwIfAborted()
-    const difference = differenceAt(before, after, PROJECT)
-    const change = difference && filesOnly(difference)
-    if (change !== null) yield change
+/** May be walked several times, one after the other. */
+export class Changes {
+  readonly #trees: Trees
+  #remembered: readonly EntryDifference[] | null = null
+
+  constructor(trees: Trees) {
+    this.#trees = trees
+  }
+
+  /** In the order of their paths' bytes, without what only its time tells apart; rejects with the signal's reason. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<EntryDifference, void> {
+    if (this.#remembered !== null) return yield* this.#remembered
+    const { store, beforeManifestSha256, afterManifestSha256, signal } = this.#trees
+    let seen: EntryDifference[] | null = []
+    let pathChars = 0
+    for await (const { before, after } of store.difference(beforeManifestSha256, afterManifestSha256)) {
+      signal.throwIfAborted()
+      const difference = differenceAt(before, after, PROJECT)
+      const change = difference && filesOnly(difference)
+      if (change === null) continue
+      pathChars += change.path.length
+      if (seen !== null && (seen.length >= REMEMBERED.changes || pathChars > REMEMBERED.pathChars)) seen = null
+      seen?.push(change)
+      yield change
+    }
+    this.#remembered = seen
   }
 }
 

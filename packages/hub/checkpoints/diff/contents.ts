@@ -24,5 +24,10 @@ export async function contentOf(store: ProjectStore, entry: ManifestEntry | null
   return Buffer.concat(chunks)
 }
 
+export type Sides = readonly [before: Buffer, after: Buffer]
+
+export const sidesOf = (store: ProjectStore, before: ManifestEntry | null, after: ManifestEntry | null): Promise<Sides> =>
+  Promise.all([contentOf(store, before), contentOf(store, after)])
+
 /** UTF-8 without a NUL, which is git's own sign of a binary file. */
 export const isText = (bytes: Buffer): boolean => bytes.length <= TEXT_BYTES_MAX && isUtf8(bytes) && !bytes.includes(0)

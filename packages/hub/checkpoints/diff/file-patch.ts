@@ -1,9 +1,8 @@
 /** The patch of one file in git's own form: header with modes, rename and blob ids, then hunks for texts and whole contents for anything else. */
 import type { DiffDetail, FileChange, ManifestEntry } from '@autovibe/contract'
-import type { ProjectStore } from '../store.ts'
 import { binaryPatch } from './binary-patch.ts'
 import { isSameContent } from './changes.ts'
-import { CONTENT_BYTES_MAX, contentOf, isText, TEXT_BYTES_MAX } from './contents.ts'
+import { CONTENT_BYTES_MAX, isText, type Sides, TEXT_BYTES_MAX } from './contents.ts'
 import { blobId, gitFileLine, gitMode, gitName, isRefusedByGit, NO_BLOB } from './git-text.ts'
 import { type Effort, unifiedText } from './unified-text.ts'
 
@@ -17,24 +16,29 @@ export interface Moved {
   readonly after: ManifestEntry | null
 }
 
-type Patch = Pick<FileChange, 'patch' | 'no_patch' | 'binary' | 'added_lines' | 'removed_lines'>
+export type Patch = Pick<FileChange, 'patch' | 'no_patch' | 'binary' | 'added_lines' | 'removed_lines'>
 const NO_LINES = { added_lines: 0, removed_lines: 0 }
 const without = (reason: FileChange['no_patch'], binary: boolean | null): Patch => ({ patch: null, no_patch: reason, binary, ...NO_LINES })
 
-/** Reads the contents only where they differ and the detail asks for it; both are held. */
-export async function filePatch(store: ProjectStore, file: Moved, detail: DiffDetail, effort: Effort): Promise<Patch> {
-  const { path, before, after } = file
+/** What can be said without its contents; null when they are needed. */
+export function withoutContents({ path, before, after, ...file }: Moved, detail: DiffDetail): Patch | null {
   const sides = [before, after].filter((entry) => entry !== null)
   if (sides.some((entry) => isRefusedByGit(path, entry.type))) return without('refused_by_git', null)
   const hasPatch = detail === 'text' || detail === 'whole'
   if (before !== null && after !== null && isSameContent(before, after)) {
-    return hasPatch ? { patch: sameContent(file, before, after), no_patch: null, binary: false, ...NO_LINES } : without('not_asked', null)
+    return hasPatch
+      ? { patch: sameContent({ path, before, after, ...file }, before, after), no_patch: null, binary: false, ...NO_LINES }
+      : without('not_asked', null)
   }
   if (detail === 'names') return without('not_asked', null)
   const size = Math.max(...sides.map((entry) => entry.size))
   if (size > CONTENT_BYTES_MAX) return without(hasPatch ? 'too_large' : 'not_asked', true)
-  if (size > TEXT_BYTES_MAX && detail !== 'whole') return without(hasPatch ? 'binary' : 'not_asked', true)
-  const [old, young] = [await contentOf(store, before), await contentOf(store, after)]
+  return size > TEXT_BYTES_MAX && detail !== 'whole' ? without(hasPatch ? 'binary' : 'not_asked', true) : null
+}
+
+/** For what the above leaves open, from both contents. */
+export async function filePatch(file: Moved, [old, young]: Sides, detail: DiffDetail, effort: Effort): Promise<Patch> {
+  const hasPatch = detail === 'text' || detail === 'whole'
   if (!isText(old) || !isText(young)) {
     if (detail !== 'whole') return without(hasPatch ? 'binary' : 'not_asked', true)
     const bodies = await Promise.all(parts(file, old, young).map(async (part) => header(part) + (await binaryPatch(part.old, part.young))))

@@ -109,30 +109,35 @@ test('what is not asked for is not made: bytes without their patch, lines withou
   )
 })
 
-test('patches come one after the other: between two of them only one file is held, and nothing is read ahead of who takes them', async (t) => {
-  const { store } = await setUp(t)
-  const files = Array.from({ length: 30 }, (_, index) => put(`project/f${index + 10}`, `${index + 10}`.repeat(200 * 1024)))
-  const a = await capture(store, null, changesOf(folderEntry('project')))
-  const b = await capture(store, null, changesOf(folderEntry('project'), ...files))
-  let opened = 0
-  const counting = {
-    ...store,
-    open: (sha256: string) => {
-      opened++
-      return store.open(sha256)
-    },
-  }
-  const trees = { store: counting, beforeManifestSha256: a.manifestSha256, afterManifestSha256: b.manifestSha256, signal: never }
-  let taken = 0
-  let patchBytes = 0
-  for await (const { patch } of diffCheckpoints(trees, { detail: 'whole', renames: true })) {
-    taken++
-    patchBytes += Buffer.byteLength(patch ?? '')
-    assert.ok(opened <= taken, `${opened} were read when ${taken} were taken`)
-  }
-  assert.deepEqual([taken, opened], [30, 30])
-  assert.ok(patchBytes > 30 * 400 * 1024)
-})
+for (const [what, chars, aheadFiles] of [
+  ['large', 200 * 1024, 0],
+  ['small', 1000, 8],
+] as const) {
+  test(`patches come one after the other: of ${what} files, no more than ${aheadFiles} are read before their turn`, async (t) => {
+    const { store } = await setUp(t)
+    const files = Array.from({ length: 30 }, (_, index) => put(`project/f${index + 10}`, `${index + 10}`.repeat(chars)))
+    const a = await capture(store, null, changesOf(folderEntry('project')))
+    const b = await capture(store, null, changesOf(folderEntry('project'), ...files))
+    let opened = 0
+    const counting = {
+      ...store,
+      open: (sha256: string) => {
+        opened++
+        return store.open(sha256)
+      },
+    }
+    const trees = { store: counting, beforeManifestSha256: a.manifestSha256, afterManifestSha256: b.manifestSha256, signal: never }
+    let taken = 0
+    let patchBytes = 0
+    for await (const { patch } of diffCheckpoints(trees, { detail: 'whole', renames: true })) {
+      taken++
+      patchBytes += Buffer.byteLength(patch ?? '')
+      assert.ok(opened <= taken + aheadFiles, `${opened} were read when ${taken} were taken`)
+    }
+    assert.deepEqual([taken, opened], [30, 30])
+    assert.ok(patchBytes > 30 * 2 * chars)
+  })
+}
 
 test('permissions that git does not know are listed as a change with nothing to apply', async (t) => {
   const { changes } = await compare(

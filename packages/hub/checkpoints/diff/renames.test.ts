@@ -31,12 +31,10 @@ const CASES: readonly (readonly [string, Edit, Edit])[] = [
       await mkdir(join(project, 'src'))
       for (const name of ['one', 'two', 'three']) await writeFile(join(project, 'src', name), lines(name, 20))
       await writeFile(join(project, 'logo.bin'), Buffer.from([0, 1, 2, 3, 255]))
-      await symlink('src/one', join(project, 'link'))
     },
     async (project) => {
       await rename(join(project, 'src'), join(project, 'lib'))
       await rename(join(project, 'logo.bin'), join(project, 'lib/logo.bin'))
-      await rename(join(project, 'link'), join(project, 'other-link'))
       await chmod(join(project, 'lib/two'), 0o755)
     },
   ],
@@ -100,6 +98,24 @@ for (const [name, before, after] of CASES) {
     assert.deepEqual(await gitView(found.before), await gitView(found.after))
   })
 }
+
+test('a link that moves beneath its own old path, which git does not apply as a rename, is removed and added', async (t) => {
+  const found = await compare(
+    t,
+    (project) => symlink('target', join(project, 'a')),
+    async (project) => {
+      await rm(join(project, 'a'))
+      await mkdir(join(project, 'a'))
+      await symlink('target', join(project, 'a/b'))
+    },
+  )
+  assert.deepEqual(
+    found.changes.map(({ status, path }) => `${status} ${path}`),
+    ['removed a', 'added a/b'],
+  )
+  await gitApply(found.before, found.changes)
+  assert.deepEqual(await gitView(found.before), await gitView(found.after))
+})
 
 test('without renames each is one that went and one that came, and the patch makes the same', async (t) => {
   const edit: Edit = async (project) => rename(join(project, 'a'), join(project, 'b'))
