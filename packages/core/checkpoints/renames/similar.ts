@@ -40,7 +40,10 @@ export function sameNamePairs(removed: readonly Candidate[], added: readonly Can
 /** Null for a name that several bear. */
 function onlyOnes(files: readonly Candidate[]): Map<string, Candidate | null> {
   const byName = new Map<string, Candidate | null>()
-  for (const file of files) byName.set(baseName(file.path), byName.has(baseName(file.path)) ? null : file)
+  for (const file of files) {
+    const name = baseName(file.path)
+    byName.set(name, byName.has(name) ? null : file)
+  }
   return byName
 }
 
