@@ -60,8 +60,8 @@ export function registerCheckpointDiff(app: Api, context: ApiContext): void {
         const trees = { store: store.of(after.project_id), beforeManifestSha256: before.manifest_sha256, afterManifestSha256: after.manifest_sha256, signal }
         const files = diffCheckpoints(trees, { detail, renames })
         return isPatch
-          ? await answerStream(request, reply, HEADERS.patch, patchText(files), signal)
-          : await answerStream(request, reply, HEADERS.lines, linesOf(head, files, request.id), signal)
+          ? await answerStream(request, reply, HEADERS.patch, patchText(files), { signal })
+          : await answerStream(request, reply, HEADERS.lines, linesOf(head, files, request.id), { signal })
       } finally {
         underWay--
       }

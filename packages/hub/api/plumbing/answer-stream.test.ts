@@ -18,7 +18,7 @@ interface Server {
 }
 
 /** A server that answers with these pieces. */
-async function serve(t: TestContext, pieces: (signal: AbortSignal) => AsyncGenerator<string, void>): Promise<Server> {
+async function serve(t: TestContext, pieces: (signal: AbortSignal) => AsyncGenerator<string, void>, stalledMs = 60_000): Promise<Server> {
   const app = Fastify({ forceCloseConnections: true })
   const closing = new AbortController()
   const { promise: ended, resolve } = Promise.withResolvers<void>()
@@ -27,7 +27,7 @@ async function serve(t: TestContext, pieces: (signal: AbortSignal) => AsyncGener
     response = reply.raw
     const signal = whileThere(reply, closing.signal)
     try {
-      return await answerStream(request, reply, { 'content-type': 'text/plain' }, pieces(signal), signal)
+      return await answerStream(request, reply, { 'content-type': 'text/plain' }, pieces(signal), { signal, stalledMs })
     } finally {
       resolve()
     }
@@ -55,6 +55,20 @@ test('no piece is made before the client has taken most of those before it, and 
   answer.destroy()
   await server.ended
   assert.equal(made, whenFull)
+})
+
+test('a client that takes nothing for too long is cut off', async (t) => {
+  const server = await serve(
+    t,
+    async function* () {
+      for (;;) yield PIECE
+    },
+    20,
+  )
+  const answer = await askFor(server.url)
+  await server.ended
+  assert.ok(server.response().destroyed)
+  answer.destroy()
 })
 
 test('all pieces arrive in their order', async (t) => {

@@ -22,7 +22,7 @@ export async function answerStream(
   reply: FastifyReply,
   headers: Readonly<Record<string, string>>,
   pieces: AsyncGenerator<string, void>,
-  signal: AbortSignal,
+  { signal, stalledMs = STALLED_MS }: { readonly signal: AbortSignal; readonly stalledMs?: number },
 ): Promise<FastifyReply> {
   const response = reply.raw
   try {
@@ -32,22 +32,29 @@ export async function answerStream(
     response.writeHead(200, { ...headers, 'cache-control': 'no-store', 'x-accel-buffering': 'no', 'x-request-id': request.id })
     for (; !piece.done; piece = await pieces.next()) {
       signal.throwIfAborted()
-      await write(response, piece.value, signal)
+      await write(response, piece.value, signal, stalledMs)
     }
     response.end()
   } catch (error) {
     if (!response.headersSent) throw error
     if (!signal.aborted) request.log.warn({ err: error }, 'an answer broke off')
-    // Behind what waits to be sent.
-    response.write('', () => response.destroy())
-    if (signal.aborted) response.destroy()
+    if (signal.aborted || response.writableNeedDrain) response.destroy()
+    // Behind what is on its way to a client that takes it.
+    else response.write('', () => response.destroy())
   } finally {
     await pieces.return()
   }
   return reply
 }
 
-async function write(response: ServerResponse, text: string, signal: AbortSignal): Promise<void> {
+async function write(response: ServerResponse, text: string, signal: AbortSignal, stalledMs: number): Promise<void> {
   if (response.write(text)) return
-  await once(response, 'drain', { signal: AbortSignal.any([signal, AbortSignal.timeout(STALLED_MS)]) })
+  // One that is taken back: there may be very many of them.
+  const stalled = new AbortController()
+  const timer = setTimeout(() => stalled.abort(new Error('the client takes nothing')), stalledMs)
+  try {
+    await once(response, 'drain', { signal: AbortSignal.any([signal, stalled.signal]) })
+  } finally {
+    clearTimeout(timer)
+  }
 }
