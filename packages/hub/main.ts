@@ -25,6 +25,7 @@ import { readHubId } from './hub-id.ts'
 import { lockDatabase, lockDataDir } from './instance-lock.ts'
 import { createLedger } from './ledger/create-ledger.ts'
 import { createLogger, type Logger } from './observability/logger.ts'
+import { createMetrics } from './observability/metrics.ts'
 import { assertKnownSteps } from './operations/engine/stuck.ts'
 import { openWakeFeed } from './operations/engine/wake-feed.ts'
 import { startWorker } from './operations/engine/worker.ts'
@@ -158,7 +159,17 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   ending.add('the event feed', () => changes.close())
 
   const execs = createExecs({ db, runtime, log: logger })
-  const door = await createDoor({ ...ports, execs, requests, wakes, dataDir, log: logger, lookAt: (id) => lookAtMachine({ ...ports, log: logger }, id) })
+  const metrics = createMetrics({ db, runtime, sizeOf: (projectId) => store.of(projectId).size() })
+  const door = await createDoor({
+    ...ports,
+    execs,
+    requests,
+    wakes,
+    dataDir,
+    metrics,
+    log: logger,
+    lookAt: (id) => lookAtMachine({ ...ports, log: logger }, id),
+  })
   const gateway = createGateway({ db, address, ledger, runtime, secrets, logger })
   handlers.machine = (machineId, request, response) => {
     if (request.url?.startsWith('/gateway/')) void gateway.handle(machineId, request, response)
@@ -185,7 +196,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   })
   const health = healthOf(pool, substrate, VERSION, startedAt)
   const agents = { agents: () => listAgents(paths.agents), installAgent: (name: string) => installAgent(paths.agents, name) }
-  const api = await createApi({ db, runtime, logger, requests, ledger, store, secrets, execs, dataDir, changes, health, info, ...agents })
+  const api = await createApi({ db, runtime, logger, requests, ledger, store, secrets, execs, dataDir, changes, health, info, metrics, ...agents })
   ending.add('the API', () => api.close())
   const url = await api.listen({ host: '127.0.0.1', port: config.port }).catch((error: NodeJS.ErrnoException) => {
     throw error.code === 'EADDRINUSE' ? portInUse(config.port) : error

@@ -13,6 +13,7 @@ import { registerEvents } from './events.ts'
 import { registerExec } from './exec.ts'
 import { registerHub } from './hub.ts'
 import { registerMachines } from './machines.ts'
+import { registerMetrics } from './metrics.ts'
 import { registerOperations } from './operations.ts'
 import { registerAuth } from './plumbing/auth.ts'
 import { JSON_BYTES_MAX, registerBodies } from './plumbing/bodies.ts'
@@ -34,6 +35,7 @@ export type { ApiDeps } from './plumbing/deps.ts'
 
 const RESOURCES = [
   registerHub,
+  registerMetrics,
   registerProjects,
   registerProjectSource,
   registerProjectSettings,

@@ -8,7 +8,7 @@ import type { DoorApp, DoorContext } from './door.ts'
 
 const FREEZE_TIMEOUT_MS = 60_000
 
-export function checkpointRoutes(app: DoorApp, { db, requests, wakes }: DoorContext): void {
+export function checkpointRoutes(app: DoorApp, { db, requests, wakes, metrics }: DoorContext): void {
   app.post('/door/checkpoints', { schema: { body: RequestCheckpoint, response: { 200: CheckpointAnswer } } }, async ({ machineId, body }, reply) => {
     const gone = new AbortController()
     reply.raw.once('close', () => gone.abort())
@@ -21,7 +21,10 @@ export function checkpointRoutes(app: DoorApp, { db, requests, wakes }: DoorCont
     for (;;) {
       const change = wakes.next(machineId, Math.max(0, deadline - Date.now()), gone.signal)
       const answer = await stateOf(checkpointId)
-      if (answer.state !== 'pending' || Date.now() >= deadline || gone.signal.aborted) return answer
+      if (answer.state !== 'pending' || Date.now() >= deadline || gone.signal.aborted) {
+        metrics.checkpointWaited(trigger, reply.elapsedTime / 1000)
+        return answer
+      }
       await change
     }
   })

@@ -5,6 +5,7 @@ import fastify, { type FastifyInstance } from 'fastify'
 import { hasZodFastifySchemaValidationErrors, serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import { isStorable, unstorable } from '../database/storable.ts'
 import type { Execs } from '../exec/execs.ts'
+import type { Metrics } from '../observability/metrics.ts'
 import type { EngineLog } from '../operations/engine/context.ts'
 import type { WakeFeed } from '../operations/engine/wake-feed.ts'
 import type { Ports } from '../operations/ports.ts'
@@ -28,6 +29,7 @@ export interface DoorOptions extends Ports {
   readonly execs: Execs
   readonly dataDir: string
   readonly log: EngineLog
+  readonly metrics: Pick<Metrics, 'checkpointWaited'>
   /** Looks whether the machine has reached a limit, and has it ended if so. */
   readonly lookAt: (machineId: MachineId) => Promise<void>
 }

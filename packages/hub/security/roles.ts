@@ -8,6 +8,7 @@ export const ROUTES = {
   'GET /v1/health': 'public',
   'GET /v1/openapi.json': 'public',
   'GET /v1/hub': 'user',
+  'GET /metrics': 'user',
 
   'POST /v1/projects': 'user',
   'GET /v1/projects': 'user',

@@ -8,6 +8,7 @@ import type { Database } from '../../database/database.ts'
 import type { Execs } from '../../exec/execs.ts'
 import type { Ledger } from '../../ledger/ledger.ts'
 import type { Logger } from '../../observability/logger.ts'
+import type { Metrics } from '../../observability/metrics.ts'
 import type { Requests } from '../../operations/requests.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { Secrets } from '../../security/secrets.ts'
@@ -25,6 +26,7 @@ export interface ApiDeps {
   readonly changes: ChangeFeed
   health(): Promise<Health>
   info(): Promise<HubInfo>
+  readonly metrics: Pick<Metrics, 'text' | 'contentType'>
   /** The agent tools in the data directory. */
   agents(): Promise<readonly InstalledAgent[]>
   /** Installs one, or throws `agent.unknown`; installing what is there is no error. */

@@ -18,6 +18,7 @@ import { createExecs, type Execs } from '../../exec/execs.ts'
 import { createLedger } from '../../ledger/create-ledger.ts'
 import type { Ledger } from '../../ledger/ledger.ts'
 import { createLogger } from '../../observability/logger.ts'
+import { createMetrics } from '../../observability/metrics.ts'
 import { createRequests } from '../../operations/requests.ts'
 import { type Runtime, systemRuntime } from '../../runtime.ts'
 import { createApiKey } from '../../security/keys.ts'
@@ -263,6 +264,7 @@ export async function startTestApi(): Promise<TestApi> {
     execs,
     dataDir,
     changes,
+    metrics: createMetrics({ db, runtime, sizeOf: (id) => store.of(id).size() }),
     health: async () => ({
       status: 'ok',
       version: '0.1.0',

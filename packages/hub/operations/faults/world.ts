@@ -16,6 +16,7 @@ import { createDoor } from '../../door/door.ts'
 import { createDoorListener } from '../../door/listener.ts'
 import { createExecs } from '../../exec/execs.ts'
 import { createLedger } from '../../ledger/create-ledger.ts'
+import { createMetrics } from '../../observability/metrics.ts'
 import type { Runtime } from '../../runtime.ts'
 import { lookAtMachine } from '../../scheduler/meter.ts'
 import { machineTokens } from '../../security/machine-tokens.ts'
@@ -101,6 +102,7 @@ export async function openWorld(): Promise<World> {
     requests,
     wakes,
     dataDir,
+    metrics: createMetrics({ db: database.db, runtime: clock, sizeOf: (id) => store.of(id).size() }),
     log: silentLog,
     lookAt: (machineId) => lookAtMachine({ ...ports, log: silentLog }, machineId),
   })
