@@ -43,7 +43,7 @@ export interface Method {
   readonly permissions?: Permissions
   readonly allowtoken?: number
   readonly protected?: number
-  readonly proxyto?: string
+  readonly proxyto?: string | null
 }
 
 export interface Found {

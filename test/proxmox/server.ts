@@ -92,7 +92,7 @@ async function work({ site, door, found, who, byToken, received, fault, path }: 
   const raw = merged(found.pathParameters, received.parameters)
   if (byToken && !method.allowtoken) throw forbidden(`URI '${path}' not available with API token, need proper ticket.\n`)
   checkPermissions(site.access, method.permissions, who, raw)
-  const node = method.proxyto === undefined ? door : doorOf(site, String(raw[method.proxyto] ?? ''), door)
+  const node = method.proxyto ? doorOf(site, String(raw[method.proxyto] ?? ''), door) : nodeNamed(site, raw, door)
   const parameters = checked(raw, method.parameters)
   const key = `${method.method} ${method.path}`
   const handler = site.endpoints[key]
@@ -120,6 +120,12 @@ async function work({ site, door, found, who, byToken, received, fault, path }: 
     throw died(`Result verification failed\n${JSON.stringify(errors)}`)
   }
   return { data, total: call.total }
+}
+
+/** What is the cluster's is answered by whoever was asked, about the node that the path names. */
+function nodeNamed(site: Site, raw: Raw, door: string): string {
+  const name = String(raw['node'] ?? door)
+  return site.cluster.nodes.has(name) ? name : door
 }
 
 /** The node that does it, as the one that was asked reaches it. */

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { badParameters, died, listOf } from './answers.ts'
 import { networkOf } from './boot.ts'
-import { type Call, type Endpoints, vmOf } from './call.ts'
+import { type Call, type Endpoints, vmidOf } from './call.ts'
 import type { Rule, Vm } from './cluster.ts'
 
 const RULES = '/nodes/{node}/qemu/{vmid}/firewall/rules'
@@ -11,28 +11,35 @@ const OPTIONS = '/nodes/{node}/qemu/{vmid}/firewall/options'
 export const VM_FIREWALL: Endpoints = {
   'GET /nodes/{node}/qemu/{vmid}/firewall': () => ['rules', 'aliases', 'ipset', 'refs', 'options'].map((name) => ({ name })),
   [`GET ${OPTIONS}`]: (call) => {
-    const { options } = vmOf(call).firewall
+    const { options } = vmAnywhere(call).firewall
     return {
       ...Object.fromEntries(Object.entries(options).map(([key, value]) => [key, /^[01]$/.test(value) ? Number(value) : value])),
       digest: digest(options),
     }
   },
   [`PUT ${OPTIONS}`]: putOptions,
-  [`GET ${RULES}`]: (call) => vmOf(call).firewall.rules.map((rule, pos) => shown(rule, pos, vmOf(call))),
+  [`GET ${RULES}`]: (call) => vmAnywhere(call).firewall.rules.map((rule, pos) => shown(rule, pos, vmAnywhere(call))),
   [`POST ${RULES}`]: addRule,
   [`GET ${RULES}/{pos}`]: (call) => {
-    const vm = vmOf(call)
+    const vm = vmAnywhere(call)
     return shown(ruleAt(vm, call), position(call), vm)
   },
   [`PUT ${RULES}/{pos}`]: changeRule,
   [`DELETE ${RULES}/{pos}`]: async (call) => {
-    const vm = vmOf(call)
+    const vm = vmAnywhere(call)
     checkDigest(call, vm.firewall.rules)
     ruleAt(vm, call)
     vm.firewall.rules.splice(position(call), 1)
     await tell(call, vm)
   },
-  'GET /nodes/{node}/qemu/{vmid}/firewall/refs': (call) => (vmOf(call), []),
+  'GET /nodes/{node}/qemu/{vmid}/firewall/refs': (call) => (vmAnywhere(call), []),
+}
+
+/** Firewall files are the cluster's: whichever node is asked has them. */
+function vmAnywhere(call: Call): Vm {
+  const vm = call.cluster.vms.get(vmidOf(call))
+  if (!vm) throw died(`no such VM ('${vmidOf(call)}')`)
+  return vm
 }
 
 const digest = (value: unknown): string => createHash('sha1').update(JSON.stringify(value)).digest('hex')
@@ -54,7 +61,7 @@ const tell = async (call: Call, vm: Vm): Promise<void> =>
   void (vm.pid !== null && (await call.cluster.guests.networkChanged(vm.vmid, networkOf(call.cluster, vm))))
 
 async function putOptions(call: Call): Promise<void> {
-  const vm = vmOf(call)
+  const vm = vmAnywhere(call)
   checkDigest(call, vm.firewall.options)
   for (const key of listOf(call.parameters.text('delete'))) delete vm.firewall.options[key]
   Object.assign(vm.firewall.options, call.parameters.without('node', 'vmid', 'delete', 'digest'))
@@ -63,7 +70,7 @@ async function putOptions(call: Call): Promise<void> {
 
 /** New rules stand first unless they say where. */
 async function addRule(call: Call): Promise<void> {
-  const vm = vmOf(call)
+  const vm = vmAnywhere(call)
   const rule = made(call, undefined)
   const at = Math.min(call.parameters.number('pos') ?? 0, vm.firewall.rules.length)
   vm.firewall.rules.splice(at, 0, rule)
@@ -71,7 +78,7 @@ async function addRule(call: Call): Promise<void> {
 }
 
 async function changeRule(call: Call): Promise<void> {
-  const vm = vmOf(call)
+  const vm = vmAnywhere(call)
   checkDigest(call, vm.firewall.rules)
   const before = ruleAt(vm, call)
   const to = call.parameters.number('moveto')
