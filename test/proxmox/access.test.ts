@@ -28,7 +28,13 @@ function refusal(access: Access, permissions: Permissions | undefined, parameter
     return error.text
   }
 }
-const CLONE: Permissions = { check: ['and', ['perm', '/vms/{vmid}', ['VM.Clone']], ['or', ['perm', '/vms/{newid}', ['VM.Allocate']], ['perm', '/pool/{pool}', ['VM.Allocate'], 'require_param', 'pool']]] }
+const CLONE: Permissions = {
+  check: [
+    'and',
+    ['perm', '/vms/{vmid}', ['VM.Clone']],
+    ['or', ['perm', '/vms/{newid}', ['VM.Allocate']], ['perm', '/pool/{pool}', ['VM.Allocate'], 'require_param', 'pool']],
+  ],
+}
 
 test('a permission on a path filled from the parameters is refused in Proxmox’s words, and held when granted', () => {
   const access = accessOf()

@@ -65,7 +65,7 @@ function send(pve: ProxmoxStandIn, token: string | null, method: string, path: s
   const inBody = (method === 'POST' || method === 'PUT') && sent.raw === undefined && sent.json === undefined
   const text = sent.raw ?? (sent.json === undefined ? (inBody ? form(fields) : '') : JSON.stringify(sent.json))
   const query = !inBody && Object.keys(fields).length > 0 ? `?${form(fields)}` : ''
-  const headers = {
+  const headers: Record<string, string> = {
     ...(token === null ? {} : { Authorization: `PVEAPIToken=${token}` }),
     ...(text.length === 0
       ? {}

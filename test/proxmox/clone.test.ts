@@ -119,7 +119,10 @@ test('a number that is taken on another node fails the task', async () => {
   const [source, taken] = [next(), next()]
   await at.create(source, 'thin')
   pve.plantVm({ vmid: taken, node: 'pve2' })
-  assert.match(await root.task('POST', CLONE(source), { newid: taken }), new RegExp(`^unable to open file '/etc/pve/nodes/pve1/qemu-server/${taken}.conf.tmp.\\d+' - File exists$`))
+  assert.match(
+    await root.task('POST', CLONE(source), { newid: taken }),
+    new RegExp(`^unable to open file '/etc/pve/nodes/pve1/qemu-server/${taken}.conf.tmp.\\d+' - File exists$`),
+  )
   assert.equal(pve.cluster.vms.get(taken)?.node, 'pve2')
 })
 

@@ -32,11 +32,24 @@ const done = async (method: string, path: string, fields: Fields = {}): Promise<
 test('what the cluster and its nodes are can be read', async () => {
   await ok('GET', '/version')
   for (const type of [undefined, 'vm', 'node', 'storage', 'sdn']) await ok('GET', '/cluster/resources', type ? { type } : {})
-  for (const path of ['/cluster/nextid', '/cluster/status', '/cluster/tasks', '/cluster/firewall/options', '/cluster/ha/status/manager_status', '/cluster/ha/resources', '/access/roles', '/access/domains', '/access/ticket', '/access/permissions']) await ok('GET', path)
+  for (const path of [
+    '/cluster/nextid',
+    '/cluster/status',
+    '/cluster/tasks',
+    '/cluster/firewall/options',
+    '/cluster/ha/status/manager_status',
+    '/cluster/ha/resources',
+    '/access/roles',
+    '/access/domains',
+    '/access/ticket',
+    '/access/permissions',
+  ])
+    await ok('GET', path)
   const ha = await ok('GET', '/cluster/ha/status/current')
   assert.equal(ha.find((each: { id: string }) => each.id === 'lrm:pve2').status, 'pve2 (maintenance mode)')
   assert.equal((await ok('GET', '/cluster/resources', { type: 'node' }))[1].hastate, 'maintenance')
-  for (const path of ['', '/status', '/version', '/tasks', '/storage', '/storage/thin', '/storage/thin/status', '/storage/thin/content', '/qemu']) await ok('GET', `/nodes/pve1${path}`)
+  for (const path of ['', '/status', '/version', '/tasks', '/storage', '/storage/thin', '/storage/thin/status', '/storage/thin/content', '/qemu'])
+    await ok('GET', `/nodes/pve1${path}`)
   await ok('GET', '/nodes')
   assert.deepEqual(
     (await ok('GET', '/nodes/pve1/network', { type: 'any_bridge' })).map((card: { iface: string }) => card.iface),
@@ -61,7 +74,11 @@ test('pools come and go', async () => {
 test('an image is uploaded or fetched, imported into a disk, and removed', async () => {
   const image = Buffer.from('an image')
   const checksum = createHash('sha256').update(image).digest('hex')
-  const body = (sum: string): string => ['content', 'import', 'checksum', sum, 'checksum-algorithm', 'sha256'].reduce((text, value, index, all) => (index % 2 ? text : `${text}--b\r\nContent-Disposition: form-data; name="${value}"\r\n\r\n${all[index + 1]}\r\n`), '')
+  const body = (sum: string): string =>
+    ['content', 'import', 'checksum', sum, 'checksum-algorithm', 'sha256'].reduce(
+      (text, value, index, all) => (index % 2 ? text : `${text}--b\r\nContent-Disposition: form-data; name="${value}"\r\n\r\n${all[index + 1]}\r\n`),
+      '',
+    )
   const upload = (sum: string): ReturnType<typeof at.root.ask> => {
     const raw = `${body(sum)}--b\r\nContent-Disposition: form-data; name="filename"; filename="ubuntu.qcow2"\r\n\r\n${image}\r\n--b--\r\n`
     return at.root.ask('POST', '/nodes/pve1/storage/local/upload', {}, { raw, headers: { 'Content-Type': 'multipart/form-data; boundary=b' } })
@@ -73,7 +90,9 @@ test('an image is uploaded or fetched, imported into a disk, and removed', async
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/fetched.qcow2`
   await done('POST', '/nodes/pve1/storage/local/download-url', { url, content: 'import', filename: 'fetched.qcow2', checksum, 'checksum-algorithm': 'sha256' })
   await new Promise((resolve) => server.close(resolve))
-  assert.deepEqual((await at.root.post('/nodes/pve1/storage/local/download-url', { url, content: 'import', filename: 'a.exe' })).errors, { filename: 'invalid filename or wrong extension' })
+  assert.deepEqual((await at.root.post('/nodes/pve1/storage/local/download-url', { url, content: 'import', filename: 'a.exe' })).errors, {
+    filename: 'invalid filename or wrong extension',
+  })
   await done('POST', '/nodes/pve1/qemu', { vmid: 99_999, scsi0: 'thin:0,import-from=local:import/ubuntu.qcow2' })
   await done('DELETE', '/nodes/pve1/qemu/99999', { purge: 1, 'destroy-unreferenced-disks': 1 })
   assert.equal((await ok('GET', '/nodes/pve1/storage/local/content', { content: 'import' })).length, 2)
@@ -83,7 +102,21 @@ test('an image is uploaded or fetched, imported into a disk, and removed', async
 test('a VM goes through its whole life', async () => {
   await at.create(100, 'thin', { serial0: 'socket', tags: 'b;a;b', description: 'one' })
   assert.equal((await ok('GET', `${VM}/config`)).tags, 'a;b')
-  for (const path of ['', '/pending', '/status/current', '/cloudinit', '/rrddata', '/feature', '/migrate', '/firewall', '/firewall/options', '/firewall/rules', '/firewall/refs', '/agent', '/snapshot']) {
+  for (const path of [
+    '',
+    '/pending',
+    '/status/current',
+    '/cloudinit',
+    '/rrddata',
+    '/feature',
+    '/migrate',
+    '/firewall',
+    '/firewall/options',
+    '/firewall/rules',
+    '/firewall/refs',
+    '/agent',
+    '/snapshot',
+  ]) {
     const fields = path === '/rrddata' ? { timeframe: 'hour' } : path === '/feature' ? { feature: 'snapshot' } : {}
     await ok('GET', VM + path, fields as Fields)
   }
@@ -114,7 +147,8 @@ test('a VM goes through its whole life', async () => {
 test('every command of the guest agent that a guest knows is passed on', async () => {
   for (const command of ['ping', 'fsfreeze-status', 'fsfreeze-freeze', 'fsfreeze-thaw', 'fstrim']) await ok('POST', `${VM}/agent/${command}`)
   for (const command of ['info', 'network-get-interfaces', 'get-host-name', 'get-time']) await ok('GET', `${VM}/agent/${command}`)
-  for (const command of ['get-vcpus', 'get-fsinfo', 'get-memory-blocks', 'get-memory-block-info', 'get-osinfo', 'get-users', 'get-timezone']) assert.match((await at.root.get(`${VM}/agent/${command}`)).reason, /^Agent error: /)
+  for (const command of ['get-vcpus', 'get-fsinfo', 'get-memory-blocks', 'get-memory-block-info', 'get-osinfo', 'get-users', 'get-timezone'])
+    assert.match((await at.root.get(`${VM}/agent/${command}`)).reason, /^Agent error: /)
   for (const command of ['suspend-hybrid', 'suspend-ram', 'suspend-disk']) assert.match((await at.root.post(`${VM}/agent/${command}`)).reason, /^Agent error: /)
   await ok('POST', `${VM}/agent`, { command: 'ping' })
   await ok('POST', `${VM}/agent/set-user-password`, { username: 'x', password: 'secret' })
@@ -149,7 +183,10 @@ test('tasks are listed, read and stopped', async () => {
   assert.equal((await ok('GET', `${path}/log`, { limit: 0 })).at(-1).t, 'TASK OK')
   await ok('DELETE', path)
   assert.deepEqual((await at.root.get('/nodes/pve1/tasks/nonsense/status')).errors, { upid: 'unable to parse worker upid' })
-  assert.equal((await ok('GET', '/nodes/pve1/tasks', { errors: 1 })).every((task: { status: string }) => task.status !== 'OK'), true)
+  assert.equal(
+    (await ok('GET', '/nodes/pve1/tasks', { errors: 1 })).every((task: { status: string }) => task.status !== 'OK'),
+    true,
+  )
 })
 
 test('a ticket is given', async () => {
@@ -158,7 +195,9 @@ test('a ticket is given', async () => {
 })
 
 test('every endpoint of the registry was asked by the tests above', () => {
-  const asked = new Set(at.pve.journal.entries.filter((entry) => entry.status !== 400 && entry.status !== 501).map((entry) => `${entry.method} ${entry.template}`))
+  const asked = new Set(
+    at.pve.journal.entries.filter((entry) => entry.status !== 400 && entry.status !== 501).map((entry) => `${entry.method} ${entry.template}`),
+  )
   assert.deepEqual(
     Object.keys(ENDPOINTS).filter((key) => !asked.has(key)),
     [],

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, test } from 'node:test'
+import { until } from '../support/until.ts'
 import { type FaultCall, type FaultHook, PROXY_ERRORS, seededFaults } from './faults.ts'
+import { storageLock, vmLock } from './locks.ts'
 import { expectOk, type Stage, stage } from './stage.ts'
 
 let at: Stage
@@ -18,6 +20,8 @@ function once(template: string, fault: ReturnType<FaultHook>): void {
   let left = 1
   at.pve.setFaults((call) => (call.template.endsWith(template) && call.method !== 'GET' && left-- > 0 ? fault : null))
 }
+/** Others wait until whoever holds it has let go. */
+const freed = (name: string): Promise<true> => until(`${name} is free`, 20_000, async () => (at.pve.cluster.locks.pressure(name) === 0 ? true : undefined))
 const exists = (id: number): boolean => at.pve.cluster.vms.has(id)
 
 test('a connection that breaks before the effect has none, and one that breaks after it has it', async () => {
@@ -114,10 +118,23 @@ test('a lock that somebody else holds times out', async () => {
   const { root } = at
   const id = next()
   await at.create(id, 'thin')
-  once('/status/start', { kind: 'lock held', seconds: 15 })
+  once('/status/start', { kind: 'lock held', seconds: 200 })
   assert.equal(await root.task('POST', `${vm(id)}/status/start`), `can't lock file '/var/lock/qemu-server/lock-${id}.conf' - got timeout`)
+  await freed(vmLock('pve1', id))
   once('/snapshot', { kind: 'lock held', seconds: 1 })
   expectOk(await root.task('POST', `${vm(id)}/snapshot`, { snapname: 'one' }))
+})
+
+test('the lock of a storage may be held as well', async () => {
+  const { root } = at
+  const id = next()
+  once('/qemu', { kind: 'lock held', seconds: 200, storage: 'thin' })
+  assert.equal(
+    await root.task('POST', '/nodes/pve1/qemu', { vmid: id, scsi0: 'thin:1' }),
+    `unable to create VM ${id} - can't lock file '/var/lock/pve-manager/pve-storage-thin' - got timeout`,
+  )
+  assert.ok(!exists(id))
+  await freed(storageLock('pve1', 'thin', false))
 })
 
 test('a number that somebody takes first is refused, and his VM stays his', async () => {
@@ -155,7 +172,9 @@ test('a node may go down at a call', async () => {
 
 test('a seed decides, and the same seed decides the same, whatever comes between', () => {
   const call = (template: string, nth: number): FaultCall => ({ method: 'POST', template, path: template, parameters: {}, who: null, door: 'pve1', nth })
-  const calls = Array.from({ length: 200 }, (_, index) => call(index % 2 === 0 ? '/nodes/{node}/qemu/{vmid}/clone' : '/nodes/{node}/qemu/{vmid}/agent/ping', Math.floor(index / 2) + 1))
+  const calls = Array.from({ length: 200 }, (_, index) =>
+    call(index % 2 === 0 ? '/nodes/{node}/qemu/{vmid}/clone' : '/nodes/{node}/qemu/{vmid}/agent/ping', Math.floor(index / 2) + 1),
+  )
   const decided = (seed: number, order: readonly FaultCall[]): string[] => {
     const { hook, met } = seededFaults({ seed, rate: 0.3, most: 1000 })
     for (const each of order) hook(each)

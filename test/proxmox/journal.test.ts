@@ -14,7 +14,8 @@ const entry = { door: 'pve1', path: '', who: 'root@pam' }
 
 test('a request writes to the VM of its path, to the number of a clone, to the members of a pool', () => {
   const journal = new Journal()
-  const writes = (method: string, template: string, parameters: Record<string, string | number>): readonly number[] => journal.add({ ...entry, method, template, parameters }).writes
+  const writes = (method: string, template: string, parameters: Record<string, string | number>): readonly number[] =>
+    journal.add({ ...entry, method, template, parameters }).writes
   assert.deepEqual(writes('PUT', '/nodes/{node}/qemu/{vmid}/config', { vmid: '100' }), [100])
   assert.deepEqual(writes('GET', '/nodes/{node}/qemu/{vmid}/config', { vmid: '100' }), [])
   assert.deepEqual(writes('POST', '/nodes/{node}/qemu/{vmid}/clone', { vmid: '100', newid: '101' }), [101], 'a template of others may be cloned')
@@ -41,7 +42,11 @@ test('a VM of somebody else shows when it was touched, and when it was not', asy
   const hub = asker(pve, 'hub@pve!t=secret')
   assert.equal((await hub.get('/nodes/pve1/qemu/500/config')).data.name, 'mail')
   assert.equal((await hub.ask('PUT', '/nodes/pve1/qemu/500/config', { description: 'mine' })).status, 403)
-  assert.deepEqual(pve.journal.writesTo(500).map((each) => [each.method, each.status]), [['PUT', 403]], 'an attempt counts')
+  assert.deepEqual(
+    pve.journal.writesTo(500).map((each) => [each.method, each.status]),
+    [['PUT', 403]],
+    'an attempt counts',
+  )
   assert.equal(pve.digestOfVm(500), before)
   await root.ask('PUT', '/nodes/pve1/qemu/500/config', { description: 'touched' })
   assert.notEqual(pve.digestOfVm(500), before)
@@ -52,7 +57,10 @@ test('who asked what is written down with the answer’s status', async () => {
   const { pve, root } = at
   await root.get('/nodes/pve1/qemu/777/config')
   const last = pve.journal.entries.at(-1)
-  assert.deepEqual([last?.method, last?.template, last?.path, last?.who, last?.status], ['GET', '/nodes/{node}/qemu/{vmid}/config', '/nodes/pve1/qemu/777/config', 'root@pam!test', 500])
+  assert.deepEqual(
+    [last?.method, last?.template, last?.path, last?.who, last?.status],
+    ['GET', '/nodes/{node}/qemu/{vmid}/config', '/nodes/pve1/qemu/777/config', 'root@pam!test', 500],
+  )
   assert.ok(pve.journal.count('GET', '/nodes/{node}/qemu/{vmid}/config') > 0)
 })
 

@@ -14,7 +14,10 @@ test('an exclusive lock is waited for, and lost with Proxmox’s words', async (
   const locks = new Locks(scaledClock(1))
   const { promise, open } = gate()
   const holder = locks.within(vmLock('pve1', 100), () => promise)
-  await assert.rejects(locks.within(vmLock('pve1', 100), async () => undefined), { message: "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout" })
+  await assert.rejects(
+    locks.within(vmLock('pve1', 100), async () => undefined),
+    { message: "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout" },
+  )
   await locks.within(vmLock('pve2', 100), async () => undefined)
   open()
   await holder
@@ -38,7 +41,10 @@ test('the lock of a shared storage is the cluster’s, and says so', async () =>
   const name = storageLock('pve1', 'ceph', true)
   assert.equal(name, storageLock('pve2', 'ceph', true))
   const holder = locks.within(name, () => promise)
-  await assert.rejects(locks.within(name, async () => undefined), { message: "cfs-lock 'storage-ceph' error: got lock request timeout" })
+  await assert.rejects(
+    locks.within(name, async () => undefined),
+    { message: "cfs-lock 'storage-ceph' error: got lock request timeout" },
+  )
   open()
   await holder
 })
@@ -71,9 +77,14 @@ test('a VM that is being cloned into is locked for everything else', async () =>
   try {
     await at.create(100, 'thin')
     const { data: upid } = await at.root.post('/nodes/pve1/qemu/100/clone', { newid: 101, full: 1 })
-    await until('the clone is there', 10_000, async () => ((await at.root.get('/nodes/pve1/qemu/101/status/current')).data?.lock === 'clone' ? true : undefined))
+    await until('the clone is there', 10_000, async () =>
+      (await at.root.get('/nodes/pve1/qemu/101/status/current')).data?.lock === 'clone' ? true : undefined,
+    )
     assert.equal((await at.root.ask('PUT', '/nodes/pve1/qemu/101/config', { name: 'x' })).reason, 'VM is locked (clone)')
-    assert.match(await at.root.task('POST', '/nodes/pve1/qemu/101/status/start'), /^can't lock file '\/var\/lock\/qemu-server\/lock-101.conf' - got timeout$|^VM is locked \(clone\)$/)
+    assert.match(
+      await at.root.task('POST', '/nodes/pve1/qemu/101/status/start'),
+      /^can't lock file '\/var\/lock\/qemu-server\/lock-101.conf' - got timeout$|^VM is locked \(clone\)$/,
+    )
     await at.root.ask('DELETE', `/nodes/pve1/tasks/${encodeURIComponent(upid)}`)
     assert.equal(await at.root.ended(upid), 'clone failed: received interrupt')
     assert.equal((await at.root.get('/nodes/pve1/qemu/101/config')).status, 500)

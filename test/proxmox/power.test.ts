@@ -8,30 +8,64 @@ let vmid = 100
 const next = (): number => vmid++
 const vm = (id: number): string => `/nodes/pve1/qemu/${id}`
 before(async () => {
-  at = await stage({ nodes: [{ name: 'pve1', memoryBytes: 4 * 1024 ** 3 }, { name: 'pve2' }], storages: [{ id: 'thin', type: 'lvmthin' }, { id: 'ceph', type: 'rbd' }] })
+  at = await stage({
+    nodes: [{ name: 'pve1', memoryBytes: 16 * 1024 ** 3 }, { name: 'pve2' }],
+    storages: [
+      { id: 'thin', type: 'lvmthin' },
+      { id: 'ceph', type: 'rbd' },
+    ],
+  })
 })
 after(() => at.close())
 
 test('a VM starts once, and its guest gets disks, cloud-init and a fenced card', async () => {
   const { root, guests } = at
   const id = next()
-  await at.create(id, 'thin', { ciuser: 'agent', sshkeys: encodeURIComponent('ssh-ed25519 AAAA hub'), ipconfig0: 'ip=10.0.0.5/24,gw=10.0.0.1', nameserver: '10.0.0.1' })
+  await at.create(id, 'thin', {
+    ciuser: 'agent',
+    sshkeys: encodeURIComponent('ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 hub'),
+    ipconfig0: 'ip=10.0.0.5/24,gw=10.0.0.1',
+    nameserver: '10.0.0.1',
+  })
   await root.ask('PUT', `${vm(id)}/firewall/options`, { enable: 1, policy_out: 'DROP' })
   await root.post(`${vm(id)}/firewall/rules`, { type: 'out', action: 'ACCEPT', dest: '10.0.0.1', proto: 'tcp', dport: '8443', enable: 1, comment: 'door' })
   expectOk(await root.task('POST', `${vm(id)}/status/start`))
   assert.equal(await root.task('POST', `${vm(id)}/status/start`), `VM ${id} already running`)
   const boot = guests.running.get(id)?.boot
-  assert.match(boot?.cloudInit?.user ?? '', /hostname: vm-\d+\n[^]*user: agent\n[^]*ssh_authorized_keys:\n {2}- ssh-ed25519 AAAA hub\n/)
+  assert.match(boot?.cloudInit?.user ?? '', /hostname: vm-\d+\n[\s\S]*user: agent\n[\s\S]*ssh_authorized_keys:\n {2}- ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 hub\n/)
   assert.match(boot?.cloudInit?.network ?? '', /address: '10\.0\.0\.5'\n\s+netmask: '255\.255\.255\.0'\n\s+gateway: '10\.0\.0\.1'/)
   assert.match(boot?.cloudInit?.meta ?? '', /^instance-id: [0-9a-f]{40}\n$/)
   assert.deepEqual(
     boot?.network.nics.map((nic) => [nic.bridge, nic.fenced]),
     [['vmbr1', true]],
   )
-  assert.deepEqual(boot?.network.rules, [{ type: 'out', direction: 'out', action: 'ACCEPT', enabled: true, protocol: 'tcp', destination: '10.0.0.1', destinationPort: '8443', comment: 'door' }])
+  assert.deepEqual(boot?.network.rules, [
+    { type: 'out', direction: 'out', action: 'ACCEPT', enabled: true, protocol: 'tcp', destination: '10.0.0.1', destinationPort: '8443', comment: 'door' },
+  ])
   assert.equal(boot?.network.policyOut, 'DROP')
   await root.ask('PUT', `${vm(id)}/firewall/options`, { enable: 0 })
   assert.equal(guests.running.get(id)?.network.nics[0]?.fenced, false, 'a change reaches the running guest')
+})
+
+test('while the datacenter’s firewall is off, no card is fenced', async () => {
+  const { root, guests, pve } = at
+  const id = next()
+  await at.create(id, 'thin')
+  await root.ask('PUT', `${vm(id)}/firewall/options`, { enable: 1 })
+  pve.cluster.firewallOn = false
+  expectOk(await root.task('POST', `${vm(id)}/status/start`))
+  pve.cluster.firewallOn = true
+  assert.equal(guests.running.get(id)?.network.nics[0]?.fenced, false)
+  await root.ask('PUT', `${vm(id)}/firewall/options`, { enable: 1 })
+  assert.equal(guests.running.get(id)?.network.nics[0]?.fenced, true)
+})
+
+test('keys that ssh would not take, or that are encoded too little, are refused', async () => {
+  const { root } = at
+  const id = next()
+  await at.create(id, 'thin')
+  assert.equal((await root.ask('PUT', `${vm(id)}/config`, { sshkeys: encodeURIComponent('not a key') })).reason, 'SSH public key validation error')
+  assert.equal((await root.ask('PUT', `${vm(id)}/config`, { sshkeys: 'ssh-ed25519%20AAAAC3NzaC1lZDI1NTE5' })).status, 200)
 })
 
 test('what a running VM cannot take waits for its next start', async () => {
@@ -91,7 +125,7 @@ test('a node gives no more memory than it has', async () => {
   const { root } = at
   const [big, bigger] = [next(), next()]
   await at.create(big, 'thin', { memory: '1024' })
-  await at.create(bigger, 'thin', { memory: '4096' })
+  await at.create(bigger, 'thin', { memory: '16384' })
   expectOk(await root.task('POST', `${vm(big)}/status/start`))
   assert.match(await root.task('POST', `${vm(bigger)}/status/start`), /^start failed: QEMU exited with code 1: cannot set up guest memory/)
   expectOk(await root.task('POST', `${vm(big)}/status/stop`))

@@ -13,8 +13,6 @@ export interface Stage {
   close(): Promise<void>
 }
 
-export const TEMPLATE = 9000
-
 export async function stage(options: Options = {}): Promise<Stage> {
   let guests: PlainGuests | undefined
   const pve = await startProxmox({
@@ -32,7 +30,17 @@ export async function stage(options: Options = {}): Promise<Stage> {
     root,
     guests,
     create: async (vmid, storage, more = {}) => {
-      const fields = { vmid, name: `vm-${vmid}`, memory: '512', cores: 1, agent: '1', scsi0: `${storage}:1`, ide2: `${storage}:cloudinit`, net0: 'virtio,bridge=vmbr1,firewall=1', ...more }
+      const fields = {
+        vmid,
+        name: `vm-${vmid}`,
+        memory: '512',
+        cores: 1,
+        agent: '1',
+        scsi0: `${storage}:1`,
+        ide2: `${storage}:cloudinit`,
+        net0: 'virtio,bridge=vmbr1,firewall=1',
+        ...more,
+      }
       expectOk(await root.task('POST', '/nodes/pve1/qemu', fields))
     },
     close: async () => {

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Access } from './access.ts'
+import type { Endpoints } from './call.ts'
 import { selfSigned } from './certificate.ts'
 import { scaledClock } from './clock.ts'
 import { Cluster, DURATIONS, type Durations, type Node, type Vm } from './cluster.ts'
@@ -34,6 +35,8 @@ export interface Options {
   readonly secondMs?: number
   readonly durations?: Partial<Durations>
   readonly faults?: FaultHook
+  /** Handlers beside or instead of our own. */
+  readonly endpoints?: Endpoints
   /** Null for our own table, whatever lies beside the checkout. */
   readonly description?: Description | null
 }
@@ -92,7 +95,7 @@ export async function startProxmox(options: Options = {}): Promise<ProxmoxStandI
     access,
     credentials: new Credentials(access, () => clock.now()),
     description,
-    endpoints: ENDPOINTS,
+    endpoints: { ...ENDPOINTS, ...options.endpoints },
     journal: new Journal(),
     fingerprints,
     violations: [],

@@ -24,7 +24,7 @@ import {
   withoutAlias,
 } from './vm-config.ts'
 import { createDrives } from './vm-drives.ts'
-import { checkBridges, checkDevices, checkDriveStorages, checkDrives, checkOptions, checkVolume } from './vm-permissions.ts'
+import { checkBridges, checkDevices, checkDriveStorages, checkDrives, checkOptions, checkSshKeys, checkVolume } from './vm-permissions.ts'
 import { cloneVolume } from './volumes.ts'
 
 const NO_OPTIONS = ['node', 'vmid', 'archive', 'bwlimit', 'force', 'pool', 'start', 'ha-managed', 'storage', 'unique', 'live-restore', 'import-working-storage']
@@ -34,6 +34,7 @@ export async function createVm(call: Call): Promise<string> {
   const vmid = vmidOf(call)
   const pool = parameters.text('pool')
   const storage = parameters.text('storage')
+  checkSshKeys(parameters.text('sshkeys'))
   if (pool !== undefined && !cluster.pools.has(pool)) throw forbidden(`pool '${pool}' does not exist`)
   if (storage !== undefined) access.check(who, `/storage/${storage}`, ['Datastore.AllocateSpace'])
   if (parameters.flag('ha-managed')) access.check(who, '/', ['Sys.Console'])

@@ -97,3 +97,12 @@ export function checkBridges(call: Call, config: Readonly<Record<string, string>
       call.access.check(call.who, path, ['SDN.Use'])
   }
 }
+
+/** Public keys for cloud-init: encoded once more than the form, each line a key that ssh-keygen would take. */
+export function checkSshKeys(encoded: string | undefined): void {
+  if (encoded === undefined) return
+  const lines = decodeURIComponent(encoded).split('\n')
+  const key =
+    /^(?:ssh-(?:rsa|ed25519|dss)|ecdsa-sha2-nistp(?:256|384|521)|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)\s+AAAA[A-Za-z0-9+/]+={0,3}(?:\s.*)?$/
+  if (lines.some((line) => line.trim() !== '' && !key.test(line.trim()))) throw died('SSH public key validation error')
+}

@@ -6,7 +6,7 @@ import type { Snapshot, Vm } from './cluster.ts'
 import { vmLock } from './locks.ts'
 import type { Volume } from './storages.ts'
 import { Vanished, type Worker } from './tasks.ts'
-import { disksOf, memoryMib, published } from './vm-config.ts'
+import { digestOf, disksOf, memoryMib, published } from './vm-config.ts'
 
 export const VM_SNAPSHOTS: Endpoints = {
   'GET /nodes/{node}/qemu/{vmid}/snapshot': list,
@@ -44,7 +44,7 @@ function list(call: Call): unknown {
       name: 'current',
       description: 'You are here!',
       running: vm.pid === null ? 0 : 1,
-      digest: `${vm.vmid}`.padStart(40, '0'),
+      digest: digestOf(vm.config),
       ...(vm.parent === null ? {} : { parent: vm.parent }),
     },
   ]

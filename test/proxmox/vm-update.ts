@@ -22,7 +22,7 @@ import {
   withoutAlias,
 } from './vm-config.ts'
 import { createDrives } from './vm-drives.ts'
-import { checkBridges, checkDevices, checkDriveStorages, checkDrives, checkOptions } from './vm-permissions.ts'
+import { checkBridges, checkDevices, checkDriveStorages, checkDrives, checkOptions, checkSshKeys } from './vm-permissions.ts'
 import { bytesOf, freeVolume, sizeText } from './volumes.ts'
 
 const NO_OPTIONS = ['node', 'vmid', 'digest', 'background_delay', 'skip_cloud_init', 'import-working-storage', 'skiplock', 'delete', 'revert', 'force']
@@ -97,6 +97,7 @@ function checkedChange(call: Call): Change {
   const { parameters } = call
   onlyRoot(call, 'skiplock')
   const set = withoutAlias(parameters.without(...NO_OPTIONS))
+  checkSshKeys(parameters.text('sshkeys'))
   const remove = listOf(parameters.text('delete'))
   if (Object.keys(set).length === 0 && remove.length === 0 && parameters.text('revert') === undefined) throw died('no options specified')
   for (const key of remove) if (set[key] !== undefined) throw badParameters({ delete: `you can't use '-${key}' and -delete ${key}' at the same time` })

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
-import { connect, type TLSSocket } from 'node:tls'
 import { after, before, test } from 'node:test'
+import { connect, type TLSSocket } from 'node:tls'
 import { asker } from './ask.ts'
 import { descriptionFile } from './description.ts'
 import { type ProxmoxStandIn, startProxmox } from './stand-in.ts'
@@ -61,14 +61,22 @@ test('a ticket is given for a password, and writes need its CSRF token', async (
   assert.deepEqual([bare.status, bare.reason], [401, 'Permission denied - invalid csrf token'])
   const full = await nobody.ask('POST', path, {}, { headers: { ...cookie, CSRFPreventionToken: data.CSRFPreventionToken } })
   assert.notEqual(full.status, 401)
-  const forged = await nobody.ask('GET', '/version', {}, { headers: { Cookie: `PVEAuthCookie=${encodeURIComponent(data.ticket.replace('autovibe', 'root'))}` } })
+  const forged = await nobody.ask(
+    'GET',
+    '/version',
+    {},
+    { headers: { Cookie: `PVEAuthCookie=${encodeURIComponent(data.ticket.replace('autovibe', 'root'))}` } },
+  )
   assert.equal(forged.status, 401)
   assert.equal((await nobody.post('/access/ticket', { username: 'autovibe@pve', password: data.ticket })).status, 200, 'a ticket renews itself')
 })
 
 test('a path that Proxmox does not know is 501, with its words as reason and as message', async () => {
   const answer = await asker(pve).get('/nothing/here')
-  assert.deepEqual([answer.status, answer.reason, answer.message], [501, "Method 'GET /nothing/here' not implemented", "Method 'GET /nothing/here' not implemented"])
+  assert.deepEqual(
+    [answer.status, answer.reason, answer.message],
+    [501, "Method 'GET /nothing/here' not implemented", "Method 'GET /nothing/here' not implemented"],
+  )
 })
 
 test('a method that Proxmox has and the stand-in has not says so, and is written down', { skip }, async () => {
@@ -83,7 +91,11 @@ test('wrong parameters are named, each with what is wrong with it', { skip }, as
   assert.deepEqual([answer.status, answer.reason], [400, 'Parameter verification failed.'])
   assert.deepEqual(JSON.parse(answer.body), {
     data: null,
-    errors: { vmid: 'invalid format - value does not look like a valid VM ID\n', cores: 'value must have a minimum value of 1', bogus: 'property is not defined in schema and the schema does not allow additional properties' },
+    errors: {
+      vmid: 'invalid format - value does not look like a valid VM ID\n',
+      cores: 'value must have a minimum value of 1',
+      bogus: 'property is not defined in schema and the schema does not allow additional properties',
+    },
     message: 'Parameter verification failed.\n',
   })
 })
@@ -125,6 +137,21 @@ test('a node that is unknown or down is the proxy’s failure', async () => {
   assert.equal(data.find((each: { name: string }) => each.name === 'pve2').online, 0)
   await pve.startNode('pve2')
   assert.equal((await root.ask('GET', '/nodes/pve2/status', {}, { door: 'pve2' })).status, 200)
+})
+
+test('a long answer comes compressed to whoever can read that, a short one does not', async () => {
+  const zipped = { headers: { 'Accept-Encoding': 'gzip' } }
+  const long = await asker(pve).ask('GET', '/access/roles', {}, zipped)
+  assert.equal(long.body.charCodeAt(0), 0x1f)
+  assert.match((await asker(pve).ask('GET', '/version', {}, zipped)).body, /^\{/)
+})
+
+test('an answer of our own that the description does not allow is a fault of ours, and told', { skip }, async () => {
+  const broken = await startProxmox({ endpoints: { 'GET /version': () => ({ version: 9.1, release: '9.1', repoid: 'not hex' }) } })
+  const answer = await asker(broken).get('/version')
+  assert.equal(answer.status, 500)
+  assert.match(broken.violations[0] ?? '', /^GET \/version answered what its description does not allow: .*repoid/)
+  await broken.close()
 })
 
 test('outside of the API there is nothing', async () => {

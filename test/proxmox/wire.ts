@@ -1,9 +1,11 @@
 /** HTTP as Proxmox speaks it: bodies read within their bounds, uploads taken apart, answers with their reason phrase. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { STATUS_CODES } from 'node:http'
+import { gzipSync } from 'node:zlib'
 import { Refusal } from './answers.ts'
 import { decodeForm, decodeJson, type Raw } from './parameters.ts'
 
+const COMPRESS_BYTES = 1024
 const MOST_BODY_BYTES = 512 * 1024
 const MOST_UPLOAD_BYTES = 256 * 1024 * 1024
 
@@ -98,13 +100,17 @@ export function sendBare(response: ServerResponse, status: number, text: string,
 function write(response: ServerResponse, status: number, reason: string, body: string): void {
   if (response.headersSent || response.destroyed) return
   const json = body.startsWith('{')
+  // Longer answers come compressed to whoever says that it can read them.
+  const compressed = body.length > COMPRESS_BYTES && /\bgzip\b/.test(String(response.req.headers['accept-encoding'] ?? ''))
+  const bytes = compressed ? gzipSync(body) : Buffer.from(body)
   response.writeHead(status, reason, {
     ...(json ? { 'Content-Type': 'application/json;charset=UTF-8' } : {}),
+    ...(compressed ? { 'Content-Encoding': 'gzip' } : {}),
     'Cache-Control': 'max-age=0',
     Pragma: 'no-cache',
     Server: 'pve-api-daemon/3.0',
-    'Content-Length': Buffer.byteLength(body),
+    'Content-Length': bytes.length,
     ...(status >= 400 ? { Connection: 'close' } : {}),
   })
-  response.end(body)
+  response.end(bytes)
 }
