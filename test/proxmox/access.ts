@@ -61,9 +61,12 @@ export class Access {
     this.grants.push({ path: normalized(path), who, role, propagate })
   }
 
-  /** Takes away what VM, storage or pool of this path was granted by name, as a removal does. */
-  forget(path: string): void {
-    for (let index = this.grants.length - 1; index >= 0; index -= 1) if (this.grants[index]?.path === path) this.grants.splice(index, 1)
+  /** Takes grants away: of a VM that is removed, of a token that is gone. */
+  revoke(which: (grant: Grant) => boolean): void {
+    for (let index = this.grants.length - 1; index >= 0; index -= 1) {
+      const grant = this.grants[index]
+      if (grant && which(grant)) this.grants.splice(index, 1)
+    }
   }
 
   privileges(who: string, path: string): Privileges {

@@ -12,7 +12,14 @@ export const CLUSTER_ENDPOINTS: Endpoints = {
   'GET /cluster/resources': resources,
   'GET /cluster/nextid': nextId,
   'GET /cluster/status': (call) => [
-    { id: 'cluster', type: 'cluster', name: call.cluster.name, nodes: call.cluster.nodes.size, quorate: 1, version: call.cluster.nodes.size },
+    {
+      id: 'cluster',
+      type: 'cluster',
+      name: call.cluster.name,
+      nodes: call.cluster.nodes.size,
+      quorate: call.cluster.quorate ? 1 : 0,
+      version: call.cluster.nodes.size,
+    },
     ...nodes(call).map((node) => ({
       id: `node/${node.name}`,
       type: 'node',
@@ -33,7 +40,7 @@ export const CLUSTER_ENDPOINTS: Endpoints = {
       service_status: {},
       timestamp: call.cluster.now(),
     },
-    quorum: { node: call.node, quorate: 1 },
+    quorum: { node: call.node, quorate: call.cluster.quorate ? 1 : 0 },
   }),
   'GET /cluster/ha/resources': (call) =>
     managed(call).map((vm) => ({ sid: `vm:${vm.vmid}`, type: 'vm', state: vm.ha?.state ?? 'stopped', digest: '0'.repeat(40) })),
@@ -162,7 +169,7 @@ function nextId(call: Call): number {
 function haStatus(call: Call): unknown {
   const [master] = nodes(call)
   return [
-    { id: 'quorum', type: 'quorum', node: call.node, status: 'OK', quorate: 1 },
+    { id: 'quorum', type: 'quorum', node: call.node, status: call.cluster.quorate ? 'OK' : 'No quorum!', quorate: call.cluster.quorate ? 1 : 0 },
     ...(master ? [{ id: 'master', type: 'master', node: master.name, status: `${master.name} (active)`, timestamp: call.cluster.now() }] : []),
     ...nodes(call).map((node) => ({
       id: `lrm:${node.name}`,

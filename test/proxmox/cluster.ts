@@ -133,6 +133,17 @@ export class Cluster {
     return pool
   }
 
+  /** More than half of the nodes are there. */
+  get quorate(): boolean {
+    const online = [...this.nodes.values()].filter((node) => node.online).length
+    return online * 2 > this.nodes.size
+  }
+
+  /** Refuses what needs the cluster to agree. */
+  needsQuorum(): void {
+    if (!this.quorate) throw died('cluster not ready - no quorum?')
+  }
+
   poolOf(vmid: number): string | undefined {
     return [...this.pools].find(([, pool]) => pool.vms.has(vmid))?.[0]
   }
@@ -177,7 +188,7 @@ export class Cluster {
   removeVm(vmid: number, access: Access): void {
     this.vms.delete(vmid)
     for (const pool of this.pools.values()) pool.vms.delete(vmid)
-    access.forget(`/vms/${vmid}`)
+    access.revoke((grant) => grant.path === `/vms/${vmid}`)
   }
 
   /** Another process holds a VM's or a storage's lock for a while. */

@@ -189,6 +189,23 @@ test('tasks are listed, read and stopped', async () => {
   )
 })
 
+test('users, tokens, roles and grants are made', async () => {
+  await ok('POST', '/access/roles', { roleid: 'Mine', privs: 'VM.Audit' })
+  await ok('PUT', '/access/roles/Mine', { privs: 'VM.Clone', append: 1 })
+  await ok('POST', '/access/users', { userid: 'new@pve' })
+  await ok('POST', '/access/users/new@pve/token/tk')
+  await ok('PUT', '/access/acl', { path: '/vms', tokens: 'new@pve!tk', users: 'new@pve', roles: 'Mine' })
+  assert.deepEqual(
+    (await ok('GET', '/access/acl')).map((grant: { type: string; roleid: string }) => [grant.type, grant.roleid]),
+    [
+      ['user', 'Mine'],
+      ['token', 'Mine'],
+    ],
+  )
+  assert.deepEqual((await ok('GET', '/access/permissions', { userid: 'new@pve!tk', path: '/vms/1' }))['/vms/1'], { 'VM.Audit': 1, 'VM.Clone': 1 })
+  await ok('DELETE', '/access/users/new@pve/token/tk')
+})
+
 test('a ticket is given', async () => {
   at.pve.access.addUser('somebody@pve', { password: 'secret' })
   await ok('POST', '/access/ticket', { username: 'somebody', realm: 'pve', password: 'secret' })

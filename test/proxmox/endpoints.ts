@@ -1,4 +1,5 @@
 /** The registry: every endpoint that the stand-in has, and the small description of our own for when Proxmox's is not there. */
+import { ACCESS_CHANGES } from './access-changes.ts'
 import { ACCESS_ENDPOINTS } from './access-endpoints.ts'
 import type { Endpoints } from './call.ts'
 import { CLUSTER_ENDPOINTS } from './cluster-endpoints.ts'
@@ -17,6 +18,7 @@ import { VM_UPDATE } from './vm-update.ts'
 
 export const ENDPOINTS: Endpoints = {
   ...ACCESS_ENDPOINTS,
+  ...ACCESS_CHANGES,
   ...CLUSTER_ENDPOINTS,
   ...NODE_ENDPOINTS,
   ...STORAGE_ENDPOINTS,

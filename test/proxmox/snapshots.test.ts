@@ -14,6 +14,7 @@ before(async () => {
     storages: [
       { id: 'thin', type: 'lvmthin' },
       { id: 'tank', type: 'zfspool' },
+      { id: 'ceph', type: 'rbd' },
     ],
   })
 })
@@ -106,6 +107,24 @@ test('ZFS goes back to its newest snapshot only', async () => {
   for (const name of ['one', 'two']) expectOk(await root.task('POST', snapshots(id), { snapname: name }))
   assert.equal(await root.task('POST', `${snapshots(id)}/one/rollback`), `can't rollback, 'one' is not most recent snapshot on 'tank:vm-${id}-disk-0'`)
   expectOk(await root.task('POST', `${snapshots(id)}/two/rollback`))
+})
+
+test('RBD keeps a snapshot that clones grow out of, and what tried to remove it stays locked', async () => {
+  const { root, pve } = at
+  const [id, child] = [next(), next()]
+  await at.create(id, 'ceph')
+  expectOk(await root.task('POST', snapshots(id), { snapname: 'one' }))
+  expectOk(await root.task('POST', `/nodes/pve1/qemu/${id}/clone`, { newid: child, full: 0, snapname: 'one' }))
+  assert.equal(
+    await root.task('DELETE', `${snapshots(id)}/one`),
+    `rbd unprotect vm-${id}-disk-0 snap 'one' error: rbd: unprotecting snap failed: (16) Device or resource busy`,
+  )
+  assert.equal((await root.get(`/nodes/pve1/qemu/${id}/config`)).data.lock, 'snapshot-delete')
+  expectOk(await root.task('DELETE', `/nodes/pve1/qemu/${child}`))
+  const vm = pve.cluster.vms.get(id)
+  assert.ok(vm)
+  vm.lock = null
+  expectOk(await root.task('DELETE', `${snapshots(id)}/one`))
 })
 
 test('starting after a rollback needs the privilege to start', async () => {

@@ -14,10 +14,12 @@ import { type Description, descriptionFile, loadDescription, WITHOUT_DESCRIPTION
 import { ENDPOINTS, ownDescription } from './endpoints.ts'
 import type { FaultHook } from './faults.ts'
 import type { Guests } from './guests.ts'
+import type { Site } from './invoke.ts'
 import { Journal } from './journal.ts'
 import { Locks } from './locks.ts'
 import { PlainGuests } from './plain-guests.ts'
-import { handle, type Site } from './server.ts'
+import { pveum } from './pveum.ts'
+import { handle } from './server.ts'
 import type { Storage } from './storages.ts'
 import { Tasks } from './tasks.ts'
 import type { Config } from './vm-config.ts'
@@ -65,6 +67,8 @@ export interface ProxmoxStandIn {
   readonly violations: readonly string[]
   readonly unmodelled: ReadonlySet<string>
   setFaults(hook: FaultHook | null): void
+  /** Runs a line of `pveum` as root; answers what its API call answers. */
+  pveum(line: string): Promise<unknown>
   /** A VM of somebody else, with no guest behind it. */
   plantVm(vm: ForeignVm): Vm
   /** Everything Proxmox keeps of a VM, as one digest: two are equal when nothing of it was changed. */
@@ -127,6 +131,7 @@ export async function startProxmox(options: Options = {}): Promise<ProxmoxStandI
     setFaults: (hook) => {
       site.faults = hook
     },
+    pveum: (line) => pveum(site, [...cluster.nodes.keys()][0] ?? '', line),
     plantVm: (vm) => plant(cluster, vm),
     digestOfVm: (vmid) => digestOfVm(cluster, vmid),
     crashNode: crash,

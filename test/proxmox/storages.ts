@@ -65,6 +65,8 @@ export interface Volume {
   readonly base: boolean
   /** The base volume of a linked clone. */
   readonly parent: string | null
+  /** The snapshot that a linked clone grew out of. */
+  readonly origin?: { readonly volid: string; readonly snapshot: string }
   readonly createdAt: number
   notes?: string
   verification?: { readonly state: string; readonly upid: string }
@@ -158,6 +160,17 @@ export class Storages {
   /** Linked clones that still need this base. */
   children(volume: Volume): Volume[] {
     return [...this.#volumes.values()].filter((each) => each.parent === volume.volid && each.node === volume.node)
+  }
+
+  /** RBD protects a snapshot that clones grow out of, and with it its volume. */
+  unprotected(volume: Volume, snapshot?: string): void {
+    if (this.get(volume.storage).type !== 'rbd') return
+    const child = [...this.#volumes.values()].find(
+      (each) => each.origin?.volid === volume.volid && (snapshot === undefined || each.origin.snapshot === snapshot),
+    )
+    if (!child?.origin) return
+    const name = volume.volid.split('/').at(-1)?.split(':').at(-1)
+    throw died(`rbd unprotect ${name} snap '${child.origin.snapshot}' error: rbd: unprotecting snap failed: (16) Device or resource busy`)
   }
 
   usedBytes(storage: Storage, node: string): number {

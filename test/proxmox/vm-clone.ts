@@ -49,6 +49,7 @@ function plan(call: Call, newid: number, running: boolean): Plan {
     if (elsewhere !== undefined) cluster.storages.enabled(storage, elsewhere)
     if (elsewhere !== undefined && !wanted.shared) throw died(`can't clone to non-shared storage '${storage}'`)
   }
+  cluster.needsQuorum()
   const source = vmOf(call)
   cluster.unlocked(source)
   if ((source.pid !== null) !== running) throw died('unexpected state change')

@@ -35,6 +35,7 @@ export async function createVm(call: Call): Promise<string> {
   const pool = parameters.text('pool')
   const storage = parameters.text('storage')
   checkSshKeys(parameters.text('sshkeys'))
+  cluster.needsQuorum()
   if (pool !== undefined && !cluster.pools.has(pool)) throw forbidden(`pool '${pool}' does not exist`)
   if (storage !== undefined) access.check(who, `/storage/${storage}`, ['Datastore.AllocateSpace'])
   if (parameters.flag('ha-managed')) access.check(who, '/', ['Sys.Console'])

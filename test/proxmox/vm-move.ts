@@ -39,6 +39,7 @@ function preconditions(call: Call): unknown {
 function migrate(call: Call): string {
   const { cluster, node, parameters } = call
   onlyRoot(call, 'force')
+  cluster.needsQuorum()
   const target = parameters.required('target')
   if (target === node) throw badParameters({ target: 'target is local node.' })
   cluster.node(target)

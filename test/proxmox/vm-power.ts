@@ -26,6 +26,7 @@ export const VM_POWER: Endpoints = {
       'with-conntrack-state',
       'nets-host-mtu',
     )
+    call.cluster.needsQuorum()
     return highlyAvailable(call, 'hastart', 'started') ?? inTask(call, 'qmstart', (vm, worker) => startVm(call.cluster, vm, worker))
   },
   'POST /nodes/{node}/qemu/{vmid}/status/stop': (call) => {

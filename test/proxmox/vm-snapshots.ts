@@ -200,6 +200,7 @@ function remove(call: Call): string {
     })
     const { memory, parent } = snapshotOf(vm, name)
     await worker.takes(cluster.durations.snapshot)
+    for (const volume of volumes(call, vm)) cluster.storages.unprotected(volume, name)
     await cluster.guests.deleteSnapshot({ vmid: vm.vmid, running: vm.pid !== null, name, disks: disksOfVm(cluster, vm), memory })
     await locked(call, async () => {
       if (vm.parent === name) vm.parent = parent

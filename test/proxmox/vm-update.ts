@@ -120,6 +120,7 @@ function checkState(call: Call, vm: Vm): void {
 }
 
 async function apply(call: Call, { set, remove }: Change, worker: Worker): Promise<void> {
+  call.cluster.needsQuorum()
   const vm = vmOf(call)
   checkState(call, vm)
   worker.print(

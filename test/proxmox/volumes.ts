@@ -61,7 +61,8 @@ export async function cloneVolume(
       const parent = from.base ? from : null
       const volid = cluster.storages.freeName(storage, place.node, place.vmid, disk.format, parent)
       await cluster.guests.cloneDisk(from.disk, snapshot ?? null, disk, 'linked')
-      return named(cluster, storage, place, volid, disk, parent?.volid ?? null)
+      const made = named(cluster, storage, place, volid, disk, parent?.volid ?? null)
+      return snapshot === undefined ? made : cluster.storages.put({ ...made, origin: { volid: from.volid, snapshot } })
     })
   }
   const sizeGib = from.disk.sizeBytes / GIB
@@ -88,6 +89,7 @@ export async function freeVolume(cluster: Cluster, node: string, volid: string):
     if (!volume) return
     if (volume.base && cluster.storages.children(volume).length > 0)
       throw died(`base volume '${volid.slice(storage.id.length + 1)}' is still in use by linked clones`)
+    cluster.storages.unprotected(volume)
     if (volume.content === 'images') await cluster.guests.deleteDisk(volume.disk)
     for (const disk of Object.values(volume.backup?.disks ?? {})) await cluster.guests.deleteDisk(disk)
     cluster.storages.remove(volume)

@@ -135,7 +135,10 @@ test('a node that is unknown or down is the proxy’s failure', async () => {
   await assert.rejects(root.ask('GET', '/version', {}, { door: 'pve2' }), { code: 'ECONNREFUSED' })
   const { data } = await root.get('/cluster/status')
   assert.equal(data.find((each: { name: string }) => each.name === 'pve2').online, 0)
+  assert.equal(data[0].quorate, 0)
+  assert.equal((await root.post('/nodes/pve1/qemu', { vmid: 100 })).reason, 'cluster not ready - no quorum?')
   await pve.startNode('pve2')
+  assert.equal((await root.get('/cluster/status')).data[0].quorate, 1)
   assert.equal((await root.ask('GET', '/nodes/pve2/status', {}, { door: 'pve2' })).status, 200)
 })
 
