@@ -36,10 +36,11 @@ export interface Asker {
 }
 
 export function asker(pve: ProxmoxStandIn, token: string | null = pve.adminToken): Asker {
-  const ask = (method: string, path: string, fields: Fields = {}, sent: Sent = {}): Promise<Answer> => send(pve, token, method, path, fields, sent)
+  const agent = new Agent({ rejectUnauthorized: false, keepAlive: true })
+  const ask = (method: string, path: string, fields: Fields = {}, sent: Sent = {}): Promise<Answer> => send(pve, agent, token, method, path, fields, sent)
   const ended = (upid: string): Promise<string> =>
     until(`${upid} ends`, TASK_MS, async () => {
-      const { data, reason } = await send(pve, pve.adminToken, 'GET', `/nodes/${upid.split(':')[1]}/tasks/${encodeURIComponent(upid)}/status`, {}, {})
+      const { data, reason } = await send(pve, agent, pve.adminToken, 'GET', `/nodes/${upid.split(':')[1]}/tasks/${encodeURIComponent(upid)}/status`, {}, {})
       if (data === null) return `no answer: ${reason}`
       return data.status === 'stopped' ? String(data.exitstatus) : undefined
     })
@@ -61,7 +62,7 @@ export const form = (fields: Fields): string =>
     .flatMap(([key, value]) => (Array.isArray(value) ? value : [value]).map((each) => `${encodeURIComponent(key)}=${encodeURIComponent(String(each))}`))
     .join('&')
 
-function send(pve: ProxmoxStandIn, token: string | null, method: string, path: string, fields: Fields, sent: Sent): Promise<Answer> {
+function send(pve: ProxmoxStandIn, agent: Agent, token: string | null, method: string, path: string, fields: Fields, sent: Sent): Promise<Answer> {
   const inBody = (method === 'POST' || method === 'PUT') && sent.raw === undefined && sent.json === undefined
   const text = sent.raw ?? (sent.json === undefined ? (inBody ? form(fields) : '') : JSON.stringify(sent.json))
   const query = !inBody && Object.keys(fields).length > 0 ? `?${form(fields)}` : ''
@@ -77,7 +78,7 @@ function send(pve: ProxmoxStandIn, token: string | null, method: string, path: s
   }
   const url = `${(sent.door === undefined ? undefined : pve.urls.get(sent.door)) ?? pve.url}/api2/json${path}${query}`
   return new Promise((resolve, reject) => {
-    const outgoing = request(url, { method, headers, agent: new Agent({ rejectUnauthorized: false }), timeout: 30_000 }, (incoming) => {
+    const outgoing = request(url, { method, headers, agent, timeout: 30_000 }, (incoming) => {
       const chunks: Buffer[] = []
       incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
       incoming.on('end', () => resolve(answerOf(incoming.statusCode ?? 0, incoming.statusMessage ?? '', Buffer.concat(chunks).toString('utf8'))))

@@ -77,6 +77,17 @@ test('a worker that fails before its work leaves nothing, after it everything', 
   assert.equal((await root.get(`${vm(id)}/snapshot`)).data.length, 2)
 })
 
+test('a worker may end well and with a warning', async () => {
+  const { root } = at
+  const id = next()
+  await at.create(id, 'thin')
+  once('/status/start', { kind: 'task', when: 'after', exit: 'WARNINGS: 1' })
+  const { data: upid } = await root.post(`${vm(id)}/status/start`)
+  assert.equal(await root.ended(upid), 'WARNINGS: 1')
+  assert.equal((await root.get(`/nodes/pve1/tasks/${encodeURIComponent(upid)}/log`)).data.at(-1).t, 'TASK WARNINGS: 1')
+  assert.equal((await root.get('/nodes/pve1/tasks', { statusfilter: 'warning' })).data[0].upid, upid)
+})
+
 test('a worker that vanishes ends with no word, and with no log there is no such task', async () => {
   const { root } = at
   const id = next()
@@ -108,7 +119,14 @@ test('a node that dies takes its workers and guests with it and leaves what was 
     assert.deepEqual([status.status, status.exitstatus], ['stopped', 'unexpected status'])
     assert.equal((await own.root.get('/nodes/pve1/qemu/102/status/current')).data.lock, 'clone')
     assert.equal((await own.root.get('/nodes/pve1/qemu/101/status/current')).data.status, 'stopped')
+    const left = own.pve.cluster.storages.volume('thin:vm-102-disk-0', 'pve1')
+    assert.equal(left?.vmid, 102, 'nobody cleaned up')
     assert.equal(await own.root.task('DELETE', '/nodes/pve1/qemu/102'), 'VM is locked (clone)')
+    assert.deepEqual(
+      (await own.root.ask('DELETE', '/nodes/pve1/qemu/102', { skiplock: 1 })).errors,
+      { skiplock: 'Only root may use this option.' },
+      'not even root’s token may',
+    )
   } finally {
     await own.close()
   }

@@ -12,7 +12,7 @@ export type Fault =
   | { readonly kind: 'silence'; readonly when: When }
   /** Another answer: 500, or a proxy's 595, 596 and 599. */
   | { readonly kind: 'answer'; readonly when: When; readonly status: number; readonly reason: string }
-  /** The worker ends with this text. */
+  /** The worker ends with this text; `WARNINGS: 1` after its work is a success. */
   | { readonly kind: 'task'; readonly when: When; readonly exit: string }
   /** The worker's process is gone: its log has no last line, or is gone too. */
   | { readonly kind: 'task vanishes'; readonly when: When; readonly log: 'left' | 'gone' }
@@ -64,6 +64,7 @@ const ANYWHERE: readonly Fault[] = [
 const CHANGING: readonly Fault[] = [
   { kind: 'task', when: 'before', exit: "can't lock file '/var/lock/qemu-server/lock-100.conf' - got timeout" },
   { kind: 'task', when: 'after', exit: 'received interrupt' },
+  { kind: 'task', when: 'after', exit: 'WARNINGS: 1' },
   { kind: 'task vanishes', when: 'before', log: 'left' },
   { kind: 'task vanishes', when: 'after', log: 'left' },
   { kind: 'task vanishes', when: 'after', log: 'gone' },

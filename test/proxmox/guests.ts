@@ -91,6 +91,7 @@ export interface Guests {
   /** Linked clones may share with their origin, which Proxmox keeps as long as they live. */
   cloneDisk(from: Disk, snapshot: string | null, to: Disk, how: 'linked' | 'full'): Promise<void>
   resizeDisk(disk: Disk, sizeBytes: number): Promise<void>
+  /** Also of a disk that never came to be: a worker may have vanished before it was made. */
   deleteDisk(disk: Disk): Promise<void>
   /** All disks, and the RAM with them, at one moment. */
   snapshot(request: SnapshotRequest): Promise<void>

@@ -4,7 +4,7 @@ import type { Cluster } from './cluster.ts'
 import type { Disk, DiskSource } from './guests.ts'
 import { storageLock } from './locks.ts'
 import { formatsOf, type Storage, storageOf, type Volume } from './storages.ts'
-import type { Worker } from './tasks.ts'
+import { Vanished, type Worker } from './tasks.ts'
 
 const GIB = 1024 ** 3
 
@@ -75,7 +75,7 @@ export async function cloneVolume(
     await worker.takes(sizeGib * cluster.durations.copyPerGib)
     await cluster.guests.cloneDisk(from.disk, snapshot ?? null, volume.disk, 'full')
   } catch (error) {
-    cluster.storages.remove(volume)
+    if (!(error instanceof Vanished)) cluster.storages.remove(volume)
     throw error
   }
   worker.print(`transferred ${sizeGib.toFixed(1)} GiB of ${sizeGib.toFixed(1)} GiB (100.00%)`)
