@@ -125,9 +125,11 @@ function choose(call: FaultCall, chance: () => number, withSilence: boolean): Fa
   return possible[Number(drawn(chance, weights))] ?? { kind: 'reset', when: 'before' }
 }
 
-/** FNV-1a: a seed out of a text. */
+/** A seed out of a text: FNV-1a, and MurmurHash's last mixing, so that the second call is not like the first. */
 function hash(text: string): number {
   let value = 0x811c9dc5
   for (const char of text) value = Math.imul(value ^ (char.codePointAt(0) ?? 0), 0x01000193)
-  return value >>> 0
+  value = Math.imul(value ^ (value >>> 16), 0x85ebca6b)
+  value = Math.imul(value ^ (value >>> 13), 0xc2b2ae35)
+  return (value ^ (value >>> 16)) >>> 0
 }

@@ -9,7 +9,7 @@ import { Vanished, type Worker } from './tasks.ts'
 import { type Config, type Drive, disksOf, drivesOf, isCloudInit, newSmbios, nicKeys, printDrive, withNewMac } from './vm-config.ts'
 import { createDrives } from './vm-drives.ts'
 import { checkBridges } from './vm-permissions.ts'
-import { cloneVolume, formatNamed, freeVolume } from './volumes.ts'
+import { cloneVolume, formatNamed, freeOrLeave } from './volumes.ts'
 
 interface Plan {
   readonly source: Vm
@@ -103,7 +103,7 @@ async function clone(call: Call, newid: number, { source, config, drives }: Plan
     if (pool !== undefined) cluster.pools.get(pool)?.vms.add(newid)
   } catch (error) {
     if (error instanceof Vanished) throw error
-    for (const volid of made) await freeVolume(cluster, node, volid)
+    await freeOrLeave(cluster, node, made, worker)
     cluster.vms.delete(newid)
     throw died(`clone failed: ${textOf(error)}`)
   }

@@ -5,9 +5,9 @@ import type { Call } from './call.ts'
 import type { Vm } from './cluster.ts'
 import type { DiskSource } from './guests.ts'
 import { storageOf } from './storages.ts'
-import type { Worker } from './tasks.ts'
+import { Vanished, type Worker } from './tasks.ts'
 import { type Drive, isCdrom, isCloudInit, isDrive, parseDrive, printDrive } from './vm-config.ts'
-import { allocate, formatNamed, freeVolume, sizeText } from './volumes.ts'
+import { allocate, formatNamed, freeOrLeave, sizeText } from './volumes.ts'
 
 const GIB = 1024 ** 3
 const CLOUD_INIT_BYTES = 4 * 1024 ** 2
@@ -25,7 +25,7 @@ export async function createDrives(call: Call, vm: Vm, wanted: Readonly<Record<s
     }
     return drives
   } catch (error) {
-    for (const volid of made) await freeVolume(call.cluster, vm.node, volid)
+    if (!(error instanceof Vanished)) await freeOrLeave(call.cluster, vm.node, made, worker)
     throw error
   }
 }

@@ -1,5 +1,5 @@
 /** Volumes made, copied and removed: each under its storage's lock, each with the disk behind it. */
-import { died } from './answers.ts'
+import { died, textOf } from './answers.ts'
 import type { Cluster } from './cluster.ts'
 import type { Disk, DiskSource } from './guests.ts'
 import { storageLock } from './locks.ts'
@@ -94,6 +94,17 @@ export async function freeVolume(cluster: Cluster, node: string, volid: string):
     for (const disk of Object.values(volume.backup?.disks ?? {})) await cluster.guests.deleteDisk(disk)
     cluster.storages.remove(volume)
   })
+}
+
+/** Cleaning up after a failure goes on whatever fails: what could not be removed is left, and the log says so. */
+export async function freeOrLeave(cluster: Cluster, node: string, volids: readonly string[], worker: Worker): Promise<void> {
+  for (const volid of volids) {
+    try {
+      await freeVolume(cluster, node, volid)
+    } catch (error) {
+      worker.print(textOf(error))
+    }
+  }
 }
 
 function named(cluster: Cluster, storage: Storage, place: Place, volid: string, disk: Disk, parent: string | null): Volume {
