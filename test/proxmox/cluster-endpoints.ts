@@ -105,38 +105,40 @@ function resources(call: Call): unknown {
 
 function vmEntry(call: Call, vm: Vm): Record<string, unknown> {
   const { cluster, access, who } = call
-  const usage = usageOf(cluster, vm)
   const pool = cluster.poolOf(vm.vmid)
-  const online = cluster.node(vm.node).online
+  // Of a node that is gone nobody tells.
+  const told = cluster.node(vm.node).online ? cluster.broadcasts.of(vm, () => figures(call, vm)) : null
   return {
     id: `qemu/${vm.vmid}`,
     type: 'qemu',
     vmid: vm.vmid,
     node: vm.node,
-    // Of a node that is gone nobody tells.
-    ...(online
-      ? {
-          name: vm.config['name'] ?? `VM ${vm.vmid}`,
-          status: vm.pid === null ? 'stopped' : 'running',
-          template: vm.config['template'] === '1' ? 1 : 0,
-          uptime: uptimeOf(cluster, vm),
-          cpu: loadOf(cluster, vm),
-          maxcpu: coresOf(vm.config),
-          mem: usage.memoryBytes,
-          memhost: usage.memoryBytes,
-          maxmem: memoryMib(vm.config) * MIB,
-          disk: 0,
-          maxdisk: bootDiskBytes(cluster, vm),
-          netin: usage.netInBytes,
-          netout: usage.netOutBytes,
-          diskread: usage.diskReadBytes,
-          diskwrite: usage.diskWriteBytes,
-        }
-      : { status: 'unknown' }),
+    ...(told ?? { status: 'unknown' }),
     ...(vm.config['tags'] === undefined ? {} : { tags: vm.config['tags'] }),
     ...(vm.lock === null ? {} : { lock: vm.lock }),
     ...(pool !== undefined && access.may(who, `/pool/${pool}`, ['Pool.Audit']) ? { pool } : {}),
     ...(vm.ha === null ? {} : { hastate: vm.ha.state }),
+  }
+}
+
+function figures({ cluster }: Call, vm: Vm): Record<string, unknown> {
+  const usage = usageOf(cluster, vm)
+  return {
+    name: vm.config['name'] ?? `VM ${vm.vmid}`,
+    status: vm.pid === null ? 'stopped' : 'running',
+    template: vm.config['template'] === '1' ? 1 : 0,
+    uptime: uptimeOf(cluster, vm),
+    cpu: loadOf(cluster, vm),
+    maxcpu: coresOf(vm.config),
+    mem: usage.memoryBytes,
+    memhost: usage.memoryBytes,
+    maxmem: memoryMib(vm.config) * MIB,
+    disk: 0,
+    maxdisk: bootDiskBytes(cluster, vm),
+    netin: usage.netInBytes,
+    netout: usage.netOutBytes,
+    diskread: usage.diskReadBytes,
+    diskwrite: usage.diskWriteBytes,
   }
 }
 

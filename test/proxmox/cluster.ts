@@ -1,6 +1,7 @@
 /** The cluster that the stand-in is: nodes, VMs, pools and storages, and the one place where any of them is changed. */
 import type { Access } from './access.ts'
 import { died } from './answers.ts'
+import type { Broadcasts } from './broadcasts.ts'
 import type { Clock } from './clock.ts'
 import type { FirewallRule, Guests } from './guests.ts'
 import { type Locks, storageLock, vmLock } from './locks.ts'
@@ -43,6 +44,7 @@ export interface Rule extends FirewallRule {
 
 export interface Vm {
   readonly vmid: number
+  readonly createdAt: number
   node: string
   config: Config
   /** Changes that wait for a restart. */
@@ -88,15 +90,17 @@ export class Cluster {
   readonly tasks: Tasks
   readonly guests: Guests
   readonly durations: Durations
+  readonly broadcasts: Broadcasts
   readonly directory: string
   #nextPid = 50_000
 
-  constructor(parts: { clock: Clock; locks: Locks; tasks: Tasks; guests: Guests; durations: Durations; directory: string }) {
+  constructor(parts: { clock: Clock; locks: Locks; tasks: Tasks; guests: Guests; durations: Durations; broadcasts: Broadcasts; directory: string }) {
     this.clock = parts.clock
     this.locks = parts.locks
     this.tasks = parts.tasks
     this.guests = parts.guests
     this.durations = parts.durations
+    this.broadcasts = parts.broadcasts
     this.directory = parts.directory
     this.guests.onEnded((vmid) => this.#ended(vmid))
   }
@@ -166,9 +170,10 @@ export class Cluster {
   }
 
   /** A VM that exists but for its configuration. */
-  putVm(vmid: number, node: string, config: Config, lock: string | null): Vm {
+  putVm(vmid: number, node: string, config: Config, lock: string | null, createdAt = this.clock.now()): Vm {
     const vm: Vm = {
       vmid,
+      createdAt,
       node,
       config,
       pending: {},

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Access } from './access.ts'
+import { Broadcasts } from './broadcasts.ts'
 import type { Endpoints } from './call.ts'
 import { selfSigned } from './certificate.ts'
 import { scaledClock } from './clock.ts'
@@ -27,6 +28,7 @@ import { digestOf, isDrive, parseDrive } from './vm-config.ts'
 
 const GIB = 1024 ** 3
 const SECOND_MS = 20
+const BROADCAST_EVERY_S = 10
 
 export interface Options {
   /** What is behind the VMs; folders, if nothing else is given. */
@@ -36,6 +38,8 @@ export interface Options {
   /** How many milliseconds one of Proxmox's seconds lasts. */
   readonly secondMs?: number
   readonly durations?: Partial<Durations>
+  /** How often, in Proxmox's seconds, nodes tell the cluster of their VMs; ten, and zero for at once. */
+  readonly broadcastEveryS?: number
   readonly faults?: FaultHook
   /** Handlers beside or instead of our own. */
   readonly endpoints?: Endpoints
@@ -85,7 +89,15 @@ export async function startProxmox(options: Options = {}): Promise<ProxmoxStandI
   const directory = await mkdtemp(join(tmpdir(), 'pve-'))
   const clock = scaledClock(options.secondMs ?? SECOND_MS)
   const guests = (await options.guests?.(directory)) ?? new PlainGuests(join(directory, 'guests'))
-  const cluster = new Cluster({ clock, locks: new Locks(clock), tasks: new Tasks(clock), guests, durations: { ...DURATIONS, ...options.durations }, directory })
+  const cluster = new Cluster({
+    clock,
+    locks: new Locks(clock),
+    tasks: new Tasks(clock),
+    guests,
+    durations: { ...DURATIONS, ...options.durations },
+    broadcasts: new Broadcasts(clock, options.broadcastEveryS ?? BROADCAST_EVERY_S),
+    directory,
+  })
   for (const { name, ...node } of options.nodes ?? [{ name: 'pve1' }]) cluster.addNode(name, node)
   for (const storage of options.storages ?? [{ id: 'local-lvm', type: 'lvmthin' as const }]) addStorage(cluster, storage)
   if (!cluster.storages.find('local')) addStorage(cluster, { id: 'local', type: 'dir', content: ['iso', 'backup', 'import', 'vztmpl'] })
@@ -179,7 +191,7 @@ function plant(cluster: Cluster, { vmid, node, name, tags, config }: ForeignVm):
       createdAt: cluster.now(),
     })
   }
-  return cluster.putVm(vmid, node, made, null)
+  return cluster.putVm(vmid, node, made, null, 0)
 }
 
 function digestOfVm(cluster: Cluster, vmid: number): string | null {
