@@ -61,6 +61,7 @@ export async function invoke({ site, door, found, who, byToken, received, fault,
     site.unmodelled.add(key)
     throw new Refusal(501, `The stand-in does not model '${key}'`)
   }
+  let fate = fateOf(fault)
   const call: Call = {
     cluster: site.cluster,
     access: site.access,
@@ -71,8 +72,13 @@ export async function invoke({ site, door, found, who, byToken, received, fault,
     upload: received.file === null ? null : await stored(site, received.file),
     fingerprints: site.fingerprints,
     total: undefined,
-    // An upload is done by whoever received it.
-    start: (type, id, run) => site.cluster.tasks.start({ node: method.proxyto ? node : door, type, id: String(id), user: who ?? '' }, run, fateOf(fault)),
+    start: (type, id, run) => {
+      // What a task starts in its turn has a fate of its own.
+      const mine = fate
+      fate = undefined
+      // An upload is done by whoever received it.
+      return site.cluster.tasks.start({ node: method.proxyto ? node : door, type, id: String(id), user: who ?? '' }, run, mine)
+    },
   }
   const data = await handler(call)
   const errors: Errors = {}

@@ -54,7 +54,9 @@ test('going back with RAM starts the VM where it was, without RAM it stands stil
   assert.equal((await root.get(`/nodes/pve1/qemu/${id}/status/current`)).data.status, 'running')
   assert.notEqual(guests.running.get(id)?.boot.memory, null)
   expectOk(await root.task('POST', `${snapshots(id)}/without/rollback`, { start: 1 }))
-  assert.equal((await root.get(`/nodes/pve1/qemu/${id}/status/current`)).data.status, 'running')
+  const [start] = (await root.get('/nodes/pve1/tasks', { source: 'all', typefilter: 'qmstart', vmid: id })).data
+  expectOk(await root.ended(start.upid))
+  assert.equal((await root.get(`/nodes/pve1/qemu/${id}/status/current`)).data.status, 'running', 'the start is a task of its own')
 })
 
 test('the file systems are frozen for disks alone, not with the RAM, and thawed again', async () => {

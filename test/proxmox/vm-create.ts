@@ -1,7 +1,6 @@
 /** POST /nodes/{node}/qemu: a new VM, or one out of a backup. */
 import { randomUUID } from 'node:crypto'
 import { died, forbidden, textOf } from './answers.ts'
-import { startVm } from './boot.ts'
 import { type Call, vmidOf } from './call.ts'
 import type { Vm } from './cluster.ts'
 import { vmLock } from './locks.ts'
@@ -25,6 +24,7 @@ import {
 } from './vm-config.ts'
 import { createDrives } from './vm-drives.ts'
 import { checkBridges, checkDevices, checkDriveStorages, checkDrives, checkOptions, checkSshKeys, checkVolume } from './vm-permissions.ts'
+import { startsLater } from './vm-power.ts'
 import { cloneVolume } from './volumes.ts'
 
 const NO_OPTIONS = ['node', 'vmid', 'archive', 'bwlimit', 'force', 'pool', 'start', 'ha-managed', 'storage', 'unique', 'live-restore', 'import-working-storage']
@@ -68,7 +68,7 @@ export async function createVm(call: Call): Promise<string> {
     if (parameters.flag('ha-managed')) vm.ha = { state: parameters.flag('start') ? 'started' : 'stopped' }
     if (parameters.flag('start')) {
       worker.print('Execute autostart')
-      await cluster.locks.within(vmLock(node, vmid), () => startVm(cluster, vm, worker))
+      startsLater(call, vm)
     }
   })
 }

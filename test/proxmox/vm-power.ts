@@ -98,6 +98,11 @@ function running(call: Call): Vm {
 const inTask = (call: Call, type: string, work: (vm: Vm, worker: Worker) => Promise<void>): string =>
   call.start(type, vmidOf(call), (worker) => call.cluster.locks.within(vmLock(call.node, vmidOf(call)), () => work(vmOf(call), worker)))
 
+/** A start that follows a creation or a rollback is a task of its own: theirs may be done before the VM runs, and does not know how it went. */
+export function startsLater(call: Call, vm: Vm): void {
+  call.start('qmstart', vm.vmid, (worker) => call.cluster.locks.within(vmLock(vm.node, vm.vmid), () => startVm(call.cluster, vm, worker)))
+}
+
 async function shutdown(call: Call, vm: Vm, worker: Worker, force: boolean): Promise<void> {
   if (vm.pid === null) return
   call.cluster.unlocked(vm)

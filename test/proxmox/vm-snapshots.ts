@@ -7,6 +7,7 @@ import { vmLock } from './locks.ts'
 import type { Volume } from './storages.ts'
 import { Vanished, type Worker } from './tasks.ts'
 import { digestOf, disksOf, memoryMib, published } from './vm-config.ts'
+import { startsLater } from './vm-power.ts'
 
 export const VM_SNAPSHOTS: Endpoints = {
   'GET /nodes/{node}/qemu/{vmid}/snapshot': list,
@@ -169,7 +170,7 @@ function rollback(call: Call): string {
       vm.lock = null
       if (snapshot.memory !== null) await startVm(cluster, vm, worker, snapshot.memory)
     })
-    if (call.parameters.flag('start') && vm.pid === null) await locked(call, () => startVm(cluster, vm, worker))
+    if (call.parameters.flag('start') && vm.pid === null) startsLater(call, vm)
   })
 }
 
