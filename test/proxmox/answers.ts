@@ -43,3 +43,7 @@ export function passes(check: () => void): boolean {
     throw error
   }
 }
+
+/** Percent signs taken back as Perl takes them: what is no escape stays as it is. */
+export const percentDecoded = (text: string): string =>
+  text.replaceAll(/(?:%[0-9a-fA-F]{2})+/g, (escaped) => Buffer.from(escaped.replaceAll('%', ''), 'hex').toString('utf8'))

@@ -1,6 +1,6 @@
 /** The cloud-init drive that Proxmox makes of a VM's configuration: user data, metadata and network in the form of its nocloud type. */
 import { createHash } from 'node:crypto'
-import { listOf } from './answers.ts'
+import { listOf, percentDecoded } from './answers.ts'
 import type { CloudInit } from './guests.ts'
 import { type Config, drivesOf, isCloudInit, nicKeys, parseNic } from './vm-config.ts'
 
@@ -19,7 +19,7 @@ function userData(vmid: number, config: Readonly<Config>): string {
   const host = config['name'] ?? `VM${vmid}`
   const [short = host] = host.split('.')
   const domain = config['searchdomain']?.split(/[\s,;]+/)[0]
-  const keys = decodeURIComponent(config['sshkeys'] ?? '')
+  const keys = percentDecoded(config['sshkeys'] ?? '')
     .split('\n')
     .filter((line) => line.trim() !== '')
   return [

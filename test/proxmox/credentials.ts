@@ -2,7 +2,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
 import { type Access, ownerOf } from './access.ts'
-import { Refusal } from './answers.ts'
+import { percentDecoded, Refusal } from './answers.ts'
 
 const TICKET_LIFETIME_S = 7200
 
@@ -103,5 +103,5 @@ const same = (left: string, right: string): boolean => left.length === right.len
 /** `name=value` or `name value` in a header, as Proxmox finds it. */
 function headerValue(header: string | undefined, name: string): string | undefined {
   const value = new RegExp(`(?:^|\\s)${name}(?:=| )([^;]*)`).exec(header ?? '')?.[1]
-  return value === undefined || value === '' ? undefined : decodeURIComponent(value)
+  return value === undefined || value === '' ? undefined : percentDecoded(value)
 }

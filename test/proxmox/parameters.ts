@@ -1,5 +1,5 @@
 /** The parameters of one request: gathered from path, query and body as Proxmox gathers them, checked against the description, handed on as strings. */
-import { badParameters, Refusal } from './answers.ts'
+import { badParameters, percentDecoded, Refusal } from './answers.ts'
 import type { Schema } from './description.ts'
 import { checkObject, type Errors, propertyOf, type Value } from './schema-check.ts'
 
@@ -23,11 +23,7 @@ export function decodeForm(text: string): Raw {
   return values
 }
 
-const unescaped = (text: string): string =>
-  Buffer.from(
-    text.replaceAll('+', ' ').replace(/%([0-9a-fA-F]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
-    'latin1',
-  ).toString('utf8')
+const unescaped = (text: string): string => percentDecoded(text.replaceAll('+', ' '))
 
 export function decodeJson(text: string): Raw {
   try {

@@ -1,6 +1,6 @@
 /** One request from its bytes to its answer, through Proxmox's own order: credentials, method, permissions, proxy, parameters, work. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { died, notImplemented, Refusal, textOf } from './answers.ts'
+import { died, notImplemented, percentDecoded, Refusal, textOf } from './answers.ts'
 import type { Fault } from './faults.ts'
 import { type Done, invoke, Proxied, type Site } from './invoke.ts'
 import type { Entry } from './journal.ts'
@@ -13,7 +13,7 @@ const UPLOAD = /^\/nodes\/[^/]+\/storage\/([^/]+)\/upload$/
 /** Handles a request that came to the door of a node. */
 export async function handle(site: Site, door: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const [rawPath = '', query = ''] = (request.url ?? '').split('?', 2)
-  const [, format, path = '/'] = BASE.exec(decodeURIComponent(rawPath)) ?? []
+  const [, format, path = '/'] = BASE.exec(percentDecoded(rawPath)) ?? []
   if (format === undefined) return void sendBare(response, 404, `no such file '${rawPath}'`)
   const method = request.method ?? 'GET'
   const entry: { current: Entry | null } = { current: null }

@@ -232,7 +232,13 @@ class Door {
   async open(site: Site): Promise<void> {
     if (this.#server) return
     const { key, cert } = this.#certificate
-    const server = createServer({ key, cert }, (request, response) => void handle(site, this.#name, request, response))
+    const server = createServer({ key, cert }, (request, response) => {
+      handle(site, this.#name, request, response).catch((error: unknown) => {
+        // Nothing that is sent may end the test's process; what does is a fault of ours.
+        site.violations.push(`${request.method} ${request.url}: ${error instanceof Error ? error.stack : error}`)
+        response.destroy()
+      })
+    })
     this.#server = server
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)

@@ -1,6 +1,6 @@
 /** The privileges that single options of a VM need, which Proxmox checks in its code and its description only tells. */
 import { ROOT } from './access.ts'
-import { badParameters, died } from './answers.ts'
+import { badParameters, died, percentDecoded } from './answers.ts'
 import type { Call } from './call.ts'
 import { storageOf } from './storages.ts'
 import { isCdrom, isCloudInit, isDrive, nicKeys, parseDrive, parseNic } from './vm-config.ts'
@@ -101,7 +101,7 @@ export function checkBridges(call: Call, config: Readonly<Record<string, string>
 /** Public keys for cloud-init: encoded once more than the form, each line a key that ssh-keygen would take. */
 export function checkSshKeys(encoded: string | undefined): void {
   if (encoded === undefined) return
-  const lines = decodeURIComponent(encoded).split('\n')
+  const lines = percentDecoded(encoded).split('\n')
   const key =
     /^(?:ssh-(?:rsa|ed25519|dss)|ecdsa-sha2-nistp(?:256|384|521)|sk-(?:ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)\s+AAAA[A-Za-z0-9+/]+={0,3}(?:\s.*)?$/
   if (lines.some((line) => line.trim() !== '' && !key.test(line.trim()))) throw died('SSH public key validation error')

@@ -160,4 +160,6 @@ test('an answer of our own that the description does not allow is a fault of our
 test('outside of the API there is nothing', async () => {
   const answer = await asker(pve).ask('GET', '/../../version')
   assert.equal(answer.status, 404)
+  assert.equal((await asker(pve).ask('GET', '/%zz%')).status, 501)
+  assert.equal((await asker(pve, null).ask('GET', '/version', {}, { headers: { Cookie: 'PVEAuthCookie=%zz' } })).status, 401)
 })
