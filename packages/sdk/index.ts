@@ -1,6 +1,7 @@
 /** What the SDK offers. */
 export { AutovibeError } from '@autovibe/contract'
 export { Autovibe } from './client.ts'
+export type { Diff } from './diffs.ts'
 export type { ConnectionChange, EventFilter, StreamOptions } from './events.ts'
 export { ExecError, type ExecExit, type ExecProcess } from './exec.ts'
 export type { List } from './pages.ts'

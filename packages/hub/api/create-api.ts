@@ -6,6 +6,7 @@ import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod
 import { isWebSocketRequest } from '../exec/upgrade.ts'
 import { registerApiKeys } from './api-keys.ts'
 import { registerBudgets } from './budgets.ts'
+import { registerCheckpointDiff } from './checkpoint-diff.ts'
 import { registerCheckpointPins } from './checkpoint-pins.ts'
 import { registerCheckpoints } from './checkpoints.ts'
 import { registerEvents } from './events.ts'
@@ -43,6 +44,7 @@ const RESOURCES = [
   registerExec,
   registerRuns,
   registerCheckpoints,
+  registerCheckpointDiff,
   registerCheckpointPins,
   registerBudgets,
   registerUsageEvents,
