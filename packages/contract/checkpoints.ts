@@ -112,3 +112,16 @@ export type CheckpointDiff = z.infer<typeof CheckpointDiff>
 
 /** `GET /v1/checkpoints/{id}/content?path=`: the bytes of one file, as application/octet-stream. */
 export const ContentQuery = z.object({ path: z.string().min(1).max(8192) })
+
+/** `GET /v1/checkpoints/{id}/archive`: a tar (POSIX pax). */
+export const ArchiveQuery = z.object({
+  contents: z
+    .enum(['project', 'all'])
+    .default('project')
+    .describe('The files of the project, without what is named .git; or everything that the checkpoint holds'),
+  ignored: z.stringbool().default(true).describe('Of the project: also new files that its own .gitignore (as it was before) names'),
+  inner_git: z.stringbool().default(false).describe('Of the project: also what is named .git below its top, for a reader that refuses it'),
+})
+export type ArchiveQuery = z.output<typeof ArchiveQuery>
+/** Headers of that answer: the imported commit beneath, and the one of the user's own repository beneath that; missing where there is none. */
+export const ARCHIVE_HEADERS = { sourceCommit: 'autovibe-source-commit', sourceBaseCommit: 'autovibe-source-base-commit' } as const

@@ -6,6 +6,7 @@ import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod
 import { isWebSocketRequest } from '../exec/upgrade.ts'
 import { registerApiKeys } from './api-keys.ts'
 import { registerBudgets } from './budgets.ts'
+import { registerCheckpointArchive } from './checkpoint-archive.ts'
 import { registerCheckpointPins } from './checkpoint-pins.ts'
 import { registerCheckpoints } from './checkpoints.ts'
 import { registerEvents } from './events.ts'
@@ -42,6 +43,7 @@ const RESOURCES = [
   registerRuns,
   registerCheckpoints,
   registerCheckpointPins,
+  registerCheckpointArchive,
   registerBudgets,
   registerUsageEvents,
   registerOperations,

@@ -50,6 +50,7 @@ export const ROUTES = {
   'GET /v1/checkpoints/:checkpoint/wait': 'user',
   'GET /v1/checkpoints/:checkpoint/diff': 'user',
   'GET /v1/checkpoints/:checkpoint/content': 'user',
+  'GET /v1/checkpoints/:checkpoint/archive': 'user',
   'POST /v1/checkpoints/:checkpoint/fork': 'user',
   'POST /v1/checkpoints/:checkpoint/pin': 'user',
   'POST /v1/checkpoints/:checkpoint/unpin': 'user',
