@@ -1,0 +1,33 @@
+/** autovibe checkpoint export and import: files out of a checkpoint, and a checkpoint out of files. */
+import { act, define } from './define.ts'
+
+export interface CheckpointExportOptions {
+  readonly tar?: string
+  readonly all?: boolean
+  /** `true`: a name is made up. */
+  readonly branch?: string | true
+  readonly repo?: string
+  readonly ignored?: boolean
+  readonly force?: boolean
+}
+
+const EXPORT_DETAILS = `As a tar (POSIX pax): the project's files without what is named .git, or with --all everything that the checkpoint holds.
+As a branch: one commit with the project's files, on the commit that the project was imported from. The work tree, the index and the
+hooks of the repository are left alone.
+
+  autovibe checkpoint export ckp_01… --tar project.tar
+  autovibe checkpoint export ckp_01… --tar - | tar -xC FOLDER
+  autovibe checkpoint export ckp_01… --branch agent/fix`
+
+export const checkpointExportCommand = () =>
+  act<CheckpointExportOptions>(
+    define('export', 'Take the files of a checkpoint out, as a tar or a git branch', EXPORT_DETAILS)
+      .argument('<checkpoint>', 'its id')
+      .option('--tar <file>', 'write a tar to this file; - is standard output')
+      .option('--all', 'with --tar: everything, the home of the agent with its conversation too')
+      .option('--branch [name]', 'make a branch (default: autovibe/MACHINE/CHECKPOINT)')
+      .option('--repo <path>', 'with --branch: the repository (default: this folder)')
+      .option('--ignored', "with --branch: also new files that the project's .gitignore names")
+      .option('--force', 'replace a file or a branch that is there'),
+    async () => (await import('../actions/checkpoint-export.ts')).checkpointExport,
+  )
