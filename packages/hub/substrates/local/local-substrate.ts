@@ -17,6 +17,7 @@ import { layerTree, machinePaths, snapshotPath } from './layout.ts'
 import { Lives } from './lives.ts'
 import { newTree } from './new-tree.ts'
 import { observeMachines } from './observed.ts'
+import { plantSnapshot } from './plant.ts'
 import { Pool } from './pool.ts'
 import type { Process } from './processes.ts'
 import { endLeftSlots, forgetSlot } from './slots.ts'
@@ -125,6 +126,10 @@ export class LocalSubstrate implements Substrate {
 
   snapshot(machineId: MachineId, checkpointId: CheckpointId, signal: AbortSignal): Promise<Snapshot> {
     return this.#exclusively(machineId, 'Taking the snapshot', () => takeSnapshot(this.#host, this.#pins, this.#flats, machineId, checkpointId, signal))
+  }
+
+  plant(machineId: MachineId, checkpointId: CheckpointId, write: (folder: string) => Promise<void>, signal: AbortSignal): Promise<Snapshot> {
+    return this.#exclusively(machineId, 'Making a snapshot', () => plantSnapshot(this.#host, this.#pins, { machineId, checkpointId, write }, signal))
   }
 
   rollback(machineId: MachineId, to: SnapshotHandle, signal: AbortSignal): Promise<void> {
