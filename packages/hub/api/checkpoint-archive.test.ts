@@ -62,6 +62,16 @@ test('what is not verified, not there or not understood is refused with a proble
   }
 })
 
+test('when the earlier tree is gone, what was ignored cannot be told, and all of it still can be had', async () => {
+  const first = await api.checkpoint(machine, { files: { 'project/a': '1' }, trigger: 'start' })
+  const second = await api.checkpoint(machine, { files: { 'project/a': '2' }, parent: first })
+  await api.db.updateTable('checkpoints').set({ state: 'expired' }).where('id', '=', first).execute()
+  const refused = await get(`/v1/checkpoints/${second}/archive?ignored=false`)
+  assert.equal(refused.status, 410)
+  assert.match(((await refused.json()) as { fix: string }).fix, /--ignored/)
+  assert.deepEqual(await contentsOf(await get(`/v1/checkpoints/${second}/archive`)), { a: '2' })
+})
+
 test('a content that turns out to be damaged breaks the answer off in the middle', async () => {
   const other = await api.machine(await api.project('damaged'), 'd')
   const large = await api.checkpoint(other, { files: { 'project/a': 'sound', 'project/large': randomBytes(4 * 1024 * 1024).toString('hex') } })

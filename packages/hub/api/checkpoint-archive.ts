@@ -1,6 +1,6 @@
 /** `GET /v1/checkpoints/:checkpoint/archive`: the tree of a checkpoint as a tar, streamed from the store. */
 import { Readable } from 'node:stream'
-import { ARCHIVE_HEADERS, ArchiveQuery, CheckpointId } from '@autovibe/contract'
+import { ARCHIVE_HEADERS, ArchiveQuery, AutovibeError, CheckpointId } from '@autovibe/contract'
 import { z } from 'zod'
 import { chooseEntries, type IgnoreBase } from '../checkpoints/archive/choose-entries.ts'
 import { archiveOf } from '../checkpoints/archive/write-archive.ts'
@@ -9,6 +9,7 @@ import type { Api, ApiContext } from './plumbing/deps.ts'
 import { findDiffBase, readSourceOf, readVerifiedCheckpoint } from './read/checkpoints.ts'
 
 const TYPE = 'application/x-tar'
+const TAKE_ALL = 'Take the ignored files along: autovibe checkpoint export CHECKPOINT --branch --ignored'
 
 export function registerCheckpointArchive(app: Api, { db, store, closing }: ApiContext): void {
   app.get(
@@ -45,10 +46,14 @@ export function registerCheckpointArchive(app: Api, { db, store, closing }: ApiC
   )
 }
 
-/** Where a diff of this checkpoint begins; only a `start` came out of a commit as it is. */
+/** Where a diff of this checkpoint begins; all that lies in a `start`, or in the import of a known commit, git keeps track of. */
 async function ignoreBase(db: Database, id: CheckpointId): Promise<IgnoreBase> {
-  const { manifest_sha256, trigger } = await readVerifiedCheckpoint(db, await findDiffBase(db, id))
-  return { manifestSha256: manifest_sha256, isTracked: trigger === 'start' }
+  const base = await readVerifiedCheckpoint(db, await findDiffBase(db, id)).catch((error: unknown) => {
+    if (!(error instanceof AutovibeError)) throw error
+    throw new AutovibeError(error.code, `Which files are new, and so may be ignored, cannot be told: ${error.message}`, { cause: error, fix: TAKE_ALL })
+  })
+  const isOfCommit = base.trigger === 'start' || (base.trigger === 'import' && (await readSourceOf(db, base.id)) !== null)
+  return { manifestSha256: base.manifest_sha256, isTracked: isOfCommit }
 }
 
 async function* following(first: IteratorResult<Uint8Array, void>, rest: AsyncGenerator<Uint8Array, void>): AsyncGenerator<Uint8Array, void> {

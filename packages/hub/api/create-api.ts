@@ -7,6 +7,7 @@ import { isWebSocketRequest } from '../exec/upgrade.ts'
 import { registerApiKeys } from './api-keys.ts'
 import { registerBudgets } from './budgets.ts'
 import { registerCheckpointArchive } from './checkpoint-archive.ts'
+import { registerCheckpointImport } from './checkpoint-import.ts'
 import { registerCheckpointPins } from './checkpoint-pins.ts'
 import { registerCheckpoints } from './checkpoints.ts'
 import { registerEvents } from './events.ts'
@@ -44,6 +45,7 @@ const RESOURCES = [
   registerCheckpoints,
   registerCheckpointPins,
   registerCheckpointArchive,
+  registerCheckpointImport,
   registerBudgets,
   registerUsageEvents,
   registerOperations,

@@ -45,6 +45,7 @@ export const ROUTES = {
   'POST /v1/runs/:run/cancel': 'user',
   'POST /v1/runs/:run/resume': 'user',
 
+  'POST /v1/projects/:project/checkpoints': 'user',
   'GET /v1/checkpoints': 'user',
   'GET /v1/checkpoints/:checkpoint': 'user',
   'GET /v1/checkpoints/:checkpoint/wait': 'user',
