@@ -31,3 +31,34 @@ export const checkpointExportCommand = () =>
       .option('--force', 'replace a file or a branch that is there'),
     async () => (await import('../actions/checkpoint-export.ts')).checkpointExport,
   )
+
+export interface CheckpointImportOptions {
+  readonly tar?: string
+  readonly all?: boolean
+  readonly branch?: string
+  readonly commit?: string
+  readonly repo?: string
+  readonly project?: string
+  readonly label?: string
+}
+
+const IMPORT_DETAILS = `Of a tar (also packed with gzip or zstd), or of the files of a commit, exactly as git has them. It is verified like any other before
+machines can start from it; a tar that leads out of its own folder is refused as a whole. Set-user-id bits are dropped, hard links become
+files of their own, and links that lead elsewhere stay what they are.
+
+  autovibe checkpoint import --tar project.tar.gz --project shop
+  autovibe checkpoint import --branch feature --project shop --label "before the rewrite"
+  autovibe fork ckp_01… --name second --budget 2.00`
+
+export const checkpointImportCommand = () =>
+  act<CheckpointImportOptions>(
+    define('import', 'Make a checkpoint of a tar or of a git commit', IMPORT_DETAILS)
+      .option('--tar <file>', 'the tar; - is standard input')
+      .option('--all', 'with --tar: it is one of everything, as export --all makes it')
+      .option('--branch <name>', 'the files of this branch')
+      .option('--commit <rev>', 'the files of this commit')
+      .option('--repo <path>', 'with --branch or --commit: the repository (default: this folder)')
+      .option('--project <project>', 'its name or id; made when there is none (default: named after the repository)')
+      .option('--label <text>', 'a word to find it again'),
+    async () => (await import('../actions/checkpoint-import.ts')).checkpointImport,
+  )

@@ -1,5 +1,5 @@
 /** autovibe checkpoint: restorable points. */
-import { checkpointExportCommand } from './checkpoint-archives.ts'
+import { checkpointExportCommand, checkpointImportCommand } from './checkpoint-archives.ts'
 import { act, define, group } from './define.ts'
 
 export interface CheckpointCreateOptions {
@@ -21,7 +21,7 @@ export interface CheckpointRetentionOptions {
 }
 
 export const checkpointCommand = () =>
-  group('checkpoint', 'Make, list, show, verify and export checkpoints, and say which of them stay', [
+  group('checkpoint', 'Make, list, show, verify, export and import checkpoints, and say which of them stay', [
     act<CheckpointCreateOptions>(
       define('create', 'Take a checkpoint now and wait until it is verified')
         .argument('<machine>', 'name or id of a machine')
@@ -66,4 +66,5 @@ export const checkpointCommand = () =>
       async () => (await import('../actions/checkpoint-verify.ts')).checkpointVerify,
     ),
     checkpointExportCommand(),
+    checkpointImportCommand(),
   ])
