@@ -1,4 +1,4 @@
-/** Our checkpoint store beside restic and git: the same trees and the same changes, in one run. */
+/** The pause of an agent, and our checkpoint store beside restic and git: the same trees and the same changes, in one run. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { temporaryFolder } from '../support/place.ts'
@@ -6,6 +6,7 @@ import { type BenchOptions, type Figure, figure, type Measured, type Target, tar
 import type { Contender, Place } from './contender.ts'
 import { openGit } from './git.ts'
 import { openOurs } from './our-store.ts'
+import { measurePause } from './pause.ts'
 import { type Contenders, measurePhases, memoryOf, PHASES, type Phase } from './phases.ts'
 import { openRestic } from './restic.ts'
 import type { Samples } from './samples.ts'
@@ -35,7 +36,17 @@ const QUICK: readonly Part[] = [{ shape: { name: 'quick', files: 2_500, bytes: 2
 const SPACE_AT_MOST_TIMES = 1.05
 const MEMORY_BELOW_MIB = 300
 
-export async function measure({ quick, progress }: BenchOptions): Promise<Measured> {
+export async function measure(options: BenchOptions): Promise<Measured> {
+  const pause = await measurePause(options)
+  const store = await measureStore(options)
+  return {
+    figures: [...pause.figures, ...store.figures],
+    targets: [...pause.targets, ...store.targets],
+    notes: [...(pause.notes ?? []), ...(store.notes ?? [])],
+  }
+}
+
+async function measureStore({ quick, progress }: BenchOptions): Promise<Measured> {
   const notes = new Set<string>()
   const open = async ({ tree, folder }: Place): Promise<Contenders> => {
     const place = async (name: string): Promise<Place> => {

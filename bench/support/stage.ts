@@ -19,10 +19,11 @@ export interface Stage extends AsyncDisposable {
   readonly projectPath: string
 }
 
-export async function openStage(): Promise<Stage> {
+/** `script`: what the model says, when it has more to say than "ok". */
+export async function openStage(script: string = SCRIPT): Promise<Stage> {
   await using ending = new AsyncDisposableStack()
   const hub = ending.adopt(await startHubProcess(), (each) => each.remove())
-  const model = ending.adopt(await startScriptedModel({ script: { text: SCRIPT, name: 'bench' } }), (each) => each.close())
+  const model = ending.adopt(await startScriptedModel({ script: { text: script, name: 'bench' } }), (each) => each.close())
   const repository = ending.adopt(await demoRepository(), (each) => each.remove())
   const { client } = hub
   await client.providers.put(PROVIDER, { base_url: model.url, key: 'bench', default_model: MODEL, simulated: true })

@@ -82,7 +82,15 @@ export const InstructionsQuery = z.object({
 })
 
 /** The event types that a machine may send; all else is refused. */
-export const MACHINE_EVENT_TYPES = ['run.message', 'run.check_finished', 'step.started', 'step.tool_started', 'step.tool_finished', 'step.finished'] as const
+export const MACHINE_EVENT_TYPES = [
+  'run.message',
+  'run.check_finished',
+  'run.checkpoint_waited',
+  'step.started',
+  'step.tool_started',
+  'step.tool_finished',
+  'step.finished',
+] as const
 
 /** `seq` grows by one within a boot, so that a batch sent twice is stored once. */
 export const MachineEvent = z.object({

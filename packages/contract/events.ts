@@ -15,6 +15,7 @@ export const EVENT_TYPES = [
   'run.state_changed',
   'run.message',
   'run.check_finished',
+  'run.checkpoint_waited',
   'run.events_full',
   'step.started',
   'step.tool_started',

@@ -9,7 +9,7 @@ export type WaitingEvent = Omit<MachineEvent, 'seq'>
 export const QUEUE_LIMITS = { events: 2_000, batch: 50, flushMs: 100 } as const
 
 /** What a full queue may lose, in this order, the oldest first; all else is kept (its number is bounded by the run's steps). */
-const DROPPABLE: readonly MachineEventType[] = ['run.message', 'step.tool_started', 'step.tool_finished', 'step.started']
+const DROPPABLE: readonly MachineEventType[] = ['run.checkpoint_waited', 'run.message', 'step.tool_started', 'step.tool_finished', 'step.started']
 
 /** Adds an event to a queue of at most `most`, dropping the oldest of what may be lost; returns how many were dropped. */
 export function admit(queue: WaitingEvent[], event: WaitingEvent, most: number): number {

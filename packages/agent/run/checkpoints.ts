@@ -31,6 +31,7 @@ export class Checkpoints {
   readonly #gate: Gate
   readonly #money: () => Money
   readonly #startKept: () => Promise<void>
+  readonly #waited: (trigger: RequestCheckpoint['trigger'], waitedMs: number) => void
   #state: TriggerState
   #step: number
 
@@ -41,12 +42,15 @@ export class Checkpoints {
     status: () => BudgetStatus | undefined
     startPending: boolean
     startKept: () => Promise<void>
+    /** Told how long the agent stood still for a checkpoint that was taken. */
+    waited: (trigger: RequestCheckpoint['trigger'], waitedMs: number) => void
   }) {
     this.#door = parts.door
     this.#order = parts.order
     this.#gate = parts.gate
     this.#money = () => ({ spentNanoUsd: BigInt(parts.status()?.spent ?? 0), limitNanoUsd: BigInt(parts.order.limit) })
     this.#startKept = parts.startKept
+    this.#waited = parts.waited
     this.#state = beginTriggers(Date.now(), parts.startPending, this.#money())
     this.#step = 0
   }
@@ -62,14 +66,17 @@ export class Checkpoints {
     const trigger = decideCheckpoint({ intervalSeconds: this.#order.checkpoint_interval_seconds }, this.#state, point, Date.now(), this.#money())
     if (trigger === null) return
     const wasStart = this.#state.startPending
+    const stillSince = performance.now()
+    let isTaken = false
     try {
       await this.#gate.hold(signal)
-      const taken = await this.#ask(trigger, signal)
-      if (!taken) return
+      isTaken = await this.#ask(trigger, signal)
+      if (!isTaken) return
       this.#state = checkpointTaken(this.#state, Date.now(), this.#money())
       if (wasStart) await this.#startKept()
     } finally {
       await this.#gate.release()
+      if (isTaken) this.#waited(trigger, performance.now() - stillSince)
     }
   }
 

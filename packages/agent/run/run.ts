@@ -72,6 +72,7 @@ async function work(adapter: Adapter, order: RunOrder, parts: RunParts, { gate, 
       status: () => parts.heart.status,
       startPending: parts.startPending,
       startKept: parts.startKept,
+      waited: (trigger, waitedMs) => parts.events.push('run.checkpoint_waited', order.id, { trigger, waited_ms: Math.round(waitedMs * 10) / 10 }),
     })
     await checkpoints.quietPoint({ kind: 'before-first-step' }, signal)
     const outcome = await withHost(order, parts, { gate, reports, signal }, checkpoints, (host) => adapter.run(order, host))

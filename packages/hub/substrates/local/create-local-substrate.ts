@@ -1,5 +1,5 @@
 /** Opens the local substrate: machines are sandboxes on this Linux host, their trees are overlay layers or copies in the data directory. */
-import { mkdir, statfs } from 'node:fs/promises'
+import { mkdir, readFile, statfs } from 'node:fs/promises'
 import { availableParallelism, totalmem } from 'node:os'
 import { limitsOfHost } from '@autovibe/core/limits/choose.ts'
 import { probeGroups } from './cgroup-probe.ts'
@@ -8,6 +8,7 @@ import type { LocalSubstrateOptions } from './host.ts'
 import { makeLayer } from './layers.ts'
 import { openLayout } from './layout.ts'
 import { LocalSubstrate } from './local-substrate.ts'
+import { Mounter } from './mounter/mounter.ts'
 import { EMPTY_LAYER } from './overlay.ts'
 import { probeHost } from './probe.ts'
 import { AGENT_PARTS } from './sandbox.ts'
@@ -19,17 +20,28 @@ export type { AgentCode, LocalSubstrateOptions, SubstrateLogger } from './host.t
 export async function createLocalSubstrate(options: LocalSubstrateOptions): Promise<LocalSubstrate> {
   const layout = await openLayout(options.dataDir)
   await mkdir(options.agentsDir, { recursive: true, mode: 0o755 })
-  const [probed, skeleton, cache, groups, disk] = await Promise.all([
+  const [probed, skeleton, cache, groups, disk, boot] = await Promise.all([
     probeHost(layout, options),
     buildSkeleton(layout.roots, AGENT_PARTS),
     cacheFolder(layout, options),
     probeGroups(layout.dataMark, options.groups),
     statfs(layout.root),
+    readFile('/proc/sys/kernel/random/boot_id', 'latin1'),
   ])
   const offer = { ...probed, findings: [...probed.findings, groups.finding] }
   const defaultLimits = limitsOfHost({ cores: availableParallelism(), memoryBytes: memoryOfHost(), diskBytes: disk.blocks * disk.bsize })
   await makeLayer(layout, EMPTY_LAYER)
-  const substrate = new LocalSubstrate({ layout, options, offer, skeleton, cache, groups: groups.parents, defaultLimits })
+  const substrate = new LocalSubstrate({
+    layout,
+    options,
+    offer,
+    skeleton,
+    cache,
+    groups: groups.parents,
+    mounter: new Mounter(offer.asRoot),
+    boot,
+    defaultLimits,
+  })
   await substrate.takeOver()
   return substrate
 }

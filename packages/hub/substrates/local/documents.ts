@@ -1,5 +1,5 @@
 /** The JSON files that say what exists: one per machine, one per snapshot. Each is replaced in one rename, so a crash leaves the old or the new one. */
-import { open, readdir, readFile, rename, unlink } from 'node:fs/promises'
+import { type FileHandle, open, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { AutovibeError, type CheckpointId, isId, type MachineId, MachineLimits } from '@autovibe/contract'
 import { z } from 'zod'
@@ -32,6 +32,8 @@ const SnapshotDocument = z.object({
   layers: Stack.min(1),
   line: z.array(z.string()),
   consistency: z.enum(['consistent', 'fuzzy']),
+  /** Until all of it was written to disk: the boot of the host in which it was taken. In a later boot it may be torn, and counts as gone. */
+  unwritten_boot: z.string().nullable().default(null),
 })
 export type SnapshotDocument = z.infer<typeof SnapshotDocument>
 
@@ -39,9 +41,14 @@ export type SnapshotDocument = z.infer<typeof SnapshotDocument>
 export const readMachine = (layout: Layout, id: MachineId): Promise<MachineDocument | null> => read(machinePaths(layout, id).document, MachineDocument)
 export const writeMachine = (layout: Layout, id: MachineId, document: MachineDocument): Promise<void> =>
   writeDurably(machinePaths(layout, id).document, document)
+/** Nobody waits for the disk: in the middle of a snapshot, of which a crash of the host leaves nothing anyway. */
+export const writeMachineSoon = (layout: Layout, id: MachineId, document: MachineDocument): Promise<void> =>
+  replace(machinePaths(layout, id).document, document)
 /** Null when there is no such snapshot. */
 export const readSnapshot = (layout: Layout, handle: string): Promise<SnapshotDocument | null> => read(snapshotPath(layout, handle), SnapshotDocument)
 export const writeSnapshot = (layout: Layout, handle: string, document: SnapshotDocument): Promise<void> => writeDurably(snapshotPath(layout, handle), document)
+/** As `writeMachineSoon`. */
+export const writeSnapshotSoon = (layout: Layout, handle: string, document: SnapshotDocument): Promise<void> => replace(snapshotPath(layout, handle), document)
 
 /** The folders of machines, whether their file was written yet or not. */
 export async function listMachineIds(layout: Layout): Promise<MachineId[]> {
@@ -79,19 +86,23 @@ async function read<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
 }
 
 async function writeDurably(path: string, value: unknown): Promise<void> {
-  const fresh = join(dirname(path), `.${basename(path)}.new`)
-  const file = await open(fresh, 'w', 0o600)
-  try {
-    await file.writeFile(JSON.stringify(value))
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await rename(fresh, path)
+  await replace(path, value, (file) => file.sync())
   const folder = await open(dirname(path), 'r')
   try {
     await folder.sync()
   } finally {
     await folder.close()
   }
+}
+
+async function replace(path: string, value: unknown, written: (file: FileHandle) => Promise<void> = async () => undefined): Promise<void> {
+  const fresh = join(dirname(path), `.${basename(path)}.new`)
+  const file = await open(fresh, 'w', 0o600)
+  try {
+    await file.writeFile(JSON.stringify(value))
+    await written(file)
+  } finally {
+    await file.close()
+  }
+  await rename(fresh, path)
 }

@@ -110,7 +110,7 @@ function overlay(outcomes: Outcomes): Finding {
   if (isConstant(outcomes)) return finding('overlay', 'ok', `no overlay layers: ${firstLine(outcome)}; not needed on btrfs`)
   const detail = `no overlay layers: ${firstLine(outcome)}; trees are copied`
   if (sandbox !== null) return finding('overlay', 'warning', `${detail} (they need bubblewrap)`)
-  if (/cannot be run|missing|ENOENT/.test(outcome)) return finding('overlay', 'warning', detail, 'sudo apt-get install bubblewrap util-linux')
+  if (/cannot be run|missing|ENOENT/.test(outcome)) return finding('overlay', 'warning', detail, 'sudo apt-get install bubblewrap util-linux perl-base')
   // The profile frees bubblewrap alone; the mounts are made outside of it.
   if (!asRoot && userNamespaces !== null)
     return finding(

@@ -9,6 +9,7 @@ import type { KeyedLock } from './keyed-lock.ts'
 import { type Pins, withNewLayer } from './layers.ts'
 import { layerTree } from './layout.ts'
 import { openViews, under } from './view.ts'
+import { syncLayers } from './written.ts'
 
 /** Walking a tree of 100,000 files through 50 layers takes 1.5 times as long as through one; here the merge begins. */
 const DEEP = 32
@@ -58,6 +59,8 @@ export class Flats {
     try {
       await withNewLayer(this.#host.layout, this.#pins, async (flat) => {
         await linkMerged(this.#host, stack, flat)
+        // Snapshots that are on disk already are about to stand on it.
+        await syncLayers(this.#host)
         const entry = { stack: [...stack], layer: flat }
         this.#merged.push(entry)
         // While its layer is pinned by this merge or named by a file, it may be used; nothing keeps it afterwards.

@@ -3,6 +3,7 @@ import type { CopyTier, Finding, IsolationTier, MachineLimits } from '@autovibe/
 import type { DoorListener } from '../substrate.ts'
 import type { Group } from './cgroups.ts'
 import type { Layout } from './layout.ts'
+import type { Mounter } from './mounter/mounter.ts'
 import type { Skeleton } from './skeleton.ts'
 
 /** Where the substrate tells the log what it repaired or had to leave; pino's shape. */
@@ -66,6 +67,9 @@ export interface Host {
   readonly cache: string
   /** Below which each machine gets a control group of its own; null where there are none to be had. */
   readonly groups: Group | null
+  readonly mounter: Mounter
+  /** The kernel's name for the time since the host was started. */
+  readonly boot: string
   /** What a machine may take for which nobody says otherwise. */
   readonly defaultLimits: MachineLimits
 }

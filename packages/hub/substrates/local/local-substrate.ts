@@ -8,7 +8,7 @@ import type { Capabilities, CreateMachine, ObservedMachine, Snapshot, SnapshotHa
 import { compareTrees } from './changes.ts'
 import { fileFailure } from './command.ts'
 import { warmCache } from './compile-cache.ts'
-import { listMachineIds, readMachine, readSnapshot, removeFile, type SnapshotDocument, writeMachine } from './documents.ts'
+import { listMachineIds, readMachine, removeFile, type SnapshotDocument, writeMachine } from './documents.ts'
 import { Flats } from './flatten.ts'
 import type { Host } from './host.ts'
 import { KeyedLock } from './keyed-lock.ts'
@@ -26,6 +26,7 @@ import { Starts } from './starts.ts'
 import { summaryOf } from './summary.ts'
 import { endMachine, findSupervisor, readLog, slotOf } from './supervisor.ts'
 import { openViews } from './view.ts'
+import { bringToDisk, snapshotOf } from './written.ts'
 
 /** Beyond this the kernel's page of mount options comes near, and the merge is waited for. */
 const TOO_DEEP = 200
@@ -75,7 +76,7 @@ export class LocalSubstrate implements Substrate {
       await mkdir(paths.socketDir, { recursive: true, mode: 0o700 })
       await writeFile(paths.token, machine.token, { mode: 0o600 })
       if ((await readMachine(layout, machine.machineId)) !== null) return
-      const from = machine.from === null ? null : await this.#snapshot(machine.from)
+      const from = machine.from === null ? null : await snapshotOf(this.#host, machine.from)
       await newTree(this.#host, this.#pins, this.#flats, { ...machine, handle: machine.from, from, createdAt: new Date().toISOString() }, signal)
     })
   }
@@ -134,7 +135,7 @@ export class LocalSubstrate implements Substrate {
 
   rollback(machineId: MachineId, to: SnapshotHandle, signal: AbortSignal): Promise<void> {
     return this.#exclusively(machineId, 'Rolling the machine back', async () => {
-      const snapshot = await this.#snapshot(to)
+      const snapshot = await snapshotOf(this.#host, to)
       const document = await readMachine(this.#host.layout, machineId)
       if (document === null) throw new AutovibeError('substrate.failed', 'The machine no longer exists on this host.')
       await this.#end(machineId)
@@ -153,6 +154,8 @@ export class LocalSubstrate implements Substrate {
 
   /** A change's `open` may be called until the iteration ends. */
   async *changes(handle: SnapshotHandle, since: SnapshotHandle | null, signal: AbortSignal): AsyncGenerator<TreeChange> {
+    // What is read from now on is kept for good, and so must not be lost with the host.
+    await bringToDisk(this.#host, this.#locks, handle)
     const { after, before, unpin } = await this.#pinPair(handle, since)
     try {
       if (since === handle) return
@@ -209,8 +212,9 @@ export class LocalSubstrate implements Substrate {
   }
 
   /** Ends the machines that wait for a project; those that have one go on. */
-  close(): Promise<void> {
-    return this.#pool.close()
+  async close(): Promise<void> {
+    await this.#pool.close()
+    this.#host.mounter.close()
   }
 
   /** Opens the doors of all machines that run, and repairs what an earlier process left in the middle. */
@@ -254,17 +258,11 @@ export class LocalSubstrate implements Substrate {
     return isOver ? null : findSupervisor(this.#host, machineId)
   }
 
-  async #snapshot(handle: SnapshotHandle): Promise<SnapshotDocument> {
-    const document = await readSnapshot(this.#host.layout, handle)
-    if (document === null) throw new AutovibeError('substrate.snapshot_gone', `The snapshot ${handle} no longer exists on this host.`)
-    return document
-  }
-
   /** Both snapshots with their layers held, read under the lock that moves snapshots to merged layers. */
   #pinPair(handle: SnapshotHandle, since: SnapshotHandle | null): Promise<{ after: SnapshotDocument; before: SnapshotDocument | null; unpin: () => void }> {
     return this.#locks.run('snapshots', async () => {
-      const after = await this.#snapshot(handle)
-      const before = since === null ? null : await this.#snapshot(since)
+      const after = await snapshotOf(this.#host, handle)
+      const before = since === null ? null : await snapshotOf(this.#host, since)
       if (since !== null && since !== handle && !after.line.includes(since))
         throw new AutovibeError('substrate.failed', `The snapshot ${since} is no ancestor of ${handle}.`)
       return { after, before, unpin: this.#pins.add([...after.layers, ...(before?.layers ?? [])]) }

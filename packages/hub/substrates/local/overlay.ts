@@ -2,27 +2,28 @@
 import { readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { AutovibeError, MACHINE_PATHS } from '@autovibe/contract'
-import { run, runOrThrow, toolFailure } from './command.ts'
-import { type Host, insideNamespaceOf } from './host.ts'
+import type { Host } from './host.ts'
 
 /** The lowest layer of every stack: the kernel wants one even beneath an empty machine. */
 export const EMPTY_LAYER = 'empty'
 
 /** mount(2) takes one page of options; names are short and relative to the layers' folder so that this suffices for some 350 layers. */
 const OPTION_BYTES = 4000
-const MOUNT_TIMEOUT_MS = 15_000
-const EXIT_BUSY = 16
 
-/** The options of a stack (oldest first) below a layer to write to, or of the stack alone, read-only. Paths are relative to the layers' folder. */
+/** The options for mount(8) of a stack (oldest first) below a layer to write to, or of the stack alone, read-only. Paths are relative to the layers' folder. */
 export function overlayOptions(stack: readonly string[], upper: string | null, asRoot: boolean): string {
+  return `nosuid,nodev,${upper === null ? 'ro,' : ''}${layerOptions(stack, upper, asRoot)}`
+}
+
+/** The same for mount(2), which takes as flags what is not the file system's own. */
+function layerOptions(stack: readonly string[], upper: string | null, asRoot: boolean): string {
   const lowers = [...stack]
     .reverse()
     .concat(EMPTY_LAYER)
     .map((layer) => `${layer}/fs`)
   const options = [
-    'nosuid,nodev',
     `lowerdir=${lowers.join(':')}`,
-    ...(upper === null ? ['ro'] : [`upperdir=${upper}/fs`, `workdir=${upper}/work`]),
+    ...(upper === null ? [] : [`upperdir=${upper}/fs`, `workdir=${upper}/work`]),
     // A renamed folder is copied instead of redirected, so that every layer can be read as plain files.
     asRoot ? 'redirect_dir=nofollow' : 'userxattr',
   ].join(',')
@@ -62,44 +63,15 @@ export function mountedIn(host: Host, pid: number): Mounted {
 
 /** Makes the running tree read-only, or writable again. False when a file is open for writing. */
 export async function setReadOnly(host: Host, pid: number, tree: string, readOnly: boolean): Promise<boolean> {
-  const ran = await run(...inNamespace(host, pid, ['mount', '-n', '-o', `remount,${readOnly ? 'ro' : 'rw'}`, tree]), { timeoutMs: MOUNT_TIMEOUT_MS })
-  if (ran.code === 0) return true
-  if (/busy/i.test(ran.stderr)) return false
-  throw toolFailure('Freezing the machine’s tree', ran.stderr)
+  return (await host.mounter.in(pid, tree, { act: readOnly ? 'read-only' : 'writable' })) === 'done'
 }
 
-const SWAP = `
-cd "$1" || exit 1
-said=$(mount -n -o remount,ro "$2" 2>&1) || case $said in *busy*) exit ${EXIT_BUSY};; *) echo "$said" >&2; exit 1;; esac
-umount -n -l "$2" || exit 1
-mount -n -t overlay -o "$3" "$4" "$2"`
-
-/** Freezes the layer that is written to and puts a new one above it. `busy`: a file is open for writing, and nothing was changed. */
-export async function swapUpper(host: Host, pid: number, tree: string, stack: readonly string[], upper: string): Promise<'swapped' | 'busy'> {
-  const options = overlayOptions(stack, upper, host.offer.asRoot)
-  const ran = await run(...inNamespace(host, pid, ['sh', '-c', SWAP, 'sh', host.layout.layers, tree, options, upper]), { timeoutMs: MOUNT_TIMEOUT_MS })
-  if (ran.code === 0) return 'swapped'
-  if (ran.code === EXIT_BUSY) return 'busy'
-  throw toolFailure('Putting a new layer under the machine', ran.stderr)
+/** Freezes the layer that is written to and puts a new one above it. `busy`: somebody has something of the tree open, and nothing was changed. */
+export function swapUpper(host: Host, pid: number, tree: string, stack: readonly string[], upper: string): Promise<'done' | 'busy'> {
+  return host.mounter.in(pid, tree, { act: 'swap', layers: host.layout.layers, upper, options: layerOptions(stack, upper, host.offer.asRoot) })
 }
 
 /** Mounts the tree again in a running machine that lost it between the two halves of a swap. */
 export async function mountTree(host: Host, pid: number, tree: string, stack: readonly string[], upper: string): Promise<void> {
-  const options = overlayOptions(stack, upper, host.offer.asRoot)
-  const [command, args] = inNamespace(host, pid, [
-    'sh',
-    '-c',
-    'cd "$1" && exec mount -n -t overlay -o "$3" "$4" "$2"',
-    'sh',
-    host.layout.layers,
-    tree,
-    options,
-    upper,
-  ])
-  await runOrThrow(command, args, { timeoutMs: MOUNT_TIMEOUT_MS, what: 'Mounting the machine’s tree' })
-}
-
-function inNamespace(host: Host, pid: number, command: readonly string[]): [string, string[]] {
-  const [first, ...rest] = insideNamespaceOf(pid, host.offer.asRoot)
-  return [first, [...rest, ...command]]
+  await host.mounter.in(pid, tree, { act: 'mount', layers: host.layout.layers, upper, options: layerOptions(stack, upper, host.offer.asRoot) })
 }

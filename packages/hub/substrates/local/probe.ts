@@ -9,6 +9,7 @@ import { freshNamespace, type LocalSubstrateOptions, type Offer } from './host.t
 import { FENCE_SCRIPT, fence } from './landlock/fence.ts'
 import { removeTree } from './layers.ts'
 import { type Layout, machinePaths, SOCKET_PATH_BYTES } from './layout.ts'
+import { MOUNTER_SCRIPT, orderOf } from './mounter/mounter.ts'
 import { type Filters, writeFilters } from './seccomp/files.ts'
 import { chooseTiers, type HostFacts, type Outcome, type Outcomes } from './tiers.ts'
 
@@ -39,13 +40,15 @@ const BASE_SANDBOX = [
 ]
 const HARDENED = ['--disable-userns', '--size', '1048576', '--tmpfs', '/tmp']
 
-/** Mounts, writes, freezes as a snapshot does, enters the namespace from outside, and starts a sandbox inside of it. */
+/** Mounts, writes, puts a new layer above as a snapshot does, and starts a sandbox inside of it. */
 const OVERLAY = `
 mount -n --bind --make-shared "$1/root" "$1/root" && cd "$1" || exit 1
 mount -n -t overlay -o "lowerdir=a:b,upperdir=c,workdir=d,$2" probe "$1/root/tree" || exit 1
-rm "$1/root/tree/file" && mount -n -o remount,ro "$1/root/tree" && umount -n -l "$1/root/tree" || exit 1
-command -v nsenter flock >/dev/null || { echo 'nsenter or flock is missing' >&2; exit 1; }
-shift 2
+rm "$1/root/tree/file" || exit 1
+for tool in nsenter flock perl; do command -v $tool >/dev/null || { echo "$tool is missing" >&2; exit 1; }; done
+said=$(echo "1 $$ 0 $3" | perl "$4" "$5")
+[ "$said" = '1 done' ] || { echo "$said" >&2; exit 1; }
+shift 5
 exec "$@"`
 
 /** Opens the filter where the command that follows looks for it. */
@@ -113,10 +116,12 @@ async function attempt(command: string, args: readonly string[]): Promise<Outcom
 }
 
 async function probeOverlay(folder: string, asRoot: boolean): Promise<Outcome> {
-  for (const name of ['a', 'b', 'c', 'd', 'root/tree']) await mkdir(join(folder, name), { recursive: true })
+  for (const name of ['a', 'b', 'c', 'd', 'e', 'f', 'root/tree']) await mkdir(join(folder, name), { recursive: true })
   await writeFile(join(folder, 'a/file'), 'x')
   const [command, ...args] = freshNamespace(asRoot)
-  const mount = ['sh', '-c', OVERLAY, 'sh', folder, asRoot ? 'redirect_dir=nofollow' : 'userxattr']
+  const own = asRoot ? 'redirect_dir=nofollow' : 'userxattr'
+  const swap = orderOf(join(folder, 'root/tree'), { act: 'swap', layers: folder, upper: 'probe', options: `lowerdir=c:a:b,upperdir=e,workdir=f,${own}` })
+  const mount = ['sh', '-c', OVERLAY, 'sh', folder, own, swap, MOUNTER_SCRIPT, process.arch]
   return attempt(command, [...args, ...mount, 'bwrap', ...BASE_SANDBOX, '--', 'true'])
 }
 

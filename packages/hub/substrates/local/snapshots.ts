@@ -5,7 +5,16 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
 import type { Snapshot } from '../substrate.ts'
-import { type MachineDocument, readMachine, readSnapshot, removeFile, type SnapshotDocument, writeMachine, writeSnapshot } from './documents.ts'
+import {
+  type MachineDocument,
+  readMachine,
+  readSnapshot,
+  removeFile,
+  type SnapshotDocument,
+  writeMachine,
+  writeMachineSoon,
+  writeSnapshotSoon,
+} from './documents.ts'
 import type { Flats } from './flatten.ts'
 import { type Frozen, freeze, hasOpenForWriting, thawAll } from './freeze.ts'
 import type { Host } from './host.ts'
@@ -14,6 +23,7 @@ import { layerTree, machinePaths } from './layout.ts'
 import { mountedIn, mountTree, setReadOnly, swapUpper } from './overlay.ts'
 import { holdsDevice, type Process } from './processes.ts'
 import { findSupervisor } from './supervisor.ts'
+import { snapshotOf } from './written.ts'
 
 /** A file that is being written is usually closed again within a few milliseconds. */
 const ATTEMPTS = 4
@@ -28,7 +38,7 @@ export async function takeSnapshot(
   checkpointId: CheckpointId,
   signal: AbortSignal,
 ): Promise<Snapshot> {
-  const taken = await readSnapshot(host.layout, checkpointId)
+  const taken = (await readSnapshot(host.layout, checkpointId)) === null ? null : await snapshotOf(host, checkpointId)
   if (taken !== null) {
     if (taken.machine !== machineId) throw new AutovibeError('substrate.failed', 'A snapshot of another machine has this checkpoint’s id.')
     return { handle: checkpointId, consistency: taken.consistency }
@@ -40,8 +50,8 @@ export async function takeSnapshot(
   if (supervisor !== null) await repairRunning(host, machineId, supervisor)
   const current = (await readMachine(host.layout, machineId)) ?? machine
   const stack = await (supervisor === null
-    ? freezeStopped(host, pins, machineId, current, signal)
-    : freezeRunning(host, pins, flats, machineId, current, supervisor, signal))
+    ? freezeStopped(host, pins, machineId, current, checkpointId, signal)
+    : freezeRunning(host, pins, flats, machineId, current, checkpointId, supervisor, signal))
   const line = current.line.filter((earlier) => earlier !== checkpointId)
   const document: SnapshotDocument = {
     version: 1,
@@ -50,10 +60,11 @@ export async function takeSnapshot(
     layers: stack.layers,
     line,
     consistency: stack.consistency,
+    unwritten_boot: host.boot,
   }
   try {
     await extendLine(host, machineId, checkpointId)
-    await writeSnapshot(host.layout, checkpointId, document)
+    await writeSnapshotSoon(host.layout, checkpointId, document)
   } finally {
     stack.unpin()
   }
@@ -68,7 +79,7 @@ export async function repairRunning(host: Host, machineId: MachineId, supervisor
   if (document.copy === 'overlay') {
     const mounted = mountedIn(host, supervisor.pid)
     if (mounted.upper === null) await mountTree(host, supervisor.pid, mounted.tree, document.layers, document.upper)
-    else if (mounted.upper !== document.upper) await writeMachine(host.layout, machineId, above(document, document.layers, mounted.upper))
+    else if (mounted.upper !== document.upper) await writeMachine(host.layout, machineId, above(document, document.layers, mounted.upper, null))
     if (mounted.readOnly) await setReadOnly(host, supervisor.pid, mounted.tree, false)
   }
   const mark = frozenMark(host, machineId)
@@ -86,19 +97,28 @@ interface Stack {
 
 const frozenMark = (host: Host, machineId: MachineId): string => join(machinePaths(host.layout, machineId).folder, 'frozen')
 
-const above = (machine: MachineDocument, layers: readonly string[], upper: string): MachineDocument => ({
+/** The machine on a new layer, its line with the snapshot that this is for. */
+const above = (machine: MachineDocument, layers: readonly string[], upper: string, checkpointId: CheckpointId | null): MachineDocument => ({
   ...machine,
   layers: [...layers, machine.upper],
   upper,
+  line: checkpointId === null || machine.line.at(-1) === checkpointId ? machine.line : [...machine.line, checkpointId],
 })
 
-async function freezeStopped(host: Host, pins: Pins, machineId: MachineId, machine: MachineDocument, signal: AbortSignal): Promise<Stack> {
+async function freezeStopped(
+  host: Host,
+  pins: Pins,
+  machineId: MachineId,
+  machine: MachineDocument,
+  checkpointId: CheckpointId,
+  signal: AbortSignal,
+): Promise<Stack> {
   if (machine.copy === 'copy') return copyAside(host, pins, machine, 'consistent', false, signal)
   return withNewLayer(host.layout, pins, async (upper) => {
-    const next = above(machine, machine.layers, upper)
+    const next = above(machine, machine.layers, upper, checkpointId)
     // First the machine lets go of the layer, then the snapshot names it: the other way round, a crash between would let a frozen layer be written to.
     const unpin = pins.add(next.layers)
-    await writeMachine(host.layout, machineId, next)
+    await writeMachineSoon(host.layout, machineId, next)
     return { layers: next.layers, consistency: 'consistent', unpin }
   })
 }
@@ -109,6 +129,7 @@ async function freezeRunning(
   flats: Flats,
   machineId: MachineId,
   machine: MachineDocument,
+  checkpointId: CheckpointId,
   supervisor: Process,
   signal: AbortSignal,
 ): Promise<Stack> {
@@ -119,7 +140,7 @@ async function freezeRunning(
     try {
       const stack = await (machine.copy === 'copy'
         ? copyRunning(host, pins, machine, frozen, attempt, signal)
-        : swapRunning(host, pins, flats, machineId, machine, supervisor, frozen, attempt, signal))
+        : swapRunning(host, pins, flats, machineId, machine, checkpointId, supervisor, frozen, attempt, signal))
       if (stack !== 'busy') return stack
     } finally {
       frozen.thaw()
@@ -143,6 +164,7 @@ async function swapRunning(
   flats: Flats,
   machineId: MachineId,
   machine: MachineDocument,
+  checkpointId: CheckpointId,
   supervisor: Process,
   frozen: Frozen,
   attempt: number,
@@ -152,10 +174,11 @@ async function swapRunning(
   const device = statSync(`/proc/${supervisor.pid}/root${tree}`).dev
   // A process that stands in the old tree, or has something of it open, would be left there when the new one is mounted: for it the tree must stay.
   const stays = !frozen.complete || frozen.processes.some(({ pid }) => holdsDevice(pid, device))
-  if (!stays) {
+  // What no process shows (a file that is on its way from one to another) the kernel still sees, and then it is copied too.
+  if (!stays && attempt < ATTEMPTS) {
     return withNewLayer(host.layout, pins, async (upper) => {
       const beneath = flats.shorten(machine.layers)
-      const next = above(machine, beneath, upper)
+      const next = above(machine, beneath, upper, checkpointId)
       const unpin = pins.add(next.layers)
       const letGo = pins.add([upper])
       if ((await swapUpper(host, supervisor.pid, tree, next.layers, upper)) === 'busy') {
@@ -164,7 +187,7 @@ async function swapRunning(
         return 'busy'
       }
       // If this fails (a full disk), the pins stay: the machine writes to a layer that no file names until it is repaired.
-      await writeMachine(host.layout, machineId, next)
+      await writeMachineSoon(host.layout, machineId, next)
       letGo()
       return { layers: next.layers, consistency: 'consistent', unpin }
     })
@@ -197,5 +220,5 @@ async function copyAside(
 async function extendLine(host: Host, machineId: MachineId, checkpointId: CheckpointId): Promise<void> {
   const machine = await readMachine(host.layout, machineId)
   if (machine !== null && machine.line.at(-1) !== checkpointId)
-    await writeMachine(host.layout, machineId, { ...machine, line: [...machine.line, checkpointId] })
+    await writeMachineSoon(host.layout, machineId, { ...machine, line: [...machine.line, checkpointId] })
 }

@@ -14,7 +14,7 @@ import { discard } from './layers.ts'
 import { type MachinePaths, machinePaths, processMark } from './layout.ts'
 import { findMarked, type Marked } from './marked.ts'
 import { overlayOptions, treeIn } from './overlay.ts'
-import { descendants, endAll, isAlive, listProcesses, type Process, parseStat, readProcess, signalProcess } from './processes.ts'
+import { descendantPids, descendants, endAll, isAlive, listProcesses, type Process, parseStat, readProcess, signalProcess } from './processes.ts'
 import { FILTER_FD, HIDDEN_FD, type MachineCommand, machineCommand } from './sandbox.ts'
 
 /** The start of what the agent writes is kept; the rest is read and thrown away, so that it neither blocks nor fills the disk. */
@@ -183,11 +183,16 @@ export function topMost(marked: readonly Marked[]): Marked | null {
 
 /** Every process of the machine but the supervisor itself. */
 export async function machineProcesses(host: Host, machineId: MachineId, supervisor: Process, all?: readonly Process[]): Promise<Process[]> {
-  const below = descendants(supervisor.pid, all)
+  const below = all === undefined ? descendantPids(supervisor.pid).flatMap((pid) => aliveOrNone(pid)) : descendants(supervisor.pid, all)
   if (!sharesHost(host.offer)) return below
   // A bare process may have left its parent; its environment gives it away.
   const marked = (await findMarked(host.layout)).filter((process) => process.machineId === machineId && process.pid !== supervisor.pid)
   return [...below, ...marked.filter((process) => !below.some((other) => other.pid === process.pid))]
+}
+
+function aliveOrNone(pid: number): Process[] {
+  const process = readProcess(pid)
+  return process !== null && isAlive(process) ? [process] : []
 }
 
 /**
