@@ -105,9 +105,8 @@ describe('a tar that is imported', () => {
   test('with more entries or longer paths than a tree may have is refused, those counted that it only implies', () => {
     const few = new ImportedTree(null, 7, { entries: 4, textBytes: 100 })
     few.admit(tar('a/b/c'), 0)
-    few.admit(tar('d'), 0)
     few.admit(folder('a'), 0)
-    assert.throws(() => few.admit(tar('e'), 0), { code: 'archive.invalid', message: /more than 4 entries/ })
+    assert.throws(() => few.admit(folder('a'), 0), { code: 'archive.invalid', message: /more than 4 entries/ })
     const short = new ImportedTree(null, 7, { entries: 4, textBytes: 10 })
     assert.throws(() => short.admit(link('a', 'nine long', 'symlink'), 0) && short.admit(tar('b'), 0), {
       code: 'archive.invalid',

@@ -28,6 +28,7 @@ export class ImportedTree {
   readonly #most: { readonly entries: number; readonly textBytes: number }
   readonly #known = new Map<string, Known>()
   #textBytes = 0
+  #entries = 0
 
   /** `within`: the folder that all of it goes into, or null for the whole tree. Folders that the tar does not tell get the time `timeMs`. */
   constructor(within: string | null, timeMs: number, most: { readonly entries: number; readonly textBytes: number } = MANIFEST_LIMITS) {
@@ -118,11 +119,10 @@ export class ImportedTree {
   }
 
   #note(entry: ImportedEntry, offset: number): ImportedEntry {
-    if (!this.#known.has(entry.path)) {
-      this.#textBytes += entry.path.length + (entry.link_target?.length ?? 0)
-      if (this.#known.size >= this.#most.entries) throw importRefused(`it has more than ${this.#most.entries} entries`)
-      if (this.#textBytes > this.#most.textBytes) throw importRefused(`its paths are longer than ${this.#most.textBytes} bytes together`)
-    }
+    // Also what comes again: each is a change that a capture has to hold.
+    this.#textBytes += entry.path.length + (entry.link_target?.length ?? 0)
+    if (++this.#entries > this.#most.entries) throw importRefused(`it has more than ${this.#most.entries} entries`)
+    if (this.#textBytes > this.#most.textBytes) throw importRefused(`its paths are longer than ${this.#most.textBytes} bytes together`)
     this.#known.set(entry.path, { entry, offset })
     return entry
   }

@@ -5,6 +5,7 @@ import { readSnapshot, writeSnapshot } from './documents.ts'
 import type { Host } from './host.ts'
 import { type Pins, prepareTree, withNewLayer } from './layers.ts'
 import { layerTree } from './layout.ts'
+import { syncLayers } from './written.ts'
 
 export interface TreeToPlant {
   readonly machineId: MachineId
@@ -21,8 +22,16 @@ export async function plantSnapshot(host: Host, pins: Pins, { machineId, checkpo
       await prepareTree(host, layer)
       await write(layerTree(host.layout, layer))
       signal.throwIfAborted()
-      const created_at = new Date().toISOString()
-      await writeSnapshot(host.layout, checkpointId, { version: 1, machine: machineId, created_at, layers: [layer], line: [], consistency: 'consistent' })
+      await syncLayers(host)
+      await writeSnapshot(host.layout, checkpointId, {
+        version: 1,
+        machine: machineId,
+        created_at: new Date().toISOString(),
+        layers: [layer],
+        line: [],
+        consistency: 'consistent',
+        unwritten_boot: null,
+      })
     })
   return { handle: checkpointId, consistency: 'consistent' }
 }
