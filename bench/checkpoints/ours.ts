@@ -65,7 +65,7 @@ async function changeOf(tree: string, path: string): Promise<TreeChange> {
     const stats = await lstat(full)
     const type = stats.isDirectory() ? 'directory' : 'file'
     const entry = { path, type, mode: stats.mode & 0o7777, size: stats.size, mtime_ms: stats.mtimeMs, link_target: null } as const
-    return { kind: 'put', entry, open: () => createReadStream(full) }
+    return { kind: 'put', entry, open: () => createReadStream(full), hold: () => ({ path: Buffer.from(full), release: () => undefined }) }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return { kind: 'remove', path }
     throw error

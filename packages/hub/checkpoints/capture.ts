@@ -1,20 +1,26 @@
 /** Reads the changes of a tree into the store: contents first, then the manifest that needs them, then the name that keeps it. */
 import { entryProblem, MANIFEST_LIMITS, type ManifestChange, pathProblem, quotePath, treeRefused } from '@autovibe/core/checkpoints/manifest.ts'
 import type { TreeChange } from '../substrates/substrate.ts'
+import { FileFailure, type HostFiles } from './host-files/host-files.ts'
+import { Load } from './load.ts'
 import { writeChanges } from './manifest-tree/write-changes.ts'
 import type { ContentWriter } from './segments/content-writer.ts'
 import type { ObjectStore } from './segments/object-store.ts'
 import type { SegmentWriter } from './segments/segment-writer.ts'
 import type { Captured } from './store.ts'
-import { treeError } from './store-errors.ts'
+import { treeChanged, treeError } from './store-errors.ts'
 
-/** Contents read at once; each holds at most a few mebibytes, and libuv has four threads for all of them. */
-const PARALLEL = 8
+/** What may be under way at once: of what is read as a stream, which holds up to a few mebibytes, eight. */
+const LOAD_MAX = 64
+const LOAD_OF_STREAM = 8
+/** Smaller files are read whole by a thread of their own, many at a time. */
+const SMALL_BYTES = 128 * 1024
 
 type Put = Extract<TreeChange, { kind: 'put' }>
 
 export interface Destination {
   readonly objects: ObjectStore
+  readonly files: HostFiles
   readonly writer: SegmentWriter
   readonly contents: ContentWriter
 }
@@ -31,7 +37,7 @@ export async function captureTree(to: Destination, parent: string | null, change
       collected[slot] = change.kind === 'remove' ? { kind: 'remove', path: change.path } : { kind: 'put', entry: { ...change.entry, sha256: null } }
       return
     }
-    const sha256 = await to.contents.write(quotePath(change.entry.path), openContent(change), change.entry.size, stop)
+    const sha256 = await storeContent(to, change, stop)
     collected[slot] = { kind: 'put', entry: { ...change.entry, sha256 } }
   })
   const { root, files, bytes } = await writeChanges(
@@ -45,7 +51,29 @@ export async function captureTree(to: Destination, parent: string | null, change
   return { manifestSha256: root, files, bytes, newBytes }
 }
 
-/** Runs `each` for every change, a few at once, in no order; the first failure stops the others and is thrown when they have ended. */
+const isSmall = (change: Put): boolean => change.hold !== undefined && change.entry.size <= SMALL_BYTES
+
+async function storeContent(to: Destination, change: Put, stop: AbortSignal): Promise<string> {
+  const name = quotePath(change.entry.path)
+  const held = isSmall(change) ? change.hold?.() : undefined
+  if (held === undefined) return await to.contents.write(name, openContent(change), change.entry.size, stop)
+  try {
+    const { sha256, bytes } = await to.files.read(held.path, change.entry.size)
+    return await to.contents.writeHashed(sha256, bytes)
+  } catch (error) {
+    if (!(error instanceof FileFailure)) throw error
+    if (CHANGED.has(error.code)) throw treeChanged(name, error.message)
+    if (error.code !== 'EACCES') throw treeError(name, error)
+    // What an agent has locked against its owner, whoever opens it reads all the same.
+    return await to.contents.write(name, openContent(change), change.entry.size, stop)
+  } finally {
+    held.release()
+  }
+}
+
+const CHANGED = new Set(['EGREW', 'ESHRANK', 'ENOTFILE'])
+
+/** Runs `each` for every change, some at once, in no order; the first failure stops the others and is thrown when they have ended. */
 async function eachChange(
   changes: AsyncIterable<TreeChange>,
   signal: AbortSignal,
@@ -53,23 +81,24 @@ async function eachChange(
 ): Promise<void> {
   const failure = new AbortController()
   const stop = AbortSignal.any([signal, failure.signal])
-  const running = new Set<Promise<void>>()
+  const load = new Load(LOAD_MAX)
   let slot = 0
   try {
     for await (const change of until(changes, stop)) {
       if (slot >= MANIFEST_LIMITS.changes) throw treeRefused(`it has more than ${MANIFEST_LIMITS.changes} changes`)
       const problem = change.kind === 'remove' ? pathProblem(change.path) : entryProblem({ ...change.entry, sha256: null }, false)
       if (problem !== null) throw treeRefused(problem)
+      const weight = change.kind === 'put' && change.entry.type === 'file' && !isSmall(change) ? LOAD_OF_STREAM : 1
       const work = each(change, slot++, stop)
-        .catch((error: unknown) => failure.abort(error))
-        .finally(() => running.delete(work))
-      running.add(work)
-      if (running.size >= PARALLEL) await Promise.race(running)
+      await load.add(
+        weight,
+        work.catch((error: unknown) => failure.abort(error)),
+      )
     }
   } catch (error) {
     failure.abort(error)
   }
-  await Promise.all(running)
+  await load.ended()
   signal.throwIfAborted()
   if (failure.signal.aborted) throw failure.signal.reason
 }

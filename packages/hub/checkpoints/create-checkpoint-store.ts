@@ -1,4 +1,5 @@
 /** The checkpoint store on any backend. */
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { AutovibeError, isId, type ProjectId } from '@autovibe/contract'
 import type { Secrets } from '../security/secrets.ts'
@@ -7,11 +8,15 @@ import { openFolder } from './backends/folder.ts'
 import { openS3 } from './backends/s3.ts'
 import type { S3Config } from './backends/s3-config.ts'
 import { assertFormat } from './format.ts'
+import { HostFiles } from './host-files/host-files.ts'
 import type { Writer } from './intents.ts'
 import { projectKey, rewrapKeys } from './project-keys.ts'
 import { projectStore } from './project-store.ts'
 import { projectFolder } from './segments/names.ts'
 import type { CheckpointStore, ProjectStore } from './store.ts'
+
+/** More would only wait for the disk. */
+const FILE_THREADS_MAX = 2
 
 export interface CheckpointStoreOptions {
   readonly backend: Backend
@@ -37,13 +42,16 @@ export async function createCheckpointStore({ backend, secrets, isOwn, writer }:
   if (!isOwn && writer === undefined) throw new RangeError('a place that others use as well needs the name of its writer')
   await assertFormat(backend)
   const projects = new Map<ProjectId, ProjectStore>()
+  const files = new HostFiles(Math.min(FILE_THREADS_MAX, availableParallelism()))
   return {
     of(projectId) {
       // It becomes part of a name.
       if (!isId('project', projectId)) throw new AutovibeError('request.invalid', `“${String(projectId).slice(0, 60)}” is not the id of a project.`)
       const known =
         projects.get(projectId) ??
-        projectStore(backend, projectFolder(projectId), isOwn ? null : (writer ?? null), () => projectKey(backend, secrets, projectId))
+        projectStore({ backend, folder: projectFolder(projectId), writer: isOwn ? null : (writer ?? null), files }, () =>
+          projectKey(backend, secrets, projectId),
+        )
       projects.set(projectId, known)
       return known
     },

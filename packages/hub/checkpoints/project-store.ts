@@ -3,6 +3,7 @@ import { AutovibeError, Sha256 } from '@autovibe/contract'
 import type { Backend } from './backends/backend.ts'
 import { captureTree } from './capture.ts'
 import { collectSegments } from './collect.ts'
+import type { HostFiles } from './host-files/host-files.ts'
 import { beginWriting, endOldIntents, type Writer } from './intents.ts'
 import { diffTrees } from './manifest-tree/diff-trees.ts'
 import type { ReadNode } from './manifest-tree/ports.ts'
@@ -24,8 +25,17 @@ interface Opened {
   readonly read: ReadNode
 }
 
-/** `folder`: where all of the project lies; `writer`: who this is among the Hubs that write there, null when nobody else does. */
-export function projectStore(backend: Backend, folder: string, writer: Writer | null, findKey: () => Promise<Buffer>): ProjectStore {
+export interface ProjectPlace {
+  readonly backend: Backend
+  /** Where all of the project lies. */
+  readonly folder: string
+  /** Who this is among the Hubs that write there, null when nobody else does. */
+  readonly writer: Writer | null
+  /** By which trees of this host are read and written. */
+  readonly files: HostFiles
+}
+
+export function projectStore({ backend, folder, writer, files }: ProjectPlace, findKey: () => Promise<Buffer>): ProjectStore {
   let opening: Promise<Opened> | null = null
 
   async function open(): Promise<Opened> {
@@ -52,7 +62,7 @@ export function projectStore(backend: Backend, folder: string, writer: Writer | 
       // What another Hub has deleted meanwhile must not be taken for stored; what it deletes from now on is among the condemned.
       if (writer !== null) await objects.refresh()
       const segments = objects.writer(intent.id)
-      const to = { objects, writer: segments, contents: new ContentWriter(objects, segments, gears, intent.condemned) }
+      const to = { objects, files, writer: segments, contents: new ContentWriter(objects, segments, gears, intent.condemned) }
       const captured = await captureTree(to, parent === null ? null : checked(parent.manifestSha256), changes, signal)
       await keepRef(backend, folder, key, { checkpointId, manifestSha256: captured.manifestSha256 })
       // What is shared with the parent was not stored again: only a parent that is still kept, now that its child is, vouches for it.
@@ -85,7 +95,7 @@ export function projectStore(backend: Backend, folder: string, writer: Writer | 
       return await openContent((await opened()).objects, checked(sha256))
     },
     async restore(manifestSha256, target, signal) {
-      await restoreTree((await opened()).objects, checked(manifestSha256), target, signal)
+      await restoreTree({ objects: (await opened()).objects, files }, checked(manifestSha256), target, signal)
     },
     async collect(signal) {
       const { key, objects } = await opened()

@@ -50,9 +50,22 @@ export interface Snapshot {
   readonly consistency: 'consistent' | 'fuzzy'
 }
 
+/** A file that stays where it is until it is released, also when the changes have come to their end. */
+export interface HeldFile {
+  readonly path: Buffer
+  release(): void
+}
+
 /** One difference between a snapshot and an earlier one, or (without an earlier one) one entry of the whole tree. Parents come before children. */
 export type TreeChange =
-  | { readonly kind: 'put'; readonly entry: Omit<ManifestEntry, 'sha256'> /** Only for files; may be called once. */; readonly open: () => Readable }
+  | {
+      readonly kind: 'put'
+      readonly entry: Omit<ManifestEntry, 'sha256'>
+      /** Only for files; may be called once. */
+      readonly open: () => Readable
+      /** Only for files that lie on this host and may be read there by whoever does not follow links, which is quicker. */
+      readonly hold?: () => HeldFile
+    }
   | { readonly kind: 'remove' /** With everything beneath it. */; readonly path: string }
 
 export interface Figure {

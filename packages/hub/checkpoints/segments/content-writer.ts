@@ -32,6 +32,12 @@ export class ContentWriter {
     return sha256
   }
 
+  /** The same for a content of which the SHA-256 is known to be this. */
+  async writeHashed(sha256: string, bytes: Uint8Array): Promise<string> {
+    await this.#store('content', sha256, bytes)
+    return sha256
+  }
+
   /** Stores what the stream gives, which must be `size` bytes, and answers its SHA-256; otherwise a retryable `substrate.failed` that says `name`. */
   async write(name: string, source: Readable, size: number, signal: AbortSignal): Promise<string> {
     addAbortSignal(signal, source)

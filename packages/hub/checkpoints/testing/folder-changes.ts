@@ -26,7 +26,7 @@ export async function* folderChanges(root: string, below: Buffer | null = null):
       mtime_ms: stats.mtimeMs,
       link_target: target,
     }
-    yield { kind: 'put', entry, open: () => createReadStream(full) }
+    yield { kind: 'put', entry, open: () => createReadStream(full), hold: () => ({ path: full, release: () => undefined }) }
     if (type === 'directory') yield* folderChanges(root, path)
   }
 }

@@ -143,7 +143,7 @@ function put(tree: Tree, folder: Buffer, entry: Entry): TreeChange {
     mtime_ms: entry.mtimeMs,
     link_target: entry.target === null ? null : encodePath(entry.target),
   }
-  return { kind: 'put', entry: described, open: () => tree.open(path) }
+  return { kind: 'put', entry: described, open: () => tree.open(path), hold: () => tree.hold(path) }
 }
 
 /** Bytes as a map key, one character each. */

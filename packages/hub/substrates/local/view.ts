@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { PassThrough, type Readable } from 'node:stream'
 import { AutovibeError } from '@autovibe/contract'
 import { encodePath } from '@autovibe/core/checkpoints/paths.ts'
+import type { HeldFile } from '../substrate.ts'
 import { fileFailure, runOrThrow, TOOL_ENV, toolFailure } from './command.ts'
 import { freshNamespace, type Host, insideNamespaceOf } from './host.ts'
 import { layerTree } from './layout.ts'
@@ -26,13 +27,15 @@ export interface Tree {
   /** What these names of a folder are; sockets, pipes and devices are left out. */
   look(folder: Buffer, names: readonly Buffer[]): Promise<Entry[]>
   open(file: Buffer): Readable
+  /** As long as it is held, the tree stays open. */
+  hold(file: Buffer): HeldFile
   /** Where the Hub's own process reaches this entry. */
   path(entry: Buffer): Buffer
 }
 
 export interface Views {
   readonly trees: readonly Tree[]
-  /** Waits for files that are being opened; those that are open can be read to their end. */
+  /** Waits for files that are being opened or held; those that are open can be read to their end. */
   close(): Promise<void>
 }
 
@@ -175,6 +178,12 @@ class DiskTree implements Tree {
     })
     out.once('close', () => stream.destroy())
     return stream.pipe(out)
+  }
+
+  hold(file: Buffer): HeldFile {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#track(promise)
+    return { path: under(this.#base, file), release: resolve }
   }
 
   /** Returns when nothing needs the folder's path any more. */
