@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { AutovibeError, type CheckpointId, type MachineId, type MachineLimits } from '@autovibe/contract'
 import type { Capabilities, CreateMachine, ObservedMachine, Snapshot, SnapshotHandle, Substrate, TreeChange, Usage } from '../substrate.ts'
-import { compareTrees } from './changes.ts'
+import { compareTrees, differingLayers } from './changes.ts'
 import { fileFailure } from './command.ts'
 import { warmCache } from './compile-cache.ts'
 import { listMachineIds, readMachine, removeFile, type SnapshotDocument, writeMachine } from './documents.ts'
@@ -292,11 +292,4 @@ export class LocalSubstrate implements Substrate {
       throw fileFailure(what, error)
     }
   }
-}
-
-/** The layers above what two stacks share; null when they share nothing, so that everything is compared. */
-function differingLayers(before: readonly string[], after: readonly string[]): readonly string[] | null {
-  let shared = 0
-  while (shared < before.length && before[shared] === after[shared]) shared += 1
-  return shared === 0 ? null : [...before.slice(shared), ...after.slice(shared)]
 }
