@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { AutovibeError } from '@autovibe/contract'
+import { AutovibeError, DEFAULT_TRIGGERS, type TriggerSettings } from '@autovibe/contract'
 import { TestMachine } from './test/machine.ts'
 
 test('before a risky command there is a checkpoint, even when an earlier tool of the same step made the change', async (t) => {
@@ -71,4 +71,58 @@ conversations:
     ['model-response'],
   )
   assert.equal(tries, 7)
+})
+
+const QUICK = `
+conversations:
+  - match: Do it
+    replies:
+      - tools: [{ name: write_file, input: { path: a, content: a } }]
+      - tools: [{ name: write_file, input: { path: b, content: b } }]
+      - tools:
+          - { name: write_file, input: { path: c, content: c } }
+          - { name: shell, input: { command: ./deploy } }
+      - tools: [{ name: write_file, input: { path: d, content: d } }]
+      - text: Done.
+`
+const FILES = ['a', 'b', 'c', 'd']
+
+/** Each trigger with the files that there were, until the run has ended. */
+async function checkpointsOf(machine: TestMachine, triggers: TriggerSettings, onFirst: () => Promise<void> = async () => undefined) {
+  const { door } = machine
+  const seen: string[] = []
+  door.onCheckpoint = async ({ trigger }) => {
+    seen.push(`${trigger} ${FILES.filter((path) => existsSync(join(machine.project, path))).join('')}`)
+    if (seen.length === 1) await onFirst()
+  }
+  door.wish({ control: 'go', run: machine.run({ triggers }) })
+  await door.until('the final report', () => door.finalReport !== undefined)
+  assert.equal(door.finalReport?.state, 'succeeded')
+  return seen
+}
+
+test('steps that change files quickly under a floor make fewer checkpoints, and the last one has everything', async (t) => {
+  const settings = { ...DEFAULT_TRIGGERS, every_minutes: 0 }
+  const each = ['files-changed a', 'files-changed ab', 'files-changed abc', 'files-changed abcd']
+  assert.deepEqual(await checkpointsOf(await TestMachine.start(t, QUICK), settings), [...each, 'exit abcd'])
+  assert.deepEqual(await checkpointsOf(await TestMachine.start(t, QUICK), { ...settings, at_end: false, floor_seconds: 3600 }), [
+    'files-changed a',
+    'exit abcd',
+  ])
+})
+
+test('a command that the project calls risky is waited for by no floor while changes are not kept', async (t) => {
+  const settings = { ...DEFAULT_TRIGGERS, every_minutes: 0, floor_seconds: 3600, risky_patterns: ['deploy *', 'deploy'] }
+  assert.deepEqual(await checkpointsOf(await TestMachine.start(t, QUICK), settings), ['files-changed a', 'risky-command abc', 'exit abcd'])
+})
+
+test('what the project sets in the middle of a run holds from the next quiet point on', async (t) => {
+  const machine = await TestMachine.start(t, QUICK)
+  const { door } = machine
+  const settings = { ...DEFAULT_TRIGGERS, every_minutes: 0 }
+  const seen = await checkpointsOf(machine, settings, async () => {
+    door.wish({ run: machine.run({ triggers: { ...settings, after_response: 'never', before_risky: false } }) })
+    await door.until('the machine has heard of it', () => door.heardRevision === door.instructions.revision)
+  })
+  assert.deepEqual(seen, ['files-changed a', 'exit abcd'])
 })

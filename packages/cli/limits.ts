@@ -14,7 +14,7 @@ const SIZES: Readonly<Record<string, number>> = {
   g: 1024 ** 3,
   t: 1024 ** 4,
 }
-const DURATIONS: Readonly<Record<string, number>> = { s: 1, min: 60, h: 3600, d: 86_400 }
+const DURATIONS: Readonly<Record<string, number>> = { s: 1, m: 60, min: 60, h: 3600, d: 86_400 }
 
 /** What was given, as the wire wants it; `request.invalid` for what is no such amount. */
 export function readLimits({ cores, memory, processes, disk, wall }: LimitOptions): MachineLimitsChange {
@@ -57,6 +57,9 @@ function amount(text: string, units: Readonly<Record<string, number>>, option: s
   }
   return Number(number) * factor
 }
+
+/** A time as a person types it, in seconds. */
+export const readSeconds = (text: string, option: string, example: string): number => whole(text, DURATIONS, option, example)
 
 const whole = (...given: Parameters<typeof amount>): number => Math.round(amount(...given))
 

@@ -6,6 +6,7 @@ import { Json, Sha256, Time } from './common.ts'
 import { CheckpointId, ExecId, MachineId, RunId } from './ids.ts'
 import { Amount, NanoUsd } from './money.ts'
 import { AgentName, CheckResult } from './runs.ts'
+import { TriggerSettings } from './triggers.ts'
 
 /** Where a machine finds its Hub and itself. The tree holds `project/` and `home/`. */
 export const MACHINE_PATHS = {
@@ -65,8 +66,8 @@ export const Instructions = z.object({
       /** What the agent shall be told about the world before it goes on (after a fork or a rollback). */
       notice: z.string().nullable(),
       max_steps: z.int(),
-      /** Set when the run has an hour-glass: a checkpoint every so many seconds; 0 is none. */
-      checkpoint_interval_seconds: z.int(),
+      /** When to ask for a checkpoint, as the project says now. */
+      triggers: TriggerSettings,
       limit: NanoUsd,
     })
     .nullable(),

@@ -35,6 +35,7 @@ export const Operation = z.object({
   error: z.object({ code: z.string(), message: z.string(), fix: z.string().nullable(), step: z.string().nullable() }).nullable(),
   cancel_requested: z.boolean(),
   input: Json,
+  output: Json.describe('What it has to tell at its end; null when that is nothing, and until then'),
   created_at: Time,
   ended_at: Time.nullable(),
 })

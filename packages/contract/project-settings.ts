@@ -5,6 +5,7 @@ import { Name, ProjectId } from './ids.ts'
 import { MachineLimitsChange } from './limits.ts'
 import { Amount } from './money.ts'
 import { RetentionRules } from './retention.ts'
+import { TriggerSettings } from './triggers.ts'
 
 /** The id of a model as it is called, exactly. */
 export const ModelId = z.string().min(1).max(200)
@@ -56,6 +57,7 @@ export const ProjectSettings = z.object({
   limits: MachineLimitsChange.describe("What its new machines may take; what is left out is as the Hub's host allows"),
   egress: z.array(EgressRule).describe('All that its machines may reach beyond the Hub, as a rule nothing'),
   retention: RetentionRules.describe('Which of its checkpoints stay; the others expire'),
+  triggers: TriggerSettings.describe('When checkpoints are taken by themselves'),
 })
 export type ProjectSettings = z.infer<typeof ProjectSettings>
 

@@ -7,6 +7,7 @@ import type {
   MachineLimitsChange,
   MachineQuery,
   OperationRef,
+  RollbackEffects,
   RollbackMachine,
 } from '@autovibe/contract'
 import { type ExecProcess, startExec } from './exec.ts'
@@ -56,6 +57,12 @@ export class Machines {
     return this.#transport.json('POST', `${at(ref)}/destroy`, { ...options, body: {} })
   }
 
+  /** What a rollback to this checkpoint could not undo, as far as it is known now. */
+  rollbackEffects(ref: string, to: string, options?: CallOptions): Promise<RollbackEffects> {
+    return this.#transport.json('GET', `${at(ref)}/rollback`, { ...options, query: { to } })
+  }
+
+  /** The output of its operation says what it has not undone. */
   rollback(ref: string, to: RollbackMachine, options?: CallOptions): Promise<OperationRef> {
     return this.#transport.json('POST', `${at(ref)}/rollback`, { ...options, body: to })
   }

@@ -10,6 +10,7 @@ import type {
   PutProjectEgress,
   PutProjectPrice,
   PutProjectRetention,
+  PutProjectTriggers,
   RetentionPlan,
   RetentionRequest,
 } from '@autovibe/contract'
@@ -84,6 +85,11 @@ export class Projects {
   /** Sets which of its checkpoints stay; what is left out is as by default. */
   putRetention(ref: string, rules: PutProjectRetention, options?: CallOptions): Promise<ProjectSettings> {
     return this.#transport.json('PUT', `${at(ref)}/retention`, { ...options, body: rules })
+  }
+
+  /** Sets when checkpoints are taken by themselves; what is left out is as by default. */
+  putTriggers(ref: string, triggers: PutProjectTriggers, options?: CallOptions): Promise<ProjectSettings> {
+    return this.#transport.json('PUT', `${at(ref)}/triggers`, { ...options, body: triggers })
   }
 
   /** Which checkpoints would expire and why the others stay; with `apply` they do. */

@@ -49,6 +49,8 @@ export interface AgentHost {
   /** Pausing and going on: an agent enters it before each tool call and whenever it writes, or attaches a freezer. */
   readonly gate: Gate
   emit(event: AgentEvent): void
+  /** Whether a checkpoint may be due before this command, so that an agent which does not ask is worth stopping for it. */
+  isRisky(command: string): boolean
   /** Called outside the gate, where no tool runs: here a checkpoint may be taken. Returns when the agent may go on. */
   quietPoint(point: QuietPoint): Promise<void>
   /** The money is out: reports it and returns when the Hub says that the call may be tried again. Rejects when the run is cancelled. */

@@ -1,13 +1,13 @@
 /** Asks the Hub for checkpoints at quiet points: decides by core/triggers, holds the gate meanwhile, goes on without one when the Hub stays busy. */
 
-import { AutovibeError, type BudgetStatus, type CheckpointAnswer, type RequestCheckpoint } from '@autovibe/contract'
+import { AutovibeError, type BudgetStatus, type CheckpointAnswer, type RequestCheckpoint, type TriggerSettings } from '@autovibe/contract'
 import {
   beginTriggers,
   checkpointTaken,
-  decideCheckpoint,
+  countsAsRisky,
   type Money,
-  observe,
   type QuietPoint,
+  reachQuietPoint,
   type TriggerState,
 } from '@autovibe/core/triggers/checkpoint-trigger.ts'
 import type { RunOrder } from '../adapters/adapter.ts'
@@ -29,6 +29,7 @@ export class Checkpoints {
   readonly #door: CheckpointDoor
   readonly #order: RunOrder
   readonly #gate: Gate
+  readonly #settings: () => TriggerSettings
   readonly #money: () => Money
   readonly #startKept: () => Promise<void>
   readonly #waited: (trigger: RequestCheckpoint['trigger'], waitedMs: number) => void
@@ -39,6 +40,8 @@ export class Checkpoints {
     door: CheckpointDoor
     order: RunOrder
     gate: Gate
+    /** As the project says now. */
+    settings: () => TriggerSettings
     status: () => BudgetStatus | undefined
     startPending: boolean
     startKept: () => Promise<void>
@@ -48,10 +51,11 @@ export class Checkpoints {
     this.#door = parts.door
     this.#order = parts.order
     this.#gate = parts.gate
+    this.#settings = parts.settings
     this.#money = () => ({ spentNanoUsd: BigInt(parts.status()?.spent ?? 0), limitNanoUsd: BigInt(parts.order.limit) })
     this.#startKept = parts.startKept
     this.#waited = parts.waited
-    this.#state = beginTriggers(Date.now(), parts.startPending, this.#money())
+    this.#state = beginTriggers(performance.now(), parts.startPending, this.#money())
     this.#step = 0
   }
 
@@ -60,10 +64,16 @@ export class Checkpoints {
     this.#step = index
   }
 
+  /** Whether one may be due before this command. */
+  isRisky(command: string): boolean {
+    return countsAsRisky(this.#settings(), command)
+  }
+
   /** Takes a checkpoint here if one is due. Rejects only with the signal's reason. */
   async quietPoint(point: QuietPoint, signal: AbortSignal): Promise<void> {
-    this.#state = observe(this.#state, point)
-    const trigger = decideCheckpoint({ intervalSeconds: this.#order.checkpoint_interval_seconds }, this.#state, point, Date.now(), this.#money())
+    // A clock that nobody sets: otherwise the floor would last for as long as it was set back.
+    const { state, trigger } = reachQuietPoint(this.#settings(), this.#state, point, performance.now(), this.#money())
+    this.#state = state
     if (trigger === null) return
     const wasStart = this.#state.startPending
     const stillSince = performance.now()
@@ -72,7 +82,7 @@ export class Checkpoints {
       await this.#gate.hold(signal)
       isTaken = await this.#ask(trigger, signal)
       if (!isTaken) return
-      this.#state = checkpointTaken(this.#state, Date.now(), this.#money())
+      this.#state = checkpointTaken(this.#state, performance.now(), this.#money())
       if (wasStart) await this.#startKept()
     } finally {
       await this.#gate.release()

@@ -69,6 +69,7 @@ async function work(adapter: Adapter, order: RunOrder, parts: RunParts, { gate, 
       door: parts.door,
       order,
       gate,
+      settings: () => parts.wishes.current?.run?.triggers ?? order.triggers,
       status: () => parts.heart.status,
       startPending: parts.startPending,
       startKept: parts.startKept,
@@ -124,6 +125,7 @@ async function withHost<T>(order: RunOrder, parts: RunParts, work: Work, checkpo
       }
       tell(event)
     },
+    isRisky: (command) => checkpoints.isRisky(command),
     quietPoint: (point) => checkpoints.quietPoint(point, signal),
     moneyOut: (reason) => moneyOut(reason),
     isWindingDown: async () => (await parts.heart.freshStatus())?.winding_down ?? false,

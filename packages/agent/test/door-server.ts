@@ -49,6 +49,8 @@ export class DoorServer {
   bundle: Buffer | undefined
   budget: BudgetStatus = { spent: '0', limit: '1000000000', available: '1000000000', revision: 0, limit_met: null, winding_down: false, reached_percent: null }
   modelCalls = 0
+  /** The newest document that the agent has, by what it asks to be told after. */
+  heardRevision = 0
   #instructions: Instructions = { revision: 1, control: 'idle', source: null, run: null, egress: [], execs: [] }
   #server: Server | undefined
   #boot: string | undefined
@@ -159,6 +161,8 @@ export class DoorServer {
     if (route === 'GET /door/instructions') {
       const { after, wait } = InstructionsQuery.parse(Object.fromEntries(url.searchParams))
       response.on('close', () => this.#wake())
+      this.heardRevision = after
+      this.#wake()
       if (this.#instructions.revision <= after)
         await this.until('new instructions', () => this.#instructions.revision > after || response.destroyed, wait * 1000).catch(() => undefined)
       return send(response, 200, this.#instructions)

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import { AGENT_ENV, type Instructions, SOURCE_REF } from '@autovibe/contract'
+import { AGENT_ENV, DEFAULT_TRIGGERS, type Instructions, SOURCE_REF } from '@autovibe/contract'
 import { type ScriptedModel, startScriptedModel } from '@autovibe/scripted-model'
 import { DoorServer, RUN_ID, TOKEN } from './door-server.ts'
 
@@ -138,6 +138,6 @@ const ORDER: Run = {
   resume: false,
   notice: null,
   max_steps: 50,
-  checkpoint_interval_seconds: 0,
+  triggers: { ...DEFAULT_TRIGGERS, every_minutes: 0 },
   limit: '1000000000',
 }

@@ -1,4 +1,4 @@
-/** autovibe project: what is evolved, and what each sets for itself: models, prices, keys, and what its machines may reach. */
+/** autovibe project: what is evolved, and what each sets for itself: models, prices, keys, what its machines may reach, and when checkpoints are taken. */
 import { act, define, group } from './define.ts'
 import { type LimitOptions, withLimitOptions } from './limit-options.ts'
 
@@ -25,6 +25,18 @@ export interface ProjectEgressOptions {
   readonly none?: boolean
 }
 
+export interface ProjectTriggersOptions {
+  readonly afterResponse?: string
+  readonly beforeRisky?: boolean
+  readonly risky?: readonly string[]
+  readonly notRisky?: readonly string[]
+  readonly every?: string
+  readonly everyBudget?: string
+  readonly atEnd?: boolean
+  readonly floor?: string
+  readonly default?: boolean
+}
+
 export interface ProjectKeyOptions {
   readonly keyStdin?: boolean
   readonly remove?: boolean
@@ -38,7 +50,7 @@ const PROJECT = 'its name or id'
 const USD = 'US dollars per million tokens'
 
 export const projectCommand = () =>
-  group('project', 'List projects, and set their models, prices, keys, limits and network', [
+  group('project', 'List projects, and set their models, prices, keys, limits, network and checkpoints', [
     act(
       define('list', 'List projects', 'Without one of its commands, autovibe project does this.'),
       async () => (await import('../actions/project.ts')).projectList,
@@ -116,5 +128,31 @@ export const projectCommand = () =>
         .option('--remove <host:port...>', 'take away, as the list says it')
         .option('--none', 'take away all: nothing but the Hub'),
       async () => (await import('../actions/project-egress.ts')).projectEgress,
+    ),
+    act<ProjectTriggersOptions>(
+      define(
+        'triggers',
+        'Show or set when checkpoints of a project are taken by themselves',
+        [
+          'What is left out stays as it was set before. Machines at work go by a change from their next step on.',
+          'Whatever is set, files that have changed are in a checkpoint at the end of the run, and those taken by hand and before a rollback are never held back.',
+        ].join('\n'),
+      )
+        .argument('<project>', PROJECT)
+        .option('--after-response <when>', 'after a step of the agent: always, when-files-changed or never')
+        .option('--before-risky', 'before a command that may lose or publish work, while something is not kept')
+        .option('--no-before-risky', 'not before such commands')
+        .option(
+          '--risky <pattern...>',
+          "add commands that count as risky: words that follow one another, * for any characters of a word, for instance 'make deploy'",
+        )
+        .option('--not-risky <pattern...>', 'take away, as the list says it')
+        .option('--every <duration>', 'when so much time has passed since the last one, in whole minutes, for instance 10m; 0 is never')
+        .option('--every-budget <percent>', "whenever so much of the run's budget is spent, 5 to 50; 0 is never")
+        .option('--at-end', 'at the end of a run, also when no file has changed since the last one')
+        .option('--no-at-end', 'at the end only what has changed')
+        .option('--floor <duration>', 'the least time from one to the next, for instance 30s; 0 is none')
+        .option('--default', 'all as by default'),
+      async () => (await import('../actions/project-triggers.ts')).projectTriggers,
     ),
   ]).usage('[COMMAND]')

@@ -5,6 +5,7 @@ import { limitsInWords } from '../limits.ts'
 import type { Paint } from '../output.ts'
 import { fields } from './resources.ts'
 import { age, bytes, count, plain, table } from './text.ts'
+import { triggersInWords } from './triggers.ts'
 
 export function renderProjects(projects: readonly Project[], nowMs: number, paint: Paint): string[] {
   if (projects.length === 0) return ['No projects. A run makes one of a git checkout:', `  ${AUTOVIBE} run "PROMPT" --project PATH --budget 2.00`]
@@ -38,6 +39,7 @@ export function renderProject({ id, name, source, created_at }: Project, setting
     ['keys', keys.length === 0 ? 'those of the Hub' : keys.map(({ provider, origin }) => `${provider} (its own, for ${plain(origin)})`).join(', ')],
     ['network', settings.egress.length === 0 ? 'nothing but the Hub' : settings.egress.map(destinationOf).join(', ')],
     ['checkpoints', `kept are ${retentionInWords(settings.retention)}`],
+    ['triggers', triggersInWords(settings.triggers)],
     ['prices', prices.length === 0 ? "those of the Hub's table" : 'of its own, for the models below; else those of the Hub'],
   ])
   if (prices.length === 0) return whole

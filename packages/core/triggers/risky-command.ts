@@ -1,15 +1,14 @@
 /** Tells whether a shell command may destroy what no later command brings back: a small classifier that would rather warn once too often. */
 
+import { bare, COMMAND_CHARS_MAX, partsOf, wordsOf } from './command-words.ts'
+
 /** True when one of the command's parts may lose work or publish it. Reads words, not shell grammar: quoting and nesting only make it warn more. */
 export function isRiskyCommand(command: string): boolean {
-  const text = command.slice(0, MAX_CHARS)
   // What cannot be read to its end is not known to be harmless.
-  if (command.length > MAX_CHARS) return true
-  if (DANGEROUS_TEXT.some((pattern) => pattern.test(text))) return true
-  return partsOf(text).some(isRiskyPart)
+  if (command.length > COMMAND_CHARS_MAX) return true
+  if (DANGEROUS_TEXT.some((pattern) => pattern.test(command))) return true
+  return partsOf(command).some(isRiskyPart)
 }
-
-const MAX_CHARS = 20_000
 
 /** Database statements arrive inside a client's argument or a here-document, so they are looked for in the whole text. */
 const DANGEROUS_TEXT: readonly RegExp[] = [
@@ -126,7 +125,7 @@ function riskyGit(args: readonly string[]): boolean {
 }
 
 function isRiskyPart(part: string): boolean {
-  return overwrites(part) || isRiskyWords(part.split(/\s+/).filter((word) => word !== ''))
+  return overwrites(part) || isRiskyWords(wordsOf(part))
 }
 
 function isRiskyWords(words: readonly string[]): boolean {
@@ -151,14 +150,6 @@ function overwrites(part: string): boolean {
     if (target.startsWith('/') && !target.startsWith('/dev/') && !target.startsWith('/tmp/')) return true
   }
   return false
-}
-
-function partsOf(text: string): string[] {
-  return text.split(/&&|\|\||[;|\n&()`]|\$\(/)
-}
-
-function bare(word: string): string {
-  return word.replace(/^["'\\({]+|["')};]+$/g, '')
 }
 
 function withoutGitOptions(args: readonly string[]): readonly string[] {

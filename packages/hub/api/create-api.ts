@@ -25,6 +25,7 @@ import { registerProjectEgress } from './project-egress.ts'
 import { registerProjectRetention } from './project-retention.ts'
 import { registerProjectSettings } from './project-settings.ts'
 import { registerProjectSource } from './project-source.ts'
+import { registerProjectTriggers } from './project-triggers.ts'
 import { registerProjects } from './projects.ts'
 import { registerProviders } from './providers.ts'
 import { registerRuns } from './runs.ts'
@@ -39,6 +40,7 @@ const RESOURCES = [
   registerProjectSettings,
   registerProjectEgress,
   registerProjectRetention,
+  registerProjectTriggers,
   registerMachines,
   registerExec,
   registerRuns,

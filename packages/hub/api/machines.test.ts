@@ -1,7 +1,7 @@
 /** Machines: lists, names, waits, and what is asked of them. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import type { CreatedCheckpoint, Machine, Operation, OperationRef, Page } from '@autovibe/contract'
+import type { CreatedCheckpoint, Machine, Operation, OperationRef, Page, RollbackEffects } from '@autovibe/contract'
 import { startTestApi } from './testing/test-api.ts'
 
 const api = await startTestApi()
@@ -117,6 +117,24 @@ test('a checkpoint that is asked for is there at once, pending, with its operati
   const { status, body } = await api.call<CreatedCheckpoint>('POST', '/v1/machines/busy-bee/checkpoints', { body: { label: 'before lunch' } })
   assert.equal(status, 202)
   assert.deepEqual([body.checkpoint.state, body.checkpoint.label, body.checkpoint.machine_name], ['pending', 'before lunch', 'busy-bee'])
+})
+
+test('what a rollback could not undo is shown for what can be gone back to, and is refused for what cannot', async () => {
+  const id = await api.machine(project, 'going-back', 'running')
+  const to = await api.checkpoint(id, { files: { 'project/a.txt': 'one\n' } })
+  const look = (checkpoint: string, machine = 'going-back') => api.call<RollbackEffects>('GET', `/v1/machines/${machine}/rollback?to=${checkpoint}`)
+  const { status, body } = await look(to)
+  assert.deepEqual([status, body.machine_id, body.checkpoint_id, body.model_calls.total, body.egress.total, body.commands.total], [200, id, to, 0, 0, 0])
+  assert.deepEqual((await api.call<Page<Operation>>('GET', `/v1/operations?machine=${id}`)).body.items, [])
+  const elsewhere = await api.checkpoint(await api.machine(await api.project('elsewhere'), 'stranger'), { files: { 'project/a.txt': 'two\n' } })
+  const pending = await api.checkpoint(id)
+  await api.machine(project, 'gone-for-good', 'destroyed')
+  const [gone] = (await api.call<Page<Machine>>('GET', '/v1/machines?state=destroyed')).body.items
+  const codes = [look(elsewhere), look(api.runtime.newId('checkpoint')), look(pending), look(to, gone?.id), look('x')]
+  assert.deepEqual(
+    (await Promise.all(codes)).map(({ text }) => JSON.parse(text).code),
+    ['not_found', 'not_found', 'checkpoint.not_verified', 'conflict.state', 'request.invalid'],
+  )
 })
 
 test('destroy and rollback answer with their operation', async () => {

@@ -12,7 +12,9 @@ import {
   Name,
   OperationRef,
   pageOf,
+  RollbackEffects,
   RollbackMachine,
+  RollbackQuery,
 } from '@autovibe/contract'
 import { z } from 'zod'
 import { change } from './plumbing/change.ts'
@@ -20,6 +22,7 @@ import type { Api, ApiContext } from './plumbing/deps.ts'
 import { machineWaitIsOver, waitUntil } from './plumbing/waiting.ts'
 import { readCheckpoint } from './read/checkpoints.ts'
 import { listMachines, readMachine } from './read/machines.ts'
+import { readEffects } from './read/rollback-effects.ts'
 
 const tags = ['machines']
 const params = z.object({ machine: z.union([MachineId, Name], 'must be the name or the id of a machine') })
@@ -110,6 +113,22 @@ export function registerMachines(app: Api, context: ApiContext): void {
         await requests.limitMachine(tx, id, request.body)
         return { body: await readMachine(tx, id), subject: id, detail: request.body as Record<string, Json> }
       }),
+  )
+
+  app.get(
+    '/v1/machines/:machine/rollback',
+    {
+      schema: {
+        tags,
+        operationId: 'getRollbackEffects',
+        summary: 'Show what a rollback to a checkpoint could not undo',
+        description: 'Changes nothing. What has begun but is not settled or counted yet is in the output of the operation that rolls back.',
+        params,
+        querystring: RollbackQuery.strict(),
+        response: { 200: RollbackEffects },
+      },
+    },
+    async (request) => readEffects(db, (await readMachine(db, request.params.machine)).id, request.query.to),
   )
 
   app.post(

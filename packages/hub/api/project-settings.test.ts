@@ -1,7 +1,7 @@
 /** What a project sets for itself: allowed models, prices, keys; by admins alone, and the keys go in and never come out. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { DEFAULT_RETENTION, type ProjectId, type ProjectSettings } from '@autovibe/contract'
+import { DEFAULT_RETENTION, DEFAULT_TRIGGERS, type ProjectId, type ProjectSettings } from '@autovibe/contract'
 import { projectKeyContext, providerKeyContext } from '../security/secrets.ts'
 import { startTestApi } from './testing/test-api.ts'
 
@@ -27,7 +27,7 @@ test('a project that has set nothing allows every model and has neither prices n
   const { status, body } = await api.call<ProjectSettings>('GET', `${AT}/settings`, { key: api.keys.user })
   assert.deepEqual(
     [status, body],
-    [200, { project_id: shop, allowed_models: null, prices: [], keys: [], limits: {}, egress: [], retention: DEFAULT_RETENTION }],
+    [200, { project_id: shop, allowed_models: null, prices: [], keys: [], limits: {}, egress: [], retention: DEFAULT_RETENTION, triggers: DEFAULT_TRIGGERS }],
   )
   assert.equal((await api.call('GET', '/v1/projects/none/settings')).body.code, 'not_found')
 })
@@ -111,6 +111,27 @@ test('what machines may reach is set as a whole, in one spelling, each destinati
   assert.deepEqual((await put()).body.egress, [])
 })
 
+test('when checkpoints are taken is set as a whole, completed by what is so by default, and taken back', async () => {
+  const put = (body: object) => api.call<ProjectSettings>('PUT', `${AT}/triggers`, { body })
+  const { status, body } = await put({ floor_seconds: 30, risky_patterns: ['make deploy'], after_response: 'never' })
+  assert.deepEqual([status, body.triggers], [200, { ...DEFAULT_TRIGGERS, floor_seconds: 30, risky_patterns: ['make deploy'], after_response: 'never' }])
+  for (const wrong of [
+    { floor_seconds: -1 },
+    { floor_seconds: 1.5 },
+    { every_minutes: 1441 },
+    { every_budget_percent: 4 },
+    { every_budget_percent: 51 },
+    { after_response: 'sometimes' },
+    { risky_patterns: ['a;b'] },
+    { risky_patterns: ['\ud800'] },
+    { risky_patterns: Array(51).fill('a') },
+    { more: 1 },
+  ])
+    assert.equal((await put(wrong)).status, 400, JSON.stringify(wrong))
+  assert.equal((await api.call<ProjectSettings>('GET', `${AT}/settings`)).body.triggers.floor_seconds, 30)
+  assert.deepEqual((await put({})).body.triggers, DEFAULT_TRIGGERS)
+})
+
 test('the living machines of the project hear of a new list, and no others', async () => {
   const [one, other] = [await api.project('one'), await api.project('another')]
   const revisionsOf = async () =>
@@ -120,6 +141,8 @@ test('the living machines of the project hear of a new list, and no others', asy
   await api.call('PUT', '/v1/projects/one/egress', { body: { egress: [{ destination: 'example.com:443' }] } })
   const [heard = 0n, heardNot = 0n] = before
   assert.deepEqual(await revisionsOf(), [heard + 1n, heardNot])
+  await api.call('PUT', '/v1/projects/one/triggers', { body: { floor_seconds: 1 } })
+  assert.deepEqual(await revisionsOf(), [heard + 2n, heardNot])
 })
 
 test('a run is refused before anything is made when its project does not allow the model, and goes by the prices and keys of the project', async () => {

@@ -1,5 +1,21 @@
 /** The rows of schema.ts that say what projects may call, pay and reach: providers, and each project's own settings. */
-import type { ProjectId, ProviderWire } from '@autovibe/contract'
+import type { MachineLimitsChange, ProjectId, ProviderWire, RetentionRules, TriggerSettings } from '@autovibe/contract'
+import type { ColumnType, Generated } from 'kysely'
+
+export interface ProjectsTable {
+  id: ProjectId
+  name: string
+  source_sha256: string | null
+  created_at: Date
+  /** Null: every model that has a price. */
+  allowed_models: Generated<string[] | null>
+  /** What is left out is as the host allows. */
+  limits: ColumnType<MachineLimitsChange, string | undefined, string>
+  /** Null: the default rules. */
+  retention: ColumnType<RetentionRules | null, string | null | undefined, string | null>
+  /** Null: the default ones. */
+  triggers: ColumnType<TriggerSettings | null, string | null | undefined, string | null>
+}
 
 export interface ProvidersTable {
   name: string

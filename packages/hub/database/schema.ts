@@ -10,11 +10,9 @@ import type {
   Json,
   MachineId,
   MachineLimits,
-  MachineLimitsChange,
   MachineState,
   ProjectId,
   ReservationId,
-  RetentionRules,
   RunId,
   RunState,
   StepOutcome,
@@ -24,7 +22,7 @@ import type { Verdict } from '@autovibe/core/limits/verdict.ts'
 import type { Charge } from '@autovibe/core/metering/account.ts'
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
 import type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable } from './operation-tables.ts'
-import type { ProjectEgressTable, ProjectPricesTable, ProjectProviderKeysTable, ProvidersTable } from './project-tables.ts'
+import type { ProjectEgressTable, ProjectPricesTable, ProjectProviderKeysTable, ProjectsTable, ProvidersTable } from './project-tables.ts'
 
 export type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable }
 
@@ -38,19 +36,6 @@ export interface SourcesTable {
   branch: string | null
   dirty: boolean
   imported_at: Date
-}
-
-export interface ProjectsTable {
-  id: ProjectId
-  name: string
-  source_sha256: string | null
-  created_at: Date
-  /** Null: every model that has a price. */
-  allowed_models: Generated<string[] | null>
-  /** What is left out is as the host allows. */
-  limits: ColumnType<MachineLimitsChange, string | undefined, string>
-  /** Null: the default rules. */
-  retention: ColumnType<RetentionRules | null, string | null | undefined, string | null>
 }
 
 export interface MachinesTable {
@@ -165,6 +150,7 @@ export interface CheckpointsTable {
   created_at: Date
   verified_at: Date | null
   pinned: Generated<boolean>
+  frozen_at: Generated<Date | null>
 }
 
 export interface BudgetsTable {

@@ -1,12 +1,11 @@
 /** What the Hub wants of a machine: the whole wish each time, answered at once or when it changes. */
-import { Instructions, InstructionsQuery, type MachineId, SOURCE_REF } from '@autovibe/contract'
+import { DEFAULT_TRIGGERS, Instructions, InstructionsQuery, type MachineId, SOURCE_REF } from '@autovibe/contract'
 import type { z } from 'zod'
 import type { Database } from '../database/database.ts'
 import type { Execs } from '../exec/execs.ts'
 import type { DoorApp, DoorContext } from './door.ts'
 
 const MAX_STEPS = 500
-const CHECKPOINT_INTERVAL_SECONDS = 300
 
 export function instructionRoutes(app: DoorApp, context: DoorContext): void {
   const { wakes } = context
@@ -42,6 +41,7 @@ export async function instructionsFor(
     machine.source_sha256 && !machine.head_checkpoint_id
       ? await db.selectFrom('sources').selectAll().where('sha256', '=', machine.source_sha256).executeTakeFirst()
       : undefined
+  const project = await db.selectFrom('projects').select('triggers').where('id', '=', machine.project_id).executeTakeFirstOrThrow()
   const egress = await db.selectFrom('project_egress').select('destination').where('project_id', '=', machine.project_id).execute()
   return {
     revision: Number(machine.revision),
@@ -58,7 +58,7 @@ export async function instructionsFor(
             resume: run.resume,
             notice: machine.notice,
             max_steps: MAX_STEPS,
-            checkpoint_interval_seconds: CHECKPOINT_INTERVAL_SECONDS,
+            triggers: { ...DEFAULT_TRIGGERS, ...project.triggers },
             limit: (run.limit ?? 0n).toString(),
           }
         : null,

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
 import type { EnsureStep, StepContext, UntilStep } from './engine/define.ts'
 import { operation, type Ports } from './ports.ts'
+import { type Frozen, freezeTree, frozenRow } from './steps/checkpoint-freezing.ts'
 import { changeCheckpoint } from './steps/checkpoint-state.ts'
 import { enqueueStore } from './steps/checkpoint-storing.ts'
 import { changeMachine, lockMachine, type MachineRow, setControl } from './steps/machine-state.ts'
@@ -46,18 +47,17 @@ function agentQuiet(): UntilStep<Ports, CreateCheckpoint, { ask: { revision: str
   }
 }
 
-function treeFrozen(): EnsureStep<Ports, CreateCheckpoint, unknown, { handle: string; consistency: 'consistent' | 'fuzzy' }> {
+function treeFrozen(): EnsureStep<Ports, CreateCheckpoint, unknown, Frozen> {
   return {
-    do: async ({ input, ports, signal }) => ({ done: { ...(await ports.substrate.snapshot(input.machineId, input.checkpointId, signal)) } }),
+    do: ({ input, ports, signal }) => freezeTree(ports, input.machineId, input.checkpointId, signal),
     // The handle of a snapshot that nobody answered for is the checkpoint's id.
     undo: ({ input, ports, signal }) => ports.substrate.dropSnapshot(input.checkpointId, signal),
   }
 }
 
-async function goOn({ input, ports, outputs }: Context<{ snapshot: { handle: string; consistency: 'consistent' | 'fuzzy' } }>, tx: Tx): Promise<null> {
+async function goOn({ input, ports, outputs }: Context<{ snapshot: Frozen }>, tx: Tx): Promise<null> {
   const machine = await lockMachine(tx, input.machineId)
-  const { handle, consistency } = outputs.snapshot
-  await changeCheckpoint(tx, ports.runtime, input.checkpointId, 'capturing', { snapshot: handle, consistency })
+  await changeCheckpoint(tx, ports.runtime, input.checkpointId, 'capturing', frozenRow(outputs.snapshot))
   await tx.updateTable('machines').set({ head_checkpoint_id: input.checkpointId }).where('id', '=', machine.id).execute()
   await thaw(ports, tx, machine)
   await enqueueStore(tx, ports.runtime, input.checkpointId)

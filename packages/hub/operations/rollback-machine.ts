@@ -1,9 +1,12 @@
 /** Takes a machine back to a checkpoint. What it had since is saved first as a checkpoint of its own, so that a rollback can be undone too. */
-import { CheckpointId, MachineId } from '@autovibe/contract'
+import { CheckpointId, MachineId, type RollbackEffects } from '@autovibe/contract'
 import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
+import { recordEvent } from '../database/events.ts'
 import type { EnsureStep, StepContext } from './engine/define.ts'
 import { operation, type Ports } from './ports.ts'
+import { readRollbackEffects } from './requests/rollback-effects.ts'
+import { type Frozen, freezeTree, frozenRow } from './steps/checkpoint-freezing.ts'
 import { changeCheckpoint } from './steps/checkpoint-state.ts'
 import { enqueueStore } from './steps/checkpoint-storing.ts'
 import { done, machineBoots, machineFailed, machineHalted, machineRegistered, machineRuns, machineWorks } from './steps/machine-life.ts'
@@ -13,7 +16,6 @@ import { endOpenRun } from './steps/run-state.ts'
 const RollbackMachine = z.object({ machineId: MachineId, to: CheckpointId, saved: CheckpointId })
 type RollbackMachine = z.output<typeof RollbackMachine>
 type Context<O = unknown> = StepContext<Ports, RollbackMachine, O>
-type Saved = { handle: string; consistency: 'consistent' | 'fuzzy' }
 
 export const rollbackMachine = operation('rollback-machine', RollbackMachine)
   .tx('halt', { do: haltRun, undo: leaveFailed })
@@ -25,7 +27,7 @@ export const rollbackMachine = operation('rollback-machine', RollbackMachine)
   .tx('boot', { do: machineBoots })
   .ensure('start', machineRuns)
   .until('registered', machineRegistered)
-  .tx('ready', { do: machineWorks })
+  .tx('ready', { do: machineIsBack })
 
 async function haltRun({ input, ports }: Context, tx: Tx): Promise<null> {
   const machine = await lockMachine(tx, input.machineId)
@@ -41,9 +43,9 @@ async function leaveFailed({ input, ports, outputs, reason }: Context<object>, t
   if ('halt' in outputs) await machineFailed(ports, tx, input.machineId, `The rollback to ${input.to} was undone: ${reason?.message ?? 'cancelled'}`)
 }
 
-function treeSaved(): EnsureStep<Ports, RollbackMachine, object, Saved> {
+function treeSaved(): EnsureStep<Ports, RollbackMachine, object, Frozen> {
   return {
-    do: async ({ input, ports, signal }) => ({ done: { ...(await ports.substrate.snapshot(input.machineId, input.saved, signal)) } }),
+    do: ({ input, ports, signal }) => freezeTree(ports, input.machineId, input.saved, signal),
     // Once its row says that it is there, it stays: a checkpoint like any other.
     undo: async ({ input, ports, outputs, signal }) => {
       if (!('saved' in outputs)) await ports.substrate.dropSnapshot(input.saved, signal)
@@ -51,14 +53,13 @@ function treeSaved(): EnsureStep<Ports, RollbackMachine, object, Saved> {
   }
 }
 
-async function keepSaved({ input, ports, outputs }: Context<{ save: Saved }>, tx: Tx): Promise<null> {
-  const { handle, consistency } = outputs.save
-  await changeCheckpoint(tx, ports.runtime, input.saved, 'capturing', { snapshot: handle, consistency })
+async function keepSaved({ input, ports, outputs }: Context<{ save: Frozen }>, tx: Tx): Promise<null> {
+  await changeCheckpoint(tx, ports.runtime, input.saved, 'capturing', frozenRow(outputs.save))
   await enqueueStore(tx, ports.runtime, input.saved)
   return null
 }
 
-function treeRolledBack(): EnsureStep<Ports, RollbackMachine, { save: Saved }, null> {
+function treeRolledBack(): EnsureStep<Ports, RollbackMachine, { save: Frozen }, null> {
   return {
     do: async ({ input, ports, signal }) => {
       const { snapshot } = await ports.db.selectFrom('checkpoints').select('snapshot').where('id', '=', input.to).executeTakeFirstOrThrow()
@@ -71,7 +72,7 @@ function treeRolledBack(): EnsureStep<Ports, RollbackMachine, { save: Saved }, n
   }
 }
 
-async function moveHead({ input, ports }: Context, tx: Tx): Promise<{ before: string | null }> {
+async function moveHead({ input, ports }: Context, tx: Tx): Promise<{ before: CheckpointId | null }> {
   const machine = await lockMachine(tx, input.machineId)
   const notice =
     'Your files and this conversation were rolled back to an earlier checkpoint. Look at the files before you go on: what you did after that point is gone.'
@@ -81,4 +82,23 @@ async function moveHead({ input, ports }: Context, tx: Tx): Promise<{ before: st
 
 async function moveHeadBack({ input }: Context, tx: Tx): Promise<void> {
   await tx.updateTable('machines').set({ head_checkpoint_id: input.saved, notice: null }).where('id', '=', input.machineId).execute()
+}
+
+/** By now what its last life had begun has been cut off and settled, so only here is it read what has been left but not undone. */
+async function machineIsBack(context: Context<{ head: { before: CheckpointId | null } }>, tx: Tx): Promise<{ effects: RollbackEffects }> {
+  const { input, outputs, ports, operationId } = context
+  const machine = await tx.selectFrom('machines').selectAll().where('id', '=', input.machineId).executeTakeFirstOrThrow()
+  // Before its row is locked: a machine that has done much has much to be read.
+  const effects = await readRollbackEffects(tx, { machine, head: outputs.head.before, to: input.to, except: operationId })
+  await machineWorks(context, tx)
+  const { project_id, id: machine_id } = machine
+  await recordEvent(tx, ports.runtime, {
+    type: 'machine.rolled_back',
+    project_id,
+    machine_id,
+    operation_id: operationId,
+    checkpoint_id: input.to,
+    data: { name: machine.name, saved: input.saved, effects },
+  })
+  return { effects }
 }

@@ -2,7 +2,6 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import process from 'node:process'
-import { isRiskyCommand } from '@autovibe/core/triggers/risky-command.ts'
 import { proxyEnvironment } from '../../egress/environment.ts'
 import { log } from '../../log.ts'
 import { continueFamily, enlist, FAMILY_VARIABLE, killFamily, MACHINE_MARK, stopFamily } from '../../process/family.ts'
@@ -119,7 +118,7 @@ async function follow(
           await watcher.session(happening.id)
           break
         case 'tool-opened':
-          if (openTools === 0 && happening.command !== null && isRiskyCommand(happening.command)) await beforeRisky(happening.command, filesChanged, host)
+          if (openTools === 0 && happening.command !== null && host.isRisky(happening.command)) await beforeRisky(happening.command, filesChanged, host)
           openTools++
           host.gate.occupy()
           break

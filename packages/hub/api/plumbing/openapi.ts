@@ -16,7 +16,9 @@ import {
   Operation,
   Problem,
   Project,
+  ProjectSettings,
   Provider,
+  RollbackEffects,
   Run,
   Step,
   UsageEvent,
@@ -30,6 +32,7 @@ import type { Api } from './deps.ts'
 /** What the document names and refers to; everything else stands where it is used. */
 const COMPONENTS = {
   Project,
+  ProjectSettings,
   Machine,
   Run,
   Step,
@@ -39,6 +42,7 @@ const COMPONENTS = {
   LedgerEntry,
   UsageEvent,
   Operation,
+  RollbackEffects,
   Event,
   Exec,
   Provider,

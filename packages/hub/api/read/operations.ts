@@ -1,5 +1,5 @@
 /** Operations with their steps as the wire shows them. */
-import { AutovibeError, type Operation, type OperationId, type OperationQuery, type OperationStep, type Page } from '@autovibe/contract'
+import { AutovibeError, type Json, type Operation, type OperationId, type OperationQuery, type OperationStep, type Page } from '@autovibe/contract'
 import { sql } from 'kysely'
 import type { Database } from '../../database/database.ts'
 import { idAfter, toPage } from '../plumbing/pages.ts'
@@ -11,6 +11,9 @@ const steps = sql<OperationStep[]>`(
   select coalesce(jsonb_agg(jsonb_build_object('name', s.name, 'kind', s.kind, 'state', s.state, 'attempts', s.attempts,
     'started_at', ${iso('s.started_at')}, 'ended_at', ${iso('s.ended_at')}) order by s.index), '[]')
   from operation_steps s where s.operation_id = o.id)`
+
+/** Of the last step, which there is when all are done. */
+const lastOutput = sql<Json | null>`o.outputs -> o.steps[cardinality(o.steps)]`
 
 const select = (db: Database) =>
   db
@@ -29,7 +32,7 @@ const select = (db: Database) =>
       'o.created_at',
       'o.ended_at',
     ])
-    .select(steps.as('step_list'))
+    .select([steps.as('step_list'), lastOutput.as('output')])
 
 type Row = Awaited<ReturnType<ReturnType<typeof select>['execute']>>[number]
 
@@ -66,6 +69,7 @@ function toOperation(row: Row): Operation {
     error: row.error,
     cancel_requested: row.cancel_requested_at !== null,
     input: row.input,
+    output: row.output,
     created_at: row.created_at.toISOString(),
     ended_at: row.ended_at?.toISOString() ?? null,
   }

@@ -1,14 +1,14 @@
 /** The settings of a project as the wire shows them: of a key, that it is there and where it may go. */
-import { DEFAULT_RETENTION, type ProjectSettings } from '@autovibe/contract'
+import { DEFAULT_RETENTION, DEFAULT_TRIGGERS, type ProjectSettings } from '@autovibe/contract'
 import type { Database } from '../../database/database.ts'
 import { readProject } from './projects.ts'
 
 /** By id or by name; `not_found` when there is no such project. */
 export async function readProjectSettings(db: Database, idOrName: string): Promise<ProjectSettings> {
   const { id } = await readProject(db, idOrName)
-  const { allowed_models, limits, retention } = await db
+  const { allowed_models, limits, retention, triggers } = await db
     .selectFrom('projects')
-    .select(['allowed_models', 'limits', 'retention'])
+    .select(['allowed_models', 'limits', 'retention', 'triggers'])
     .where('id', '=', id)
     .executeTakeFirstOrThrow()
   const prices = await db.selectFrom('project_prices').selectAll().where('project_id', '=', id).orderBy('provider').orderBy('model').execute()
@@ -38,5 +38,6 @@ export async function readProjectSettings(db: Database, idOrName: string): Promi
     // By code points: the collation of a database orders otherwise.
     egress: egress.sort((one, other) => (one.destination < other.destination ? -1 : 1)),
     retention: retention ?? DEFAULT_RETENTION,
+    triggers: { ...DEFAULT_TRIGGERS, ...triggers },
   }
 }

@@ -1,8 +1,9 @@
 /** What every part of the engine works with, and how a record is written under a claim. */
 import { AutovibeError, asAutovibeError, type EventType, type Json } from '@autovibe/contract'
-import type { Selectable } from 'kysely'
+import type { OperationNodeSource, Selectable } from 'kysely'
+import { along } from '../../database/along.ts'
 import type { Database, Tx } from '../../database/database.ts'
-import { recordEvent } from '../../database/events.ts'
+import { eventRows, type NewEvent, recordEvent } from '../../database/events.ts'
 import type { OperationsTable } from '../../database/schema.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { AnyOperation, AnyStep, Registry, StepContext } from './define.ts'
@@ -90,16 +91,13 @@ export function contextFor(
   }
 }
 
-export async function markStep(
-  tx: Tx,
-  engine: EngineContext,
-  row: OperationRow,
-  index: number,
-  state: 'running' | 'done' | 'failed' | 'undoing' | 'undone',
-): Promise<void> {
+type StepChange = 'running' | 'done' | 'failed' | 'undoing' | 'undone'
+
+/** The statements that record the step's new state, with its event; for `along`. */
+export function stepMarks(tx: Tx, engine: EngineContext, row: OperationRow, index: number, state: StepChange): OperationNodeSource[] {
   const now = engine.runtime.now()
   const begins = state === 'running' || state === 'undoing'
-  await tx
+  const marking = tx
     .updateTable('operation_steps')
     .set((eb) => ({
       state,
@@ -109,14 +107,35 @@ export async function markStep(
     }))
     .where('operation_id', '=', row.id)
     .where('index', '=', index)
-    .execute()
-  if (begins && row.step_attempts > 0) return
-  await recordOperationEvent(tx, engine, row, 'operation.step_changed', { kind: row.kind, step: row.steps[index] ?? '', state })
+  // Another attempt is no news.
+  if (begins && row.step_attempts > 0) return [marking]
+  const data = { kind: row.kind, step: row.steps[index] ?? '', state }
+  return [marking, eventRows(tx, engine.runtime, [operationEvent(row, 'operation.step_changed', data)])]
+}
+
+/** Changes the operation's row, with what is to be recorded along with it. */
+export function updateRow(
+  tx: Tx,
+  engine: EngineContext,
+  row: OperationRow,
+  change: Partial<Record<keyof OperationRow, unknown>>,
+  ...records: readonly OperationNodeSource[]
+): Promise<OperationRow> {
+  return along(tx, ...records)
+    .updateTable('operations')
+    .set({ lease_expires_at: leaseFrom(engine), ...(change as object) })
+    .where('id', '=', row.id)
+    .returningAll()
+    .executeTakeFirstOrThrow()
 }
 
 export function recordOperationEvent(tx: Tx, engine: EngineContext, row: OperationRow, type: EventType, data: Record<string, Json>): Promise<void> {
+  return recordEvent(tx, engine.runtime, operationEvent(row, type, data))
+}
+
+export function operationEvent(row: OperationRow, type: EventType, data: Record<string, Json>): NewEvent {
   const { id: operation_id, project_id, machine_id, run_id, checkpoint_id } = row
-  return recordEvent(tx, engine.runtime, { type, operation_id, project_id, machine_id, run_id, checkpoint_id, data })
+  return { type, operation_id, project_id, machine_id, run_id, checkpoint_id, data }
 }
 
 /** PostgreSQL's own "try again": serialization failure, deadlock, lost connection, server going down. */

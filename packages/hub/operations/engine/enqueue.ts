@@ -2,11 +2,12 @@
 import { AutovibeError, type CheckpointId, type MachineId, type OperationId, type ProjectId, type RunId } from '@autovibe/contract'
 import { sql } from 'kysely'
 import type { z } from 'zod'
+import { along } from '../../database/along.ts'
 import type { Tx } from '../../database/database.ts'
-import { recordEvent } from '../../database/events.ts'
+import { eventRows, type NewEvent } from '../../database/events.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { AnyOperation } from './define.ts'
-import { wake } from './wake.ts'
+import { wake, wakes } from './wake.ts'
 
 export interface Subject {
   readonly projectId: ProjectId | null
@@ -27,50 +28,40 @@ export async function enqueue<O extends AnyOperation>(
   const now = runtime.now()
   const { projectId: project_id, machineId: machine_id, runId: run_id = null, checkpointId: checkpoint_id = null } = subject
   if (operation.exclusive && machine_id) await assertMachineFree(tx, machine_id)
-  await tx
-    .insertInto('operations')
-    .values({
-      id,
-      kind: operation.kind,
-      version: operation.version,
-      steps: operation.steps.map((step) => step.name),
-      input: JSON.stringify(operation.inputSchema.parse(input)),
-      project_id,
-      machine_id,
-      run_id,
-      checkpoint_id,
-      exclusive: operation.exclusive,
-      state: 'pending',
-      step_started_at: null,
-      cancel_requested_at: null,
-      wake_at: now,
-      lease_owner: null,
-      lease_expires_at: null,
-      created_at: now,
-      ended_at: null,
-    })
+  const inserted = tx.insertInto('operations').values({
+    id,
+    kind: operation.kind,
+    version: operation.version,
+    steps: operation.steps.map((step) => step.name),
+    input: JSON.stringify(operation.inputSchema.parse(input)),
+    project_id,
+    machine_id,
+    run_id,
+    checkpoint_id,
+    exclusive: operation.exclusive,
+    state: 'pending',
+    step_started_at: null,
+    cancel_requested_at: null,
+    wake_at: now,
+    lease_owner: null,
+    lease_expires_at: null,
+    created_at: now,
+    ended_at: null,
+  })
+  const steps = tx
+    .insertInto('operation_steps')
+    .values(
+      operation.steps.map(({ name, kind }, index) => ({ operation_id: id, index, name, kind, state: 'waiting' as const, started_at: null, ended_at: null })),
+    )
+  const news: NewEvent = { type: 'operation.created', operation_id: id, project_id, machine_id, run_id, checkpoint_id, data: { kind: operation.kind } }
+  await eventRows(along(tx, inserted, steps), runtime, [news])
+    .returning(wakes(machine_id ?? id).as('woken'))
     .execute()
     .catch((error: { code?: string; constraint?: string }) => {
       // Two requests passed the look at once; the index lets one in.
       if (error.code === '23505' && error.constraint === 'operations_one_exclusive_per_machine') throw busy()
       throw error
     })
-  await tx
-    .insertInto('operation_steps')
-    .values(
-      operation.steps.map((step, index) => ({
-        operation_id: id,
-        index,
-        name: step.name,
-        kind: step.kind,
-        state: 'waiting' as const,
-        started_at: null,
-        ended_at: null,
-      })),
-    )
-    .execute()
-  await recordEvent(tx, runtime, { type: 'operation.created', operation_id: id, project_id, machine_id, run_id, checkpoint_id, data: { kind: operation.kind } })
-  await wake(tx, machine_id ?? id)
   return id
 }
 

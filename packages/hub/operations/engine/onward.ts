@@ -1,7 +1,19 @@
 /** The steps of an operation that the database alone can do, one after the other in one transaction, up to the next call to the outside. */
 import { AutovibeError } from '@autovibe/contract'
+import { along } from '../../database/along.ts'
 import type { Tx } from '../../database/database.ts'
-import { contextFor, definitionOf, type EngineContext, leaseFrom, markStep, type OperationRow, recordOperationEvent, stepOf } from './context.ts'
+import { eventRows } from '../../database/events.ts'
+import {
+  contextFor,
+  definitionOf,
+  type EngineContext,
+  type OperationRow,
+  operationEvent,
+  recordOperationEvent,
+  stepMarks,
+  stepOf,
+  updateRow,
+} from './context.ts'
 import type { AnyStep, Output } from './define.ts'
 import { DEATHS_MAX, PARKED_RECHECK_MS } from './limits.ts'
 import { beginUnwind } from './unwind.ts'
@@ -41,9 +53,8 @@ async function beginCall(tx: Tx, engine: EngineContext, row: OperationRow, step:
   if (row.step_attempts >= DEATHS_MAX) {
     return beginUnwind(tx, engine, row, new AutovibeError('internal', `The Hub died ${DEATHS_MAX} times in the step "${step.name}".`))
   }
-  await markStep(tx, engine, row, row.step_index, 'running')
   const begun = { step_attempts: row.step_attempts + 1, step_started_at: row.step_started_at ?? engine.runtime.now() }
-  return { call: step, row: await update(tx, engine, row, begun) }
+  return { call: step, row: await updateRow(tx, engine, row, begun, ...stepMarks(tx, engine, row, row.step_index, 'running')) }
 }
 
 async function awaited(tx: Tx, engine: EngineContext, row: OperationRow, step: AnyStep & { kind: 'until' }): Promise<Output | 'parked' | 'late'> {
@@ -53,8 +64,8 @@ async function awaited(tx: Tx, engine: EngineContext, row: OperationRow, step: A
   const startedAt = row.step_started_at ?? engine.runtime.now()
   const leftMs = startedAt.getTime() + step.deadlineMs - engine.runtime.now().getTime()
   if (leftMs > 0) {
-    if (!row.step_started_at) await markStep(tx, engine, row, row.step_index, 'running')
-    return park(tx, engine, row, Math.min(leftMs, PARKED_RECHECK_MS), { step_started_at: startedAt })
+    const marks = row.step_started_at ? [] : stepMarks(tx, engine, row, row.step_index, 'running')
+    return park(along(tx, ...marks), engine, row, Math.min(leftMs, PARKED_RECHECK_MS), { step_started_at: startedAt })
   }
   await recordOperationEvent(tx, engine, row, 'operation.deadline', { kind: row.kind, step: step.name, deadline_ms: step.deadlineMs })
   return step.atDeadline ? step.atDeadline(context, tx) : 'late'
@@ -62,20 +73,20 @@ async function awaited(tx: Tx, engine: EngineContext, row: OperationRow, step: A
 
 /** Moves on to the next step, with what this one returned. */
 export async function stepDone(tx: Tx, engine: EngineContext, row: OperationRow, output: Output): Promise<OperationRow> {
-  await markStep(tx, engine, row, row.step_index, 'done')
   const name = row.steps[row.step_index] ?? ''
-  return update(tx, engine, row, {
+  const next = {
     step_index: row.step_index + 1,
     outputs: JSON.stringify({ ...row.outputs, [name]: output }),
     step_attempts: 0,
     step_started_at: null,
     handle: null,
-  })
+  }
+  return updateRow(tx, engine, row, next, ...stepMarks(tx, engine, row, row.step_index, 'done'))
 }
 
 async function finish(tx: Tx, engine: EngineContext, row: OperationRow): Promise<'ended'> {
-  await update(tx, engine, row, { state: 'done', ended_at: engine.runtime.now(), lease_owner: null, lease_expires_at: null, exclusive: false })
-  await recordOperationEvent(tx, engine, row, 'operation.finished', { kind: row.kind, state: 'done' })
+  const ended = { state: 'done', ended_at: engine.runtime.now(), lease_owner: null, lease_expires_at: null, exclusive: false }
+  await updateRow(tx, engine, row, ended, eventRows(tx, engine.runtime, [operationEvent(row, 'operation.finished', { kind: row.kind, state: 'done' })]))
   if (row.machine_id) await wake(tx, row.machine_id)
   return 'ended'
 }
@@ -95,13 +106,4 @@ export async function park(
     .where('id', '=', row.id)
     .execute()
   return 'parked'
-}
-
-async function update(tx: Tx, engine: EngineContext, row: OperationRow, change: Partial<Record<keyof OperationRow, unknown>>): Promise<OperationRow> {
-  return tx
-    .updateTable('operations')
-    .set({ lease_expires_at: leaseFrom(engine), ...(change as object) })
-    .where('id', '=', row.id)
-    .returningAll()
-    .executeTakeFirstOrThrow()
 }

@@ -8,15 +8,15 @@ import {
   definitionOf,
   type EngineContext,
   LostClaim,
-  leaseFrom,
-  markStep,
   type OperationRow,
   orAborted,
   recordOperationEvent,
   recordUnder,
   Stopping,
   stepError,
+  stepMarks,
   stepOf,
+  updateRow,
 } from './context.ts'
 import { backOffMs, DEATHS_MAX, STEP_TIMEOUT_MS, UNDO_ATTEMPTS_MAX } from './limits.ts'
 import { wake } from './wake.ts'
@@ -24,20 +24,14 @@ import { wake } from './wake.ts'
 /** Turns an operation round at the step in flight, which may or may not have acted. */
 export async function beginUnwind(tx: Tx, engine: EngineContext, row: OperationRow, error: AutovibeError): Promise<OperationRow> {
   const index = Math.min(row.step_index, row.steps.length - 1)
-  if (row.step_index < row.steps.length) await markStep(tx, engine, row, index, 'failed')
-  return tx
-    .updateTable('operations')
-    .set({
-      state: 'unwinding',
-      step_index: index,
-      step_attempts: 0,
-      step_started_at: null,
-      error: JSON.stringify({ code: error.code, message: error.message, fix: error.fix ?? null, step: row.steps[index] ?? null }),
-      lease_expires_at: leaseFrom(engine),
-    })
-    .where('id', '=', row.id)
-    .returningAll()
-    .executeTakeFirstOrThrow()
+  const turned = {
+    state: 'unwinding',
+    step_index: index,
+    step_attempts: 0,
+    step_started_at: null,
+    error: JSON.stringify({ code: error.code, message: error.message, fix: error.fix ?? null, step: row.steps[index] ?? null }),
+  }
+  return updateRow(tx, engine, row, turned, ...(row.step_index < row.steps.length ? stepMarks(tx, engine, row, index, 'failed') : []))
 }
 
 /** Undoes one step. `parked` when its undo failed and will be tried again, or is stuck. */
@@ -52,13 +46,7 @@ export async function unwind(engine: EngineContext, claim: Claim, row: Operation
       if (row.step_attempts >= Math.max(DEATHS_MAX, UNDO_ATTEMPTS_MAX))
         return undoFailed(engine, claim, true, new AutovibeError('internal', 'The Hub died in this undo again and again.'))
       const current = await recordUnder(engine, claim, async (tx, latest) => {
-        await markStep(tx, engine, latest, latest.step_index, 'undoing')
-        return tx
-          .updateTable('operations')
-          .set({ step_attempts: latest.step_attempts + 1, lease_expires_at: leaseFrom(engine) })
-          .where('id', '=', latest.id)
-          .returningAll()
-          .executeTakeFirstOrThrow()
+        return updateRow(tx, engine, latest, { step_attempts: latest.step_attempts + 1 }, ...stepMarks(tx, engine, latest, latest.step_index, 'undoing'))
       })
       await holding(engine, claim, (lost) => {
         const signal = AbortSignal.any([lost, AbortSignal.timeout(step.timeoutMs ?? STEP_TIMEOUT_MS)])
@@ -67,13 +55,8 @@ export async function unwind(engine: EngineContext, claim: Claim, row: Operation
     }
     return await recordUnder(engine, claim, async (tx, latest) => {
       if (step.kind !== 'ensure' && step.undo) await step.undo(contextFor(engine, definition, latest, new AbortController().signal), tx)
-      await markStep(tx, engine, latest, latest.step_index, 'undone')
-      return tx
-        .updateTable('operations')
-        .set({ step_index: latest.step_index - 1, step_attempts: 0, lease_expires_at: leaseFrom(engine) })
-        .where('id', '=', latest.id)
-        .returningAll()
-        .executeTakeFirstOrThrow()
+      const earlier = { step_index: latest.step_index - 1, step_attempts: 0 }
+      return updateRow(tx, engine, latest, earlier, ...stepMarks(tx, engine, latest, latest.step_index, 'undone'))
     })
   } catch (thrown) {
     if (thrown instanceof LostClaim || thrown instanceof Stopping) throw thrown

@@ -8,8 +8,11 @@ export const WAKE_CHANNEL = 'autovibe_operations'
 
 /** Wakes the operations of this machine (or this one operation) when the transaction commits. */
 export async function wake(tx: Tx, subject: string): Promise<void> {
-  await sql`select pg_notify(${WAKE_CHANNEL}, ${subject})`.execute(tx)
+  await sql`select ${wakes(subject)}`.execute(tx)
 }
+
+/** The same as something that a statement returns. */
+export const wakes = (subject: string) => sql<unknown>`pg_notify(${WAKE_CHANNEL}, ${subject})`
 
 /** Moves parked operations of the woken subjects forward to now; done in a transaction of its own, so that no request waits for a step's lock. */
 export async function unpark(pool: pg.Pool, runtime: Runtime, subjects: readonly string[]): Promise<void> {

@@ -2,10 +2,10 @@
 import { AutovibeError, type CheckpointId, type CheckpointState, type CheckpointTrigger, type MachineId, type RunId } from '@autovibe/contract'
 import type { Selectable } from 'kysely'
 import type { Tx } from '../../database/database.ts'
-import { recordEvent } from '../../database/events.ts'
+import { eventRows, recordEvent } from '../../database/events.ts'
 import type { CheckpointsTable } from '../../database/schema.ts'
 import type { Runtime } from '../../runtime.ts'
-import { wake } from '../engine/wake.ts'
+import { wakes } from '../engine/wake.ts'
 import type { MachineRow } from './machine-state.ts'
 
 export type CheckpointRow = Selectable<CheckpointsTable>
@@ -74,15 +74,11 @@ export async function changeCheckpoint(
     .where('id', '=', checkpointId)
     .returningAll()
     .executeTakeFirstOrThrow()
-  await recordEvent(tx, runtime, {
-    type: 'checkpoint.state_changed',
-    project_id: row.project_id,
-    machine_id: row.machine_id,
-    run_id: row.run_id,
-    checkpoint_id: row.id,
-    data: { state, reason: row.state_reason, trigger: row.trigger, label: row.label, step: row.step, consistency: row.consistency },
-  })
-  await wake(tx, row.machine_id)
+  const { id: checkpoint_id, project_id, machine_id, run_id, state_reason: reason, trigger, label, step, consistency } = row
+  const data = { state, reason, trigger, label, step, consistency }
+  await eventRows(tx, runtime, [{ type: 'checkpoint.state_changed', project_id, machine_id, run_id, checkpoint_id, data }])
+    .returning(wakes(machine_id).as('woken'))
+    .execute()
   return row
 }
 

@@ -2,11 +2,12 @@
 import { AutovibeError, type Json, type MachineId } from '@autovibe/contract'
 import { type MachineTransition, nextMachineState } from '@autovibe/core/machines/transitions.ts'
 import type { Selectable } from 'kysely'
+import { along } from '../../database/along.ts'
 import type { Tx } from '../../database/database.ts'
-import { recordEvent } from '../../database/events.ts'
+import { eventRows, type NewEvent } from '../../database/events.ts'
 import type { MachinesTable } from '../../database/schema.ts'
 import type { Runtime } from '../../runtime.ts'
-import { wake } from '../engine/wake.ts'
+import { wake, wakes } from '../engine/wake.ts'
 
 export type MachineRow = Selectable<MachinesTable>
 
@@ -30,16 +31,14 @@ export async function changeMachine(
   more: Partial<Omit<MachineRow, 'id' | 'state' | 'limits'>> = {},
 ): Promise<MachineRow> {
   const state = nextMachineState(machine.state, transition)
-  const changed = await tx
+  const data: Record<string, Json> = { name: machine.name, from: machine.state, to: state, reason }
+  const news: NewEvent = { type: 'machine.state_changed', project_id: machine.project_id, machine_id: machine.id, run_id: machine.run_id, data }
+  const changed = await along(tx, ...(state === machine.state ? [] : [eventRows(tx, runtime, [news])]))
     .updateTable('machines')
     .set({ state, state_reason: reason, ...more })
     .where('id', '=', machine.id)
     .returningAll()
     .executeTakeFirstOrThrow()
-  if (state !== machine.state) {
-    const data: Record<string, Json> = { name: machine.name, from: machine.state, to: state, reason }
-    await recordEvent(tx, runtime, { type: 'machine.state_changed', project_id: machine.project_id, machine_id: machine.id, run_id: machine.run_id, data })
-  }
   await wake(tx, machine.id)
   return changed
 }
@@ -55,8 +54,7 @@ export async function setControl(
     .updateTable('machines')
     .set((eb) => ({ control, ...more, revision: eb('revision', '+', 1n) }))
     .where('id', '=', machine.id)
-    .returning('revision')
+    .returning(['revision', wakes(machine.id).as('woken')])
     .executeTakeFirstOrThrow()
-  await wake(tx, machine.id)
   return revision
 }
