@@ -65,7 +65,7 @@ test('a beginning of an id does wherever the id does, as long as only one thing 
   assert.equal(checkpoint.id, last.id)
   const runId = last.run_id as string
   for (const args of [
-    ['diff', short, '--against', short],
+    ['diff', short, short],
     ['attach', runId.slice(0, -1)],
     ['logs', runId.slice(0, -1)],
     ['checkpoint', 'list', last.machine_id.slice(0, -1)],

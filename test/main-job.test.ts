@@ -272,6 +272,6 @@ async function withoutGit(): Promise<string[]> {
 /** Paths that a new checkpoint of the machine has otherwise than an old one. */
 async function differing(machine: string, checkpointId: string): Promise<string[]> {
   const { checkpoint } = await place.json(z.object({ checkpoint: Checkpoint }), ['checkpoint', 'create', machine])
-  const { files } = await place.json(CheckpointDiff, ['diff', checkpoint.id, '--against', checkpointId])
+  const { files } = await place.json(CheckpointDiff, ['diff', checkpointId, checkpoint.id])
   return files.map(({ path }) => path)
 }

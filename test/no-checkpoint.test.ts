@@ -36,7 +36,7 @@ test('of a stopped machine diff advises the start, then the checkpoint, and then
     assert.equal(followed.code, 0, followed.stderr)
   }
   const newest = (await (await place.client()).checkpoints.list({ machine: run.machine_id }).take(100)).find(({ state }) => state === 'verified')
-  const { checkpoint_id } = await place.json(CheckpointDiff, ['diff', run.machine_name, '--against', newest?.id ?? ''])
+  const { checkpoint_id } = await place.json(CheckpointDiff, ['diff', newest?.id ?? '', run.machine_name])
   assert.equal(checkpoint_id, newest?.id)
 })
 

@@ -1,4 +1,5 @@
 /** How the command speaks: the payload on standard output, everything else on standard error. */
+import { once } from 'node:events'
 import type { Problem } from '@autovibe/contract'
 import pc from 'picocolors'
 import { asCalled, calledAs } from './called.ts'
@@ -57,6 +58,12 @@ export class Output {
   answer(value: unknown, lines: readonly string[]): void {
     this.record(value)
     this.lines(lines)
+  }
+
+  /** A piece of an answer that is as long as it likes, as it is; resolves when the reader has room for the next. */
+  async piece(piece: string | Uint8Array): Promise<void> {
+    this.#clearLive()
+    if (!this.#streams.stdout.write(piece)) await once(this.#streams.stdout, 'drain')
   }
 
   /** Something to know beside the answer; silent with --json. The commands in it can be pasted. */

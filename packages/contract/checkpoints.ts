@@ -94,33 +94,6 @@ export const ManifestEntry = z.object({
 })
 export type ManifestEntry = z.infer<typeof ManifestEntry>
 
-/** One changed file between two checkpoints. */
-export const FileChange = z.object({
-  path: z.string().describe('Relative to the project folder'),
-  status: z.enum(['added', 'changed', 'removed']),
-  /** A new file that the project's own .gitignore (as it was before) names: listed, without a patch, and not applied. */
-  ignored: z.boolean().default(false),
-  before: ManifestEntry.nullable(),
-  after: ManifestEntry.nullable(),
-  /** Unified text; null for binary files and files over the size limit. */
-  patch: z.string().nullable(),
-  added_lines: z.int(),
-  removed_lines: z.int(),
-})
-export type FileChange = z.infer<typeof FileChange>
-
-/** `against`: a checkpoint id; without it, the first checkpoint of the lineage that holds the imported source. */
-export const DiffQuery = z.object({ against: CheckpointId.optional() })
-export const CheckpointDiff = z.object({
-  checkpoint_id: CheckpointId,
-  against_id: CheckpointId,
-  /** The imported commit beneath, so that a checkout can apply the change three-way. */
-  source_commit: z.string().nullable(),
-  source_base_commit: z.string().nullable(),
-  files: z.array(FileChange),
-})
-export type CheckpointDiff = z.infer<typeof CheckpointDiff>
-
 /** `GET /v1/checkpoints/{id}/content?path=`: the bytes of one file, as application/octet-stream. */
 export const ContentQuery = z.object({ path: z.string().min(1).max(8192) })
 

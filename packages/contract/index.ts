@@ -2,6 +2,7 @@
 export * from './budgets.ts'
 export * from './checkpoints.ts'
 export * from './common.ts'
+export * from './diffs.ts'
 export * from './door.ts'
 export * from './errors.ts'
 export * from './events.ts'

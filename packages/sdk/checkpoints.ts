@@ -3,14 +3,15 @@ import {
   ARCHIVE_HEADERS,
   type ArchiveQuery,
   type Checkpoint,
-  type CheckpointDiff,
   type CheckpointQuery,
   type CheckpointState,
+  type DiffQuery,
   type ForkCheckpoint,
   type ForkedCheckpoint,
   type OperationRef,
   type VerifyCheckpoint,
 } from '@autovibe/contract'
+import { type Diff, readDiff } from './diffs.ts'
 import { type List, list } from './pages.ts'
 import type { CallOptions, Transport } from './transport.ts'
 import { type WaitOptions, waitFor } from './waiting.ts'
@@ -62,8 +63,15 @@ export class Checkpoints {
   }
 
   /** What changed since `against`; without it, since the source was imported. */
-  diff(id: string, against?: string, options?: CallOptions): Promise<CheckpointDiff> {
-    return this.#transport.json('GET', `${at(id)}/diff`, { ...options, query: { against } })
+  async diff(id: string, query: Partial<DiffQuery> = {}, options?: CallOptions): Promise<Diff> {
+    const response = await this.#transport.send('GET', `${at(id)}/diff`, { ...options, query, headers: { accept: 'application/x-ndjson' } })
+    return readDiff(response.body, options?.signal)
+  }
+
+  /** The same as one patch for `git apply`, in its bytes; the stream fails when the Hub breaks off, and what it sent until then is refused by git. */
+  async patch(id: string, query: Partial<DiffQuery> = {}, options?: CallOptions): Promise<ReadableStream<Uint8Array>> {
+    const response = await this.#transport.send('GET', `${at(id)}/diff`, { ...options, query, headers: { accept: 'text/x-diff' } })
+    return response.body ?? new Blob([]).stream()
   }
 
   /** The bytes of one file; `path` as in the manifest (`project/…`). Nothing is checked here: the reader compares size and hash. */

@@ -2,6 +2,7 @@
 export { AutovibeError } from '@autovibe/contract'
 export type { Archive } from './checkpoints.ts'
 export { Autovibe } from './client.ts'
+export type { Diff } from './diffs.ts'
 export type { ConnectionChange, EventFilter, StreamOptions } from './events.ts'
 export { ExecError, type ExecExit, type ExecProcess } from './exec.ts'
 export type { List } from './pages.ts'

@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { CheckpointDiff, CheckpointId, ManifestEntry } from '@autovibe/contract'
 import { openFolderStore } from '../../packages/hub/checkpoints/create-checkpoint-store.ts'
-import { diffCheckpoints } from '../../packages/hub/checkpoints/patch.ts'
+import { diffCheckpoints } from '../../packages/hub/checkpoints/diff/diff-checkpoints.ts'
 import type { ProjectStore } from '../../packages/hub/checkpoints/store.ts'
 import { systemRuntime } from '../../packages/hub/runtime.ts'
 import { createSecrets } from '../../packages/hub/security/secrets.ts'
@@ -48,9 +48,10 @@ export class Captures {
     return Buffer.concat(chunks).toString('utf8')
   }
 
-  /** As the Hub answers it to `autovibe diff` and `autovibe apply`. */
+  /** As the Hub answers it to `autovibe apply`. */
   async diff(before: Kept, after: Kept, baseCommit: string): Promise<CheckpointDiff> {
-    const files = await diffCheckpoints(this.#store, before.manifestSha256, after.manifestSha256)
+    const trees = { store: this.#store, beforeManifestSha256: before.manifestSha256, afterManifestSha256: after.manifestSha256, signal }
+    const files = await Array.fromAsync(diffCheckpoints(trees, { detail: 'names', renames: false }))
     return { checkpoint_id: after.checkpointId, against_id: before.checkpointId, source_commit: baseCommit, source_base_commit: baseCommit, files }
   }
 

@@ -15,7 +15,9 @@ export const apply: Action<ApplyOptions> = async (context, [ref], options) => {
   const client = await context.connect()
   const { checkpoint, chosen } = await resolveCheckpoint(client, ref, { signal })
   if (chosen !== null) out.note(chosen)
-  const diff = await client.checkpoints.diff(checkpoint.id, undefined, { signal })
+  // Contents are fetched by their paths, so that a file under a new name is one that went and one that came.
+  const { files: changed, ...head } = await client.checkpoints.diff(checkpoint.id, { detail: 'names', renames: false }, { signal })
+  const diff = { ...head, files: await Array.fromAsync(changed) }
   const read = (id: string, path: string) => client.checkpoints.content(id, path, { signal })
   const flags = { allowOutsideLinks: options.allowOutsideLinks }
   const base = { checkpoint_id: checkpoint.id, machine: checkpoint.machine_name, project: repository.root }

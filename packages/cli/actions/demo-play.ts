@@ -2,11 +2,12 @@
 import { AutovibeError, type Checkpoint, type Run } from '@autovibe/contract'
 import type { Autovibe } from '@autovibe/sdk'
 import type { Context } from '../context.ts'
+import { walkDiff } from '../diffs.ts'
 import type { Seen } from '../follow/moments.ts'
 import { openRepository } from '../git/repository.ts'
 import { importCheckout } from '../importing.ts'
 import type { DemoThings } from '../local/demo-things.ts'
-import { diffTotals, renderDiff, renderTotals } from '../render/diff.ts'
+import { renderFile, renderTotals } from '../render/diff.ts'
 import { renderMoment } from '../render/moment.ts'
 import { sharesOf } from '../render/money.ts'
 import { usd } from '../render/text.ts'
@@ -69,14 +70,17 @@ export async function play(context: Context, client: Autovibe, things: DemoThing
   const last = verified.at(-1)
   if (!first || !last || first.id === last.id)
     throw new AutovibeError('checkpoint.not_verified', 'The run has fewer than two verified checkpoints.', { fix: `autovibe checkpoint list ${run.id}` })
-  const diff = await client.checkpoints.diff(last.id, undefined, { signal })
+  const change: string[] = []
+  const made = await client.checkpoints.diff(last.id, { detail: 'text' }, { signal })
+  const { files, added_lines, removed_lines } = await walkDiff(made, (file) => void change.push(...renderFile(file, paint)))
+  const sum = { files, added_lines, removed_lines }
   const shares = sharesOf(run)
   out.lines([
     '',
     paint.bold('The change'),
-    ...renderDiff(diff, paint, { raw: false }),
+    ...change,
     '',
-    `${renderTotals(diffTotals(diff), paint)}; tests green; ${shares.spent} spent (simulated), ${shares.left} of ${shares.limit} left.`,
+    `${renderTotals(sum, paint)}; tests green; ${shares.spent} spent (simulated), ${shares.left} of ${shares.limit} left.`,
     '',
   ])
 
@@ -102,7 +106,7 @@ export async function play(context: Context, client: Autovibe, things: DemoThing
       costs: costsOf(run, seen),
       checkpoints: seen.checkpoints,
       check: run.check_result,
-      diff: diffTotals(diff),
+      diff: sum,
       rollback,
       fork,
     },
@@ -155,9 +159,10 @@ async function compare(context: Context, client: Autovibe, machineId: string, ma
       `The checkpoint ${now.id} became ${now.state}${now.state_reason === null ? '' : `: ${now.state_reason}`}`,
       { fix: `autovibe checkpoint show ${now.id}` },
     )
-  const { files } = await client.checkpoints.diff(now.id, to.id, { signal })
+  const totals = await walkDiff(await client.checkpoints.diff(now.id, { against: to.id, detail: 'names', renames: false }, { signal }), () => undefined)
+  const differing = totals.files + totals.ignored
   out.endLive()
-  return { checkpoint_id: to.id, machine, identical: files.length === 0, differing_files: files.length }
+  return { checkpoint_id: to.id, machine, identical: differing === 0, differing_files: differing }
 }
 
 const costsOf = (run: Run, seen: Seen) => ({

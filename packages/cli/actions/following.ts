@@ -2,12 +2,12 @@
 import { AutovibeError, type Checkpoint, EXIT, type Machine, type Run } from '@autovibe/contract'
 import type { Autovibe } from '@autovibe/sdk'
 import type { Context } from '../context.ts'
+import { sumOf } from '../diffs.ts'
 import { followRun } from '../follow/follow.ts'
 import { hasEnded, type Moment, type Seen } from '../follow/moments.ts'
 import { isOutOfMoney, raiseCommand } from '../follow/money-out.ts'
 import { lastRefusal } from '../follow/refusal.ts'
 import { renderClosing } from '../render/closing.ts'
-import { diffTotals } from '../render/diff.ts'
 import { Progress } from '../render/progress.ts'
 import { plain } from '../render/text.ts'
 import { resultOf } from '../resolve.ts'
@@ -79,7 +79,7 @@ async function close(context: Context, client: Autovibe, seen: Seen): Promise<nu
   const { out, signal } = context
   if (!hasEnded(run) && run.state !== 'paused' && operation && operation.state !== 'done') throw operationFailure(operation)
   const newest = resultOf(run, seen.checkpoints)
-  const totals = newest ? diffTotals(await client.checkpoints.diff(newest.id, undefined, { signal })) : null
+  const totals = newest ? await sumOf(await client.checkpoints.diff(newest.id, { detail: 'lines' }, { signal })) : null
   const refused = await refusalOf(client, run, signal)
   const next = [
     ...(await goOnCommands(client, run, refused, signal)),

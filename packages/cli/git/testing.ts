@@ -100,10 +100,14 @@ export function makeDiff(
     files.push({
       ignored: false,
       path,
+      renamed_from: null,
+      similarity: null,
       status: old === null ? 'added' : young === null ? 'removed' : 'changed',
       before: old,
       after: young,
+      binary: null,
       patch: null,
+      no_patch: 'not_asked',
       added_lines: 0,
       removed_lines: 0,
     })

@@ -1,7 +1,7 @@
 /** How a run ended, in a few lines. */
 import type { Run } from '@autovibe/contract'
 import type { Paint } from '../output.ts'
-import { type DiffTotals, renderTotals } from './diff.ts'
+import { renderTotals, type Sum } from './diff.ts'
 import { type Shares, sharesOf } from './money.ts'
 import { duration, plainBlock, plural, usd } from './text.ts'
 
@@ -10,7 +10,7 @@ export interface Closing {
   /** How many of its steps were interrupted. */
   readonly interrupted: number
   /** Null without a verified checkpoint. */
-  readonly totals: DiffTotals | null
+  readonly totals: Sum | null
 }
 
 export function renderClosing({ run, interrupted, totals }: Closing, paint: Paint): string[] {

@@ -1,66 +1,66 @@
-/** A diff of the Hub as a patch for people. */
-import type { CheckpointDiff, FileChange } from '@autovibe/contract'
+/** A changed file for people: its patch, its line in a list, its place in the sum. */
+import type { DiffTotals, FileChange } from '@autovibe/contract'
+import { decodeManifestPath } from '../git/paths.ts'
 import type { Paint } from '../output.ts'
-import { plain, plainBlock, plural } from './text.ts'
+import { bytes, plain, plainBlock, plural } from './text.ts'
 
-export interface DiffTotals {
-  readonly files: number
-  readonly added_lines: number
-  readonly removed_lines: number
-}
+export type Sum = Pick<DiffTotals, 'files' | 'added_lines' | 'removed_lines'>
 
-export function diffTotals(diff: CheckpointDiff): DiffTotals {
-  let added = 0
-  let removed = 0
-  const files = shown(diff)
-  for (const file of files) {
-    added += file.added_lines
-    removed += file.removed_lines
-  }
-  return { files: files.length, added_lines: added, removed_lines: removed }
-}
-
-export const renderTotals = (totals: DiffTotals, paint: Paint): string =>
+export const renderTotals = (totals: Sum, paint: Paint): string =>
   `${paint.green(`+${totals.added_lines}`)} ${paint.red(`−${totals.removed_lines}`)} in ${plural(totals.files, 'file')}`
 
-export interface DiffForm {
-  /** Byte for byte, for a program that reads it; a terminal gets control characters made harmless. */
-  readonly raw: boolean
+/** Control characters in its patch are made harmless; a file without one is named in a line. */
+export function renderFile(file: FileChange, paint: Paint): string[] {
+  if (file.patch !== null && file.patch !== '') return patchLines(file.patch, paint)
+  const from = file.renamed_from === null ? '' : `${plain(file.renamed_from)} -> `
+  return [paint.dim(`# ${file.status} ${from}${plain(file.path)}: ${withoutPatch(file)}`)]
 }
 
-/** The patches one after the other, which together are one patch for `git apply`; what has no patch is named in a line that git passes over. */
-export function renderDiff(diff: CheckpointDiff, paint: Paint, form: DiffForm): string[] {
-  const lines = shown(diff).flatMap((file) =>
-    file.patch === null || file.patch === '' ? [paint.dim(`# ${file.status} ${plain(file.path)}: ${withoutPatch(file)}`)] : patchLines(file.patch, paint, form),
-  )
-  const ignored = diff.files.filter((file) => file.ignored).length
-  return ignored === 0 ? lines : [...lines, paint.dim(`# ${plural(ignored, 'new file')} that .gitignore names left out`)]
+const NUMBER_WIDTH = 6
+
+/** One line for `--stat`. */
+export function renderStat(file: FileChange, paint: Paint): string {
+  const numbers = [paint.green(`+${file.added_lines}`.padStart(NUMBER_WIDTH)), paint.red(`−${file.removed_lines}`.padStart(NUMBER_WIDTH))].join(' ')
+  const what = file.binary === true || file.no_patch === 'refused_by_git' ? file.status.padStart(2 * NUMBER_WIDTH + 1) : numbers
+  return ` ${what}  ${file.renamed_from === null ? '' : `${plain(file.renamed_from)} -> `}${plain(file.path)}`
 }
 
-export function renderStat(diff: CheckpointDiff, paint: Paint): string[] {
-  const files = shown(diff)
-  const width = Math.max(0, ...files.map((file) => plain(file.path).length))
-  const lines = files.map(
-    (file) =>
-      ` ${plain(file.path).padEnd(width)}  ${file.patch === null && file.added_lines + file.removed_lines === 0 ? file.status : `${paint.green(`+${file.added_lines}`)} ${paint.red(`−${file.removed_lines}`)}`}`,
-  )
-  return files.length === 0 ? [] : [...lines, renderTotals(diffTotals(diff), paint)]
+/** One line for `--name-status`, in git's own form: a letter, then the name (the old and the new one), with tabs between. */
+export function renderStatus({ status, path, renamed_from, similarity, before, after }: FileChange): string {
+  if (renamed_from !== null) return `R${String(similarity).padStart(3, '0')}\t${quoteName(renamed_from)}\t${quoteName(path)}`
+  const isOfOtherType = before !== null && after !== null && before.type !== after.type
+  return `${status === 'added' ? 'A' : status === 'removed' ? 'D' : isOfOtherType ? 'T' : 'M'}\t${quoteName(path)}`
 }
 
-/** Folders come and go with their files, as in git; what .gitignore names is not part of the change. */
-const shown = (diff: CheckpointDiff): FileChange[] => diff.files.filter((file) => !file.ignored && (isContent(file.before) || isContent(file.after)))
-const isContent = (entry: FileChange['before']): boolean => entry !== null && entry.type !== 'directory'
+const ESCAPES: Readonly<Record<string, string>> = { '\t': '\\t', '\n': '\\n', '"': '\\"', '\\': '\\\\' }
 
-function withoutPatch({ before, after }: FileChange): string {
-  if (after?.type === 'symlink') return `a link to ${plain(after.link_target ?? '')}`
-  if (before && after && before.sha256 === after.sha256) return 'only its permissions'
-  return 'not shown, binary or too large'
+/** As git writes a name in a line: in quotes where a byte needs it, so that every name is one line of plain text. */
+function quoteName(path: string): string {
+  const latin1 = (decodeManifestPath(path) ?? Buffer.from(path)).toString('latin1')
+  const quoted = latin1.replace(/[^\x20-\x7e]|["\\]/g, (character) => ESCAPES[character] ?? `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`)
+  return quoted === latin1 ? latin1 : `"${quoted}"`
 }
 
-function patchLines(patch: string, paint: Paint, form: DiffForm): string[] {
-  const lines = (form.raw ? patch : plainBlock(patch)).replace(/\n$/, '').split('\n')
+/** What is said behind the last file. */
+export function renderLeftOut({ ignored, renames_limited }: DiffTotals, paint: Paint): string[] {
+  return [
+    ...(ignored === 0 ? [] : [paint.dim(`# ${plural(ignored, 'new file')} that .gitignore names left out`)]),
+    ...(renames_limited ? [paint.dim('# too many files came and went to find all that were renamed')] : []),
+  ]
+}
+
+function withoutPatch({ before, after, no_patch }: FileChange): string {
+  if (no_patch === null) return 'only its permissions'
+  const sizes = [before, after].map((entry) => (entry === null ? 'nothing' : bytes(entry.size))).join(' -> ')
+  if (no_patch === 'binary') return `binary, ${sizes}`
+  if (no_patch === 'too_large') return `too large to be shown, ${sizes}`
+  return no_patch === 'refused_by_git' ? 'a path that git refuses' : 'not shown'
+}
+
+function patchLines(patch: string, paint: Paint): string[] {
+  const lines = plainBlock(patch).replace(/\n$/, '').split('\n')
   return lines.map((line) => {
-    if (/^(diff --git|---|\+\+\+|index|new file|deleted file|old mode|new mode)/.test(line)) return paint.bold(line)
+    if (/^(diff --git|---|\+\+\+|index|new file|deleted file|old mode|new mode|similarity|rename)/.test(line)) return paint.bold(line)
     if (line.startsWith('+')) return paint.green(line)
     if (line.startsWith('-')) return paint.red(line)
     return line.startsWith('@@') ? paint.cyan(line) : line

@@ -4,10 +4,10 @@ import {
   AutovibeError,
   type Budget,
   type Checkpoint,
-  type CheckpointDiff,
   type Event,
   type FileChange,
   type Machine,
+  NO_PATCH_REASONS,
   type Operation,
   type Run,
   type Step,
@@ -17,7 +17,7 @@ import pc from 'picocolors'
 import type { Moment } from '../follow/moments.ts'
 import { renderBudgets } from './budgets.ts'
 import { renderClosing } from './closing.ts'
-import { diffTotals, renderDiff, renderStat } from './diff.ts'
+import { renderFile, renderLeftOut, renderStat, renderStatus } from './diff.ts'
 import { renderError } from './error.ts'
 import { renderEvent } from './event.ts'
 import { renderMoment } from './moment.ts'
@@ -91,8 +91,16 @@ const MOMENTS: Moment[] = [
 ]
 
 test('nothing that a machine says reaches the terminal as a control character', () => {
-  const file = { path: HOSTILE, status: 'changed', before: null, after: { type: 'file' }, patch: `+${HOSTILE}`, added_lines: 1, removed_lines: 0 } as FileChange
-  const diff = { files: [file, { ...file, patch: null }, { ...file, after: { type: 'symlink', link_target: HOSTILE }, patch: null }] } as CheckpointDiff
+  const file = {
+    path: HOSTILE,
+    status: 'changed',
+    renamed_from: null,
+    before: null,
+    after: { type: 'file', size: 1 },
+    patch: `+${HOSTILE}`,
+    no_patch: null,
+  } as FileChange
+  const files = [file, { ...file, renamed_from: HOSTILE }, ...NO_PATCH_REASONS.map((no_patch) => ({ ...file, renamed_from: HOSTILE, patch: null, no_patch }))]
   const event = {
     type: HOSTILE,
     at: 'now',
@@ -107,8 +115,7 @@ test('nothing that a machine says reaches the terminal as a control character', 
   const lines = [
     ...MOMENTS.flatMap((moment) => renderMoment(moment, paint)),
     ...renderClosing({ run: { ...run, summary: HOSTILE }, interrupted: 0, totals: null }, paint),
-    ...renderDiff(diff, paint, { raw: false }),
-    ...renderStat(diff, paint),
+    ...files.flatMap((each) => [...renderFile(each, paint), renderStat(each, paint), renderStatus(each).replaceAll('\t', ' ')]),
     renderEvent(event, paint),
     ...renderMachines(
       [
@@ -176,13 +183,36 @@ test('the closing words say state, time, steps, money left and that the checkout
   ])
 })
 
-test('a patch for a program is handed on byte for byte', () => {
-  const patch = 'diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\r\n+\u001b[0m\n'
-  const diff = {
-    files: [{ path: 'x', status: 'changed', before: { type: 'file' }, after: { type: 'file' }, patch, added_lines: 1, removed_lines: 1 }],
-  } as CheckpointDiff
-  assert.equal(`${renderDiff(diff, paint, { raw: true }).join('\n')}\n`, patch)
-  assert.deepEqual(diffTotals(diff), { files: 1, added_lines: 1, removed_lines: 1 })
+test('a changed file is one line as git writes it, whatever its name', () => {
+  const entry = { type: 'file', size: 1 }
+  const file = { path: 'a b', status: 'changed', renamed_from: null, similarity: null, before: entry, after: entry } as FileChange
+  const link = { type: 'symlink', size: 1 } as FileChange['after']
+  const lines = [
+    { ...file, status: 'added' as const, before: null },
+    { ...file, status: 'removed' as const, after: null, path: 'tab\t"q"' },
+    file,
+    { ...file, after: link, path: 'é\n' },
+    { ...file, status: 'renamed' as const, renamed_from: 'old\\xff', similarity: 7, path: 'back\\\\slash' },
+  ].map(renderStatus)
+  assert.deepEqual(lines, ['A\ta b', 'D\t"tab\\t\\"q\\""', 'M\ta b', 'T\t"\\303\\251\\n"', 'R007\t"old\\377"\t"back\\\\slash"'])
+})
+
+test('a file without a patch is named with the reason, and what git does not show is said at the end', () => {
+  const before = { type: 'file', size: 2048 }
+  const file = {
+    path: 'logo.png',
+    status: 'changed',
+    renamed_from: null,
+    before,
+    after: { ...before, size: 4096 },
+    patch: null,
+    no_patch: 'binary',
+  } as FileChange
+  assert.deepEqual(renderFile(file, paint), ['# changed logo.png: binary, 2.0 KiB -> 4.0 KiB'])
+  assert.deepEqual(renderFile({ ...file, patch: '', no_patch: null }, paint), ['# changed logo.png: only its permissions'])
+  const totals = { files: 1, ignored: 2, added_lines: 0, removed_lines: 0, renames_limited: true }
+  assert.equal(renderLeftOut(totals, paint).length, 2)
+  assert.deepEqual(renderLeftOut({ ...totals, ignored: 0, renames_limited: false }, paint), [])
 })
 
 test('empty lists explain themselves', () => {

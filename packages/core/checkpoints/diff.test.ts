@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { ManifestEntry } from '@autovibe/contract'
 import fc from 'fast-check'
-import { diffManifests, type EntryDifference } from './diff.ts'
+import { differenceAt, filesOnly } from './diff.ts'
 import { anyManifest } from './manifest.arbitrary.ts'
-import { applyChanges, type ManifestChange, sortKey } from './manifest.ts'
 
+const EVERYTHING = { within: '', leaveOut: [] }
 const entry = (path: string, more: Partial<ManifestEntry> = {}): ManifestEntry => ({
   path,
   type: 'file',
@@ -16,41 +16,25 @@ const entry = (path: string, more: Partial<ManifestEntry> = {}): ManifestEntry =
   link_target: null,
   ...more,
 })
-const asChanges = (differences: readonly EntryDifference[]): ManifestChange[] => [
-  ...differences.filter(({ after }) => after === null).map(({ path }): ManifestChange => ({ kind: 'remove', path })),
-  ...differences.flatMap(({ after }): ManifestChange[] => (after === null ? [] : [{ kind: 'put', entry: after }])),
-]
-const withoutTimes = (entries: readonly ManifestEntry[]): ManifestEntry[] => entries.map((one) => ({ ...one, mtime_ms: 0 }))
+const anyEntry = anyManifest.filter(({ length }) => length > 0).map(([first]) => ({ ...(first as ManifestEntry), path: 'x' }))
+const anySide = fc.option(anyEntry)
 
-test('the differences, applied to the one tree, make the other', () => {
-  fc.assert(
-    fc.property(anyManifest, anyManifest, (a, b) => {
-      assert.deepEqual(withoutTimes(applyChanges(a, asChanges(diffManifests(a, b)))), withoutTimes(b))
-    }),
-  )
-})
-
-test('the way back is the same list with its sides exchanged', () => {
+test('what is there before and after says whether it was added, changed or removed, and the way back says the opposite', () => {
   const turned = { added: 'removed', changed: 'changed', removed: 'added' } as const
   fc.assert(
-    fc.property(anyManifest, anyManifest, (a, b) => {
-      const back = diffManifests(b, a).map(({ path, status, before, after }) => ({ path, status: turned[status], before: after, after: before }))
-      assert.deepEqual(diffManifests(a, b), back)
+    fc.property(anySide, anySide, (before, after) => {
+      const there = differenceAt(before, after, EVERYTHING)
+      const back = differenceAt(after, before, EVERYTHING)
+      assert.equal(there === null, back === null)
+      if (there === null) return
+      assert.equal(there.status, before === null ? 'added' : after === null ? 'removed' : 'changed')
+      assert.deepEqual(back, { path: 'x', status: turned[there.status], before: after, after: before })
     }),
   )
 })
 
-test('the differences are sorted by the bytes of their paths and name none twice', () => {
-  fc.assert(
-    fc.property(anyManifest, anyManifest, (a, b) => {
-      const keys = diffManifests(a, b).map(({ path }) => sortKey(path))
-      assert.deepEqual(keys, [...new Set(keys)].sort())
-    }),
-  )
-})
-
-test('a tree does not differ from itself, nor by times alone', () => {
-  fc.assert(fc.property(anyManifest, (a) => assert.deepEqual(diffManifests(a, withoutTimes(a)), [])))
+test('an entry does not differ from itself, nor by its time alone', () => {
+  fc.assert(fc.property(anyEntry, (one) => assert.equal(differenceAt(one, { ...one, mtime_ms: one.mtime_ms + 1 }, EVERYTHING), null)))
 })
 
 test('mode, type, target and content each make an entry changed', () => {
@@ -60,12 +44,7 @@ test('mode, type, target and content each make an entry changed', () => {
     { type: 'symlink', sha256: null, link_target: 'x' },
     { type: 'directory', sha256: null },
   ]
-  for (const more of variants)
-    assert.deepEqual(
-      diffManifests([entry('f')], [entry('f', more)]).map(({ status }) => status),
-      ['changed'],
-      JSON.stringify(more),
-    )
+  for (const more of variants) assert.equal(differenceAt(entry('f'), entry('f', more), EVERYTHING)?.status, 'changed', JSON.stringify(more))
 })
 
 test('only the folder asked for is compared, by paths relative to it and without the names left out', () => {
@@ -73,7 +52,21 @@ test('only the folder asked for is compared, by paths relative to it and without
     (path) => entry(path),
   )
   assert.deepEqual(
-    diffManifests([], after, { within: 'project/', leaveOut: ['.git'] }).map(({ path }) => path),
+    after.flatMap((one) => differenceAt(null, one, { within: 'project/', leaveOut: ['.git'] })?.path ?? []),
     ['.gitignore', 'a'],
   )
+})
+
+test('a folder is nothing to git, so what takes its place is new and what it replaces is gone', () => {
+  const folder = entry('x', { type: 'directory', sha256: null })
+  const file = entry('x')
+  const seen = (before: ManifestEntry | null, after: ManifestEntry | null) => {
+    const difference = differenceAt(before, after, EVERYTHING)
+    const { status, ...sides } = (difference && filesOnly(difference)) ?? { status: null, before: null, after: null }
+    return [status, sides.before?.type, sides.after?.type]
+  }
+  assert.deepEqual(seen(folder, file), ['added', undefined, 'file'])
+  assert.deepEqual(seen(file, folder), ['removed', 'file', undefined])
+  assert.deepEqual(seen(null, folder), [null, undefined, undefined])
+  assert.deepEqual(seen(file, entry('x', { type: 'symlink', sha256: null, link_target: 'y' })), ['changed', 'file', 'symlink'])
 })

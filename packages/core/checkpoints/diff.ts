@@ -1,6 +1,5 @@
-/** What differs between two manifests, entry by entry. */
+/** What differs at one path of two trees, in the words of the part of them that is compared. */
 import type { ManifestEntry } from '@autovibe/contract'
-import { sortKey } from './manifest.ts'
 
 export interface EntryDifference {
   /** Relative to the folder that the comparison was limited to. */
@@ -17,42 +16,22 @@ export interface DiffScope {
   readonly leaveOut: readonly string[]
 }
 
-const EVERYTHING: DiffScope = { within: '', leaveOut: [] }
-
-/** The difference of what is at one path, in the scope's words; null when it lies outside of it, or only its time is new. */
+/** The difference of what is at one path; null when it lies outside of the scope, or only its time is new. */
 export function differenceAt(before: ManifestEntry | null, after: ManifestEntry | null, scope: DiffScope): EntryDifference | null {
   const path = (after ?? before)?.path
   if (path === undefined || !isInScope(path, scope) || (before !== null && after !== null && sameEntry(before, after))) return null
-  return { path: path.slice(scope.within.length), status: before === null ? 'added' : after === null ? 'removed' : 'changed', before, after }
+  return { path: path.slice(scope.within.length), status: statusOf(before, after), before, after }
 }
 
-/** The differences of two sorted manifests, sorted by path; a new time alone is none. */
-export function diffManifests(before: readonly ManifestEntry[], after: readonly ManifestEntry[], scope: DiffScope = EVERYTHING): EntryDifference[] {
-  const differences: EntryDifference[] = []
-  const older = inScope(before, scope)
-  const newer = inScope(after, scope)
-  let left = older.next()
-  let right = newer.next()
-  while (!left.done || !right.done) {
-    const order = left.done ? 1 : right.done ? -1 : left.value.key < right.value.key ? -1 : left.value.key > right.value.key ? 1 : 0
-    const old = order <= 0 && !left.done ? left.value.entry : null
-    const young = order >= 0 && !right.done ? right.value.entry : null
-    if (old === null || young === null || !sameEntry(old, young)) {
-      const path = ((old ?? young) as ManifestEntry).path.slice(scope.within.length)
-      differences.push({ path, status: old === null ? 'added' : young === null ? 'removed' : 'changed', before: old, after: young })
-    }
-    if (order <= 0) left = older.next()
-    if (order >= 0) right = newer.next()
-  }
-  return differences
+/** The same as git sees it, which knows no folders: one that replaces a file removes it. Null when only folders differ. */
+export function filesOnly({ path, before, after }: EntryDifference): EntryDifference | null {
+  const old = before?.type === 'directory' ? null : before
+  const young = after?.type === 'directory' ? null : after
+  return old === null && young === null ? null : { path, status: statusOf(old, young), before: old, after: young }
 }
 
-function* inScope(entries: readonly ManifestEntry[], scope: DiffScope): Generator<{ key: string; entry: ManifestEntry }, undefined> {
-  for (const entry of entries) {
-    if (isInScope(entry.path, scope)) yield { key: sortKey(entry.path), entry }
-  }
-  return undefined
-}
+const statusOf = (before: ManifestEntry | null, after: ManifestEntry | null): EntryDifference['status'] =>
+  before === null ? 'added' : after === null ? 'removed' : 'changed'
 
 function isInScope(path: string, { within, leaveOut }: DiffScope): boolean {
   if (!path.startsWith(within)) return false

@@ -1,7 +1,8 @@
 /** Checkpoints: what changed, the bytes of a file, waits and forks. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import type { BudgetId, Checkpoint, CheckpointDiff, ForkedCheckpoint, Operation, Page } from '@autovibe/contract'
+import type { BudgetId, Checkpoint, ForkedCheckpoint, Operation, Page } from '@autovibe/contract'
+import { readDiff } from './testing/read-diff.ts'
 import { startTestApi } from './testing/test-api.ts'
 
 const api = await startTestApi()
@@ -28,8 +29,7 @@ const tip = await api.checkpoint(machine, {
 const pending = await api.checkpoint(machine, { parent: tip })
 
 test('a diff starts at the first checkpoint of the line with the same source, unless told otherwise', async () => {
-  const { status, body } = await api.call<CheckpointDiff>('GET', `/v1/checkpoints/${tip}/diff`)
-  assert.equal(status, 200)
+  const body = await readDiff(api, `/v1/checkpoints/${tip}/diff`)
   assert.deepEqual([body.against_id, body.source_commit], [start, newSource.slice(0, 40)])
   assert.deepEqual(
     body.files.map(({ path, status }) => [path, status]),
@@ -39,15 +39,15 @@ test('a diff starts at the first checkpoint of the line with the same source, un
     ],
   )
   assert.match(body.files[1]?.patch ?? '', /-one\n\+three/)
-  const other = await api.call<CheckpointDiff>('GET', `/v1/checkpoints/${tip}/diff?against=${middle}`)
-  assert.match(other.body.files[1]?.patch ?? '', /-two\n\+three/)
+  const other = await readDiff(api, `/v1/checkpoints/${tip}/diff?against=${middle}`)
+  assert.match(other.files[1]?.patch ?? '', /-two\n\+three/)
 })
 
 test('without a checkpoint of the same source the diff starts at the root of the line', async () => {
   const lonely = await api.checkpoint(machine, { files: { 'project/a.txt': 'x\n' }, parent: root })
-  assert.equal((await api.call<CheckpointDiff>('GET', `/v1/checkpoints/${lonely}/diff`)).body.against_id, root)
-  const self = await api.call<CheckpointDiff>('GET', `/v1/checkpoints/${root}/diff`)
-  assert.deepEqual([self.body.against_id, self.body.files], [root, []])
+  assert.equal((await readDiff(api, `/v1/checkpoints/${lonely}/diff`)).against_id, root)
+  const self = await readDiff(api, `/v1/checkpoints/${root}/diff`)
+  assert.deepEqual([self.against_id, self.files], [root, []])
 })
 
 test('what is not verified is neither compared, read nor forked', async () => {

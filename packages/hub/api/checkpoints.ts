@@ -1,13 +1,11 @@
-/** `/v1/checkpoints`: the points that can be gone back to, what changed since, and new machines from them. */
+/** `/v1/checkpoints`: the points that can be gone back to, their files, and new machines from them. */
 import {
   AutovibeError,
   Checkpoint,
-  CheckpointDiff,
   CheckpointId,
   CheckpointQuery,
   CheckpointWait,
   ContentQuery,
-  DiffQuery,
   ForkCheckpoint,
   ForkedCheckpoint,
   OperationRef,
@@ -15,11 +13,10 @@ import {
   VerifyCheckpoint,
 } from '@autovibe/contract'
 import { z } from 'zod'
-import { diffCheckpoints } from '../checkpoints/patch.ts'
 import { change } from './plumbing/change.ts'
 import type { Api, ApiContext } from './plumbing/deps.ts'
 import { checkpointWaitIsOver, waitUntil } from './plumbing/waiting.ts'
-import { findDiffBase, listCheckpoints, readCheckpoint, readSourceOf, readVerifiedCheckpoint } from './read/checkpoints.ts'
+import { listCheckpoints, readCheckpoint, readVerifiedCheckpoint } from './read/checkpoints.ts'
 
 const tags = ['checkpoints']
 const params = z.object({ checkpoint: CheckpointId })
@@ -68,36 +65,6 @@ export function registerCheckpoints(app: Api, context: ApiContext): void {
         () => readCheckpoint(db, request.params.checkpoint),
         (checkpoint) => checkpointWaitIsOver(target, checkpoint.state),
       )
-    },
-  )
-
-  app.get(
-    '/v1/checkpoints/:checkpoint/diff',
-    {
-      schema: {
-        tags,
-        operationId: 'diffCheckpoint',
-        summary: 'Show what changed in the project between two checkpoints',
-        params,
-        querystring: DiffQuery.strict(),
-        response: { 200: CheckpointDiff },
-      },
-    },
-    async (request) => {
-      const after = await readVerifiedCheckpoint(db, request.params.checkpoint)
-      const before = await readVerifiedCheckpoint(db, request.query.against ?? (await findDiffBase(db, after.id)))
-      if (before.project_id !== after.project_id)
-        throw new AutovibeError('request.invalid', `${before.id} and ${after.id} are of two projects.`, {
-          fix: 'Compare checkpoints of one project: autovibe checkpoint ls',
-        })
-      const source = await readSourceOf(db, after.id)
-      return {
-        checkpoint_id: after.id,
-        against_id: before.id,
-        source_commit: source?.commit ?? null,
-        source_base_commit: source?.base_commit ?? null,
-        files: [...(await diffCheckpoints(store.of(after.project_id), before.manifest_sha256, after.manifest_sha256))],
-      }
     },
   )
 

@@ -7,6 +7,7 @@ import { isWebSocketRequest } from '../exec/upgrade.ts'
 import { registerApiKeys } from './api-keys.ts'
 import { registerBudgets } from './budgets.ts'
 import { registerCheckpointArchive } from './checkpoint-archive.ts'
+import { registerCheckpointDiff } from './checkpoint-diff.ts'
 import { registerCheckpointImport } from './checkpoint-import.ts'
 import { registerCheckpointPins } from './checkpoint-pins.ts'
 import { registerCheckpoints } from './checkpoints.ts'
@@ -45,6 +46,7 @@ const RESOURCES = [
   registerExec,
   registerRuns,
   registerCheckpoints,
+  registerCheckpointDiff,
   registerCheckpointPins,
   registerCheckpointArchive,
   registerCheckpointImport,

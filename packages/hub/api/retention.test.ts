@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { type Checkpoint, DEFAULT_RETENTION, type Operation, type ProjectSettings, type ProjectStorage, type RetentionPlan } from '@autovibe/contract'
+import { readDiff } from './testing/read-diff.ts'
 import { startTestApi } from './testing/test-api.ts'
 
 const api = await startTestApi()
@@ -82,8 +83,7 @@ test('what is expired is refused with the way on, and its children are still rea
     assert.deepEqual([status, body.code], [410, 'checkpoint.gone'])
     assert.match(body.fix ?? '', new RegExp(`autovibe checkpoint list ${machine}`))
   }
-  const { body } = await api.call<{ against_id: string }>('GET', `/v1/checkpoints/${tip}/diff`)
-  assert.equal(body.against_id, start)
+  assert.equal((await readDiff(api, `/v1/checkpoints/${tip}/diff`)).against_id, start)
   assert.deepEqual((await look({ rules: STRICT })).expire.items, [])
 })
 

@@ -25,8 +25,9 @@ export async function pack(bytes: Uint8Array): Promise<Packed> {
   return compressed.length < bytes.length ? { form: 'zst', bytes: compressed } : { form: 'raw', bytes }
 }
 
-/** Rejects when the result would be longer than `bytesMax`. */
+/** `bytesMax` is how long the result is said to be: rejects when it would be longer. */
 export async function unpack(packed: Packed, bytesMax: number): Promise<Uint8Array> {
   if (packed.form === 'raw') return packed.bytes
-  return await decompressAsync(packed.bytes, { ...READ, maxOutputLength: Math.max(1, bytesMax) })
+  // One buffer that is never quite filled, instead of many of 16 KiB that are put together, and one more to see that nothing follows.
+  return await decompressAsync(packed.bytes, { ...READ, maxOutputLength: Math.max(1, bytesMax), chunkSize: Math.max(CHUNK_BYTES_MIN, bytesMax + 1) })
 }

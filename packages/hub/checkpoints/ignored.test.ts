@@ -60,6 +60,26 @@ test('new files are marked as ignored exactly where git ignores them', async (t)
   assert.ok(expected.some(([, ignored]) => ignored) && expected.some(([, ignored]) => !ignored))
 })
 
+test('the rules of very many folders hold as those of a few do', async (t) => {
+  const folders = Array.from({ length: 260 }, (_, index) => `d${index}`)
+  const { changes } = await compare(
+    t,
+    async (project) => {
+      for (const folder of folders) await write(project, `${folder}/.gitignore`, `of-${folder}\n`)
+    },
+    async (project) => {
+      for (const folder of folders) for (const name of [`of-${folder}`, 'of-d0']) await write(project, `${folder}/${name}`, 'new\n')
+    },
+  )
+  assert.deepEqual(
+    changes
+      .filter(({ ignored }) => ignored)
+      .map(({ path }) => path)
+      .sort(),
+    folders.map((folder) => `${folder}/of-${folder}`).sort(),
+  )
+})
+
 test('an agent cannot hide its work behind a .gitignore of its own', async (t) => {
   const { changes } = await compare(
     t,

@@ -50,7 +50,7 @@ function isGit(path: string, innerIsWanted: boolean): boolean {
 async function leftOutSince(store: ProjectStore, { manifestSha256, isTracked }: IgnoreBase): Promise<(entry: ManifestEntry, path: string) => Promise<boolean>> {
   const isIgnored = await ignoredBy(store, manifestSha256, PROJECT)
   // The folders of git are of no weight: they come and go with their files.
-  return async (entry, path) => entry.type !== 'directory' && isIgnored(path) && !(isTracked && (await wasThere(store, manifestSha256, entry.path)))
+  return async (entry, path) => entry.type !== 'directory' && (await isIgnored(path)) && !(isTracked && (await wasThere(store, manifestSha256, entry.path)))
 }
 
 const wasThere = async (store: ProjectStore, manifestSha256: string, path: string): Promise<boolean> => {

@@ -6,16 +6,21 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import type { FileChange } from '@autovibe/contract'
-import { diffCheckpoints } from '../patch.ts'
+import { type DiffWish, diffCheckpoints } from '../diff/diff-checkpoints.ts'
 import { folderChanges, readFolder } from './folder-changes.ts'
-import { capture, setUp } from './place.ts'
+import { capture, never, setUp } from './place.ts'
 
 export const run = promisify(execFile)
 export const GIT_ENV = { PATH: process.env['PATH'], HOME: '/nonexistent', GIT_CONFIG_NOSYSTEM: '1', LC_ALL: 'C' }
 export type Edit = (project: string) => Promise<void>
 
 /** Makes two trees, captures both, and gives their differences and the folders of both projects. */
-export async function compare(t: TestContext, before: Edit, after: Edit): Promise<{ changes: FileChange[]; before: string; after: string }> {
+export async function compare(
+  t: TestContext,
+  before: Edit,
+  after: Edit,
+  wish: DiffWish = { detail: 'whole', renames: true },
+): Promise<{ changes: FileChange[]; before: string; after: string }> {
   const { store, folder } = await setUp(t)
   const trees = folder('trees')
   const older = join(trees, 'before')
@@ -27,7 +32,8 @@ export async function compare(t: TestContext, before: Edit, after: Edit): Promis
   await after(join(newer, 'project'))
   const a = await capture(store, null, folderChanges(older))
   const b = await capture(store, null, folderChanges(newer))
-  return { changes: await diffCheckpoints(store, a.manifestSha256, b.manifestSha256), before: join(older, 'project'), after: join(newer, 'project') }
+  const pair = { store, beforeManifestSha256: a.manifestSha256, afterManifestSha256: b.manifestSha256, signal: never }
+  return { changes: await Array.fromAsync(diffCheckpoints(pair, wish)), before: join(older, 'project'), after: join(newer, 'project') }
 }
 
 /** Applies all patches as one with the real git, inside a repository or without. */

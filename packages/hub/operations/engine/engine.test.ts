@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AutovibeError } from '@autovibe/contract'
+import { sql } from 'kysely'
+import type { Tx } from '../../database/database.ts'
 import { requestCancel } from './enqueue.ts'
 import { DO_ATTEMPTS_MAX, UNDO_ATTEMPTS_MAX } from './limits.ts'
 import { retryStuck } from './stuck.ts'
@@ -90,6 +92,35 @@ test('a failed transaction step leaves nothing of its effect behind', async () =
   await engine.settle()
   assert.equal((await engine.operation(id)).state, 'failed')
   assert.equal((await database.db.selectFrom('audit_log').selectAll().where('action', '=', 'half').execute()).length, 0)
+})
+
+test('steps share a transaction, and when a later one fails those before it stand, each once', async () => {
+  const transactions: string[] = []
+  let failures = 0
+  const note = (action: string) => async (_: unknown, tx: Tx) => {
+    const { rows } = await sql<{ id: string }>`select pg_current_xact_id()::text as id`.execute(tx)
+    transactions.push(rows[0]?.id ?? '')
+    await tx.insertInto('audit_log').values({ at: new Date(), actor: 'test', action, subject: 'x', request_id: null, detail: '{}' }).execute()
+    if (action === 'shared third' && failures++ < 1) throw new AutovibeError('substrate.unavailable', 'not now')
+    return null
+  }
+  const { engine, id } = await begin(
+    operation('shared', Empty)
+      .tx('first', { do: note('shared first') })
+      .tx('second', { do: note('shared second') })
+      .tx('third', { do: note('shared third') }),
+  )
+  await engine.settle()
+  assert.equal((await engine.operation(id)).state, 'done')
+  const [first, second, third, again, once, later] = transactions
+  assert.equal(new Set([first, second, third]).size, 1, 'all that needs nothing outside is one transaction')
+  assert.equal(again, once, 'what came before the failure is recorded together')
+  assert.notEqual(later, once)
+  const written = await database.db.selectFrom('audit_log').select('action').where('action', 'like', 'shared %').orderBy('action').execute()
+  assert.deepEqual(
+    written.map(({ action }) => action),
+    ['shared first', 'shared second', 'shared third'],
+  )
 })
 
 test('a pending step keeps its handle and finds its work again', async () => {

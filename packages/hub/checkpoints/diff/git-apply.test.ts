@@ -3,8 +3,8 @@ import { chmod, mkdir, rm, symlink, unlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { readFolder } from './testing/folder-changes.ts'
-import { compare, type Edit, GIT_ENV, gitApply, gitView, run } from './testing/git.ts'
+import { readFolder } from '../testing/folder-changes.ts'
+import { compare, type Edit, GIT_ENV, gitApply, gitView, run } from '../testing/git.ts'
 
 const bytesPath = (folder: string, name: string | Uint8Array): Buffer => Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(name)])
 

@@ -7,8 +7,8 @@ export const NO_BLOB = '0'.repeat(40)
 
 const NAMED_ESCAPES: Record<number, string> = { 7: '\\a', 8: '\\b', 9: '\\t', 10: '\\n', 11: '\\v', 12: '\\f', 13: '\\r', 34: '\\"', 92: '\\\\' }
 
-/** `a/` or `b/` with the path: quoted when a byte needs it, as git does with core.quotePath on. */
-export function gitName(prefix: 'a/' | 'b/', path: string): string {
+/** The path, behind `a/` or `b/` where git wants that: quoted when a byte needs it, as git does with core.quotePath on. */
+export function gitName(prefix: 'a/' | 'b/' | '', path: string): string {
   const bytes = decodePath(path)
   let quoted = ''
   let plain = true
