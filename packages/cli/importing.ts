@@ -67,7 +67,8 @@ export function checkName(name: string, option = '--name'): string {
   })
 }
 
-async function findOrCreate(client: Autovibe, { name, signal }: ImportOptions): Promise<Project> {
+/** The project of that name or id, made when there is none. */
+export async function findOrCreate(client: Autovibe, { name, signal }: Pick<ImportOptions, 'name' | 'signal'>): Promise<Project> {
   const find = () =>
     client.projects.get(name, { signal }).catch((thrown: unknown) => {
       if (thrown instanceof AutovibeError && thrown.code === 'not_found') return undefined

@@ -10,7 +10,18 @@ export const CHECKPOINT_STATES = ['pending', 'capturing', 'stored', 'verified', 
 export const CheckpointState = z.enum(CHECKPOINT_STATES)
 export type CheckpointState = z.infer<typeof CheckpointState>
 
-export const CHECKPOINT_TRIGGERS = ['start', 'model-response', 'files-changed', 'risky-command', 'interval', 'budget', 'demand', 'exit', 'rollback'] as const
+export const CHECKPOINT_TRIGGERS = [
+  'start',
+  'model-response',
+  'files-changed',
+  'risky-command',
+  'interval',
+  'budget',
+  'demand',
+  'exit',
+  'rollback',
+  'import',
+] as const
 export const CheckpointTrigger = z.enum(CHECKPOINT_TRIGGERS)
 export type CheckpointTrigger = z.infer<typeof CheckpointTrigger>
 
@@ -85,3 +96,28 @@ export type ManifestEntry = z.infer<typeof ManifestEntry>
 
 /** `GET /v1/checkpoints/{id}/content?path=`: the bytes of one file, as application/octet-stream. */
 export const ContentQuery = z.object({ path: z.string().min(1).max(8192) })
+
+/** `GET /v1/checkpoints/{id}/archive`: a tar (POSIX pax). */
+export const ArchiveQuery = z.object({
+  contents: z
+    .enum(['project', 'all'])
+    .default('project')
+    .describe('The files of the project, without what is named .git; or everything that the checkpoint holds'),
+  ignored: z.stringbool().default(true).describe('Of the project: also new files that its own .gitignore (as it was before) names'),
+  inner_git: z.stringbool().default(false).describe('Of the project: also what is named .git below its top, for a reader that refuses it'),
+})
+export type ArchiveQuery = z.output<typeof ArchiveQuery>
+/** Headers of that answer: the imported commit beneath, and the one of the user's own repository beneath that; missing where there is none. */
+export const ARCHIVE_HEADERS = { sourceCommit: 'autovibe-source-commit', sourceBaseCommit: 'autovibe-source-base-commit' } as const
+
+/** Query of `POST /v1/projects/{id}/checkpoints`, whose body is a tar, also packed with gzip or zstd. */
+export const ImportCheckpointQuery = z.object({
+  contents: ArchiveQuery.shape.contents.describe('The files of the project; or everything, as a tar of `contents=all` has it'),
+  label: z.string().min(1).max(200).optional(),
+  commit: z
+    .string()
+    .regex(/^[0-9a-f]{40,64}$/)
+    .optional()
+    .describe('The commit that the files are from; noted when it is that of the imported source'),
+})
+export type ImportCheckpointQuery = z.output<typeof ImportCheckpointQuery>

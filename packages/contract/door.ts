@@ -147,7 +147,7 @@ export type UsageReport = z.infer<typeof UsageReport>
 /** Answered as soon as the tree is frozen, so that the agent can go on while the Hub captures and verifies. `demand` and `rollback` are people's. */
 export const RequestCheckpoint = z.object({
   run_id: RunId,
-  trigger: z.enum(CHECKPOINT_TRIGGERS).exclude(['demand', 'rollback']),
+  trigger: z.enum(CHECKPOINT_TRIGGERS).exclude(['demand', 'rollback', 'import']),
   step: z.int().min(0).max(INT32_MAX),
   label: z.string().max(200).nullable(),
 })

@@ -67,6 +67,8 @@ export const ERRORS = {
   'operation.cancelled': kind(409, 'The operation was cancelled', 'interrupted'),
   'operation.deadline': kind(504, 'A step did not end in time', 'failed'),
   'operation.stuck': kind(500, 'The operation could not be undone', 'human'),
+  'archive.invalid': kind(400, 'The archive cannot be imported', 'usage'),
+  'export.refused': kind(409, 'The files cannot become a commit', 'conflict'),
   'apply.conflict': kind(409, 'The changes do not apply cleanly', 'conflict'),
   'hub.unreachable': kind(503, 'The Hub does not answer', 'retryable', true),
   'hub.already_running': kind(409, 'A Hub already runs on this data directory', 'conflict'),

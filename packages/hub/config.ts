@@ -104,4 +104,6 @@ export const dataPaths = (dataDir: string) => ({
   agents: join(dataDir, 'agents'),
   /** Where checkpoints are restored to see whether they can be. */
   scratch: join(dataDir, 'scratch'),
+  /** Archives that become checkpoints. */
+  imports: join(dataDir, 'imports'),
 })

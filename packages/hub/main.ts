@@ -6,6 +6,7 @@ import { type AutovibeError, asAutovibeError, type Finding, type HubInfo } from 
 import { findPrice } from '@autovibe/core/budgets/prices.ts'
 import { installAgent, isAgentInstalled, listAgents } from './agents/installed.ts'
 import { createApi } from './api/create-api.ts'
+import { openImports } from './checkpoints/archive/imports.ts'
 import { openFolderStore, openS3Store } from './checkpoints/create-checkpoint-store.ts'
 import { openScratch } from './checkpoints/scratch.ts'
 import { dataPaths, type HubConfig, readConfig } from './config.ts'
@@ -29,6 +30,7 @@ import { createMetrics } from './observability/metrics.ts'
 import { assertKnownSteps } from './operations/engine/stuck.ts'
 import { openWakeFeed } from './operations/engine/wake-feed.ts'
 import { startWorker } from './operations/engine/worker.ts'
+import { isImportAwaited } from './operations/import-checkpoint.ts'
 import type { Ports } from './operations/ports.ts'
 import { registry } from './operations/registry.ts'
 import { createRequests } from './operations/requests.ts'
@@ -139,12 +141,14 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   await assertKnownSteps(db, registry)
 
   const ledger = createLedger({ db, pool, runtime })
+  const imports = await openImports(paths.imports, (id) => isImportAwaited(db, id), scratch.room)
   const ports: Ports = {
     db,
     runtime,
     ledger,
     store,
     scratch,
+    imports,
     substrate,
     tokenFor: machineTokens(keys.current, keys.previous),
     isAgentInstalled: (name) => isAgentInstalled(paths.agents, name),
@@ -196,7 +200,8 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   })
   const health = healthOf(pool, substrate, VERSION, startedAt)
   const agents = { agents: () => listAgents(paths.agents), installAgent: (name: string) => installAgent(paths.agents, name) }
-  const api = await createApi({ db, runtime, logger, requests, ledger, store, secrets, execs, dataDir, changes, health, info, metrics, ...agents })
+  const parts = { ledger, store, imports, secrets, execs, changes, health, info, metrics, ...agents }
+  const api = await createApi({ db, runtime, logger, requests, dataDir, ...parts })
   ending.add('the API', () => api.close())
   const url = await api.listen({ host: '127.0.0.1', port: config.port }).catch((error: NodeJS.ErrnoException) => {
     throw error.code === 'EADDRINUSE' ? portInUse(config.port) : error

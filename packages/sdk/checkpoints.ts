@@ -1,13 +1,15 @@
 /** Checkpoints: restorable points, what changed between two, and the files within. */
-import type {
-  Checkpoint,
-  CheckpointQuery,
-  CheckpointState,
-  DiffQuery,
-  ForkCheckpoint,
-  ForkedCheckpoint,
-  OperationRef,
-  VerifyCheckpoint,
+import {
+  ARCHIVE_HEADERS,
+  type ArchiveQuery,
+  type Checkpoint,
+  type CheckpointQuery,
+  type CheckpointState,
+  type DiffQuery,
+  type ForkCheckpoint,
+  type ForkedCheckpoint,
+  type OperationRef,
+  type VerifyCheckpoint,
 } from '@autovibe/contract'
 import { type Diff, readDiff } from './diffs.ts'
 import { type List, list } from './pages.ts'
@@ -15,6 +17,14 @@ import type { CallOptions, Transport } from './transport.ts'
 import { type WaitOptions, waitFor } from './waiting.ts'
 
 export type CheckpointWaitState = 'capturing' | 'stored' | 'verified'
+
+export interface Archive {
+  readonly tar: AsyncIterable<Uint8Array>
+  /** The imported commit beneath the tree; null where it came from elsewhere. */
+  readonly sourceCommit: string | null
+  /** The commit of the user's own repository beneath that. */
+  readonly sourceBaseCommit: string | null
+}
 
 const PROGRESS: readonly CheckpointState[] = ['pending', 'capturing', 'stored', 'verified']
 
@@ -68,6 +78,19 @@ export class Checkpoints {
   async content(id: string, path: string, options?: CallOptions): Promise<ReadableStream<Uint8Array>> {
     const response = await this.#transport.send('GET', `${at(id)}/content`, { ...options, query: { path }, headers: { accept: 'application/octet-stream' } })
     return response.body ?? new Blob([]).stream()
+  }
+
+  /**
+   * The tree as a tar (POSIX pax): the files of the project, or everything. The stream fails when the Hub finds damage or goes away, and then what came before is no
+   * whole archive.
+   */
+  async archive(id: string, query: Partial<ArchiveQuery> = {}, options?: CallOptions): Promise<Archive> {
+    const response = await this.#transport.send('GET', `${at(id)}/archive`, { ...options, query, headers: { accept: 'application/x-tar' } })
+    return {
+      tar: response.body ?? new Blob([]).stream(),
+      sourceCommit: response.headers.get(ARCHIVE_HEADERS.sourceCommit),
+      sourceBaseCommit: response.headers.get(ARCHIVE_HEADERS.sourceBaseCommit),
+    }
   }
 
   /** The checkpoint once it is so far, or has become corrupt, failed or expired: look at its state. */

@@ -1,5 +1,6 @@
 /** What the SDK offers. */
 export { AutovibeError } from '@autovibe/contract'
+export type { Archive } from './checkpoints.ts'
 export { Autovibe } from './client.ts'
 export type { Diff } from './diffs.ts'
 export type { ConnectionChange, EventFilter, StreamOptions } from './events.ts'

@@ -1,6 +1,8 @@
 /** Projects, and the source that is imported into them. */
 import type {
+  CreatedCheckpoint,
   CreateProject,
+  ImportCheckpointQuery,
   MachineLimitsChange,
   Project,
   ProjectSettings,
@@ -48,6 +50,16 @@ export class Projects {
       bytes: bundle,
       query: { commit: source.commit, base_commit: source.baseCommit, branch: source.branch, dirty: source.dirty ?? false },
     })
+  }
+
+  /** Makes a checkpoint of a tar (packed with gzip or zstd, if you like); wait until it is verified, then machines can start from it. */
+  importCheckpoint(
+    ref: string,
+    tar: Blob | Uint8Array<ArrayBuffer>,
+    imported: Partial<ImportCheckpointQuery> = {},
+    options?: CallOptions,
+  ): Promise<CreatedCheckpoint> {
+    return this.#transport.json('POST', `${at(ref)}/checkpoints`, { ...options, bytes: tar, query: imported })
   }
 
   /** What the project has set for itself. */

@@ -1,4 +1,5 @@
 /** autovibe checkpoint: restorable points. */
+import { checkpointExportCommand, checkpointImportCommand } from './checkpoint-archives.ts'
 import { act, define, group } from './define.ts'
 
 export interface CheckpointCreateOptions {
@@ -20,7 +21,7 @@ export interface CheckpointRetentionOptions {
 }
 
 export const checkpointCommand = () =>
-  group('checkpoint', 'Make, list, show and verify checkpoints, and say which of them stay', [
+  group('checkpoint', 'Make, list, show, verify, export and import checkpoints, and say which of them stay', [
     act<CheckpointCreateOptions>(
       define('create', 'Take a checkpoint now and wait until it is verified')
         .argument('<machine>', 'name or id of a machine')
@@ -64,4 +65,6 @@ export const checkpointCommand = () =>
         .option('--restore', 'also restore all of it to a private folder of the Hub, and compare'),
       async () => (await import('../actions/checkpoint-verify.ts')).checkpointVerify,
     ),
+    checkpointExportCommand(),
+    checkpointImportCommand(),
   ])

@@ -1,11 +1,14 @@
 /** Runs git on a repository that is not ours: no hooks, no file-system monitor, no pager, no prompts, no network, none of the caller's GIT_ variables. */
 import { spawn } from 'node:child_process'
 import { createWriteStream } from 'node:fs'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { AutovibeError } from '@autovibe/contract'
 
 export interface GitOptions {
   readonly cwd: string
-  readonly input?: Buffer | string | undefined
+  /** A stream is sent no faster than git takes it; its failure ends git, and is thrown. */
+  readonly input?: Buffer | string | AsyncIterable<Uint8Array> | undefined
   /** Further variables (GIT_INDEX_FILE …), set after all others were dropped. */
   readonly env?: Readonly<Record<string, string>> | undefined
   /** Writes standard output to this file instead of keeping it. */
@@ -40,9 +43,18 @@ export function tryGit(args: readonly string[], options: GitOptions): Promise<Gi
     })
     // A git that ends before it has read its input says why on standard error.
     child.stdin.on('error', () => undefined)
-    child.stdin.end(options.input ?? '')
+    let failure: unknown = null
+    const input = options.input ?? ''
+    if (typeof input === 'string' || Buffer.isBuffer(input)) child.stdin.end(input)
+    else
+      pipeline(Readable.from(input, { objectMode: false }), child.stdin).catch((error: unknown) => {
+        if (isOfPipe(error)) return
+        failure = error
+        child.kill()
+      })
     child.on('error', (cause: NodeJS.ErrnoException) => reject(options.signal?.aborted ? options.signal.reason : notRunnable(cause)))
     child.on('close', (status) => {
+      if (failure !== null) return reject(failure)
       if (bytes > OUTPUT_BYTES) return reject(new AutovibeError('project.source_invalid', `git ${args[0]} said more than ${OUTPUT_BYTES} bytes.`))
       const done = () => resolve({ status: status ?? -1, stdout: Buffer.concat(stdout), stderr: Buffer.concat(stderr).toString() })
       if (file && !file.writableFinished) file.once('finish', done)
@@ -67,6 +79,9 @@ export function gitFailure(args: readonly string[], stderr: string): AutovibeErr
     fix: unsafe ? 'Trust the repository, when it is yours: git config --global --add safe.directory PATH' : undefined,
   })
 }
+
+const OF_PIPES: ReadonlySet<unknown> = new Set(['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'])
+const isOfPipe = (error: unknown): boolean => error instanceof Error && 'code' in error && OF_PIPES.has(error.code)
 
 const OUTPUT_BYTES = 256 * 1024 * 1024
 

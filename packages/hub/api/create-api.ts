@@ -6,7 +6,9 @@ import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod
 import { isWebSocketRequest } from '../exec/upgrade.ts'
 import { registerApiKeys } from './api-keys.ts'
 import { registerBudgets } from './budgets.ts'
+import { registerCheckpointArchive } from './checkpoint-archive.ts'
 import { registerCheckpointDiff } from './checkpoint-diff.ts'
+import { registerCheckpointImport } from './checkpoint-import.ts'
 import { registerCheckpointPins } from './checkpoint-pins.ts'
 import { registerCheckpoints } from './checkpoints.ts'
 import { registerEvents } from './events.ts'
@@ -48,6 +50,8 @@ const RESOURCES = [
   registerCheckpoints,
   registerCheckpointDiff,
   registerCheckpointPins,
+  registerCheckpointArchive,
+  registerCheckpointImport,
   registerBudgets,
   registerUsageEvents,
   registerOperations,

@@ -81,8 +81,9 @@ export function projectStore({ backend, folder, writer, files }: ProjectPlace, f
     async verify(manifestSha256, sinceManifestSha256, signal) {
       return await verifyManifest((await opened()).objects, checked(manifestSha256), sinceManifestSha256, signal)
     },
-    async *entries(manifestSha256, under) {
-      yield* readEntries(checked(manifestSha256), (await opened()).read, under === undefined ? {} : { under })
+    async *entries(manifestSha256, under, after) {
+      const wanted = { ...(under === undefined ? {} : { under }), ...(after === undefined ? {} : { after }) }
+      yield* readEntries(checked(manifestSha256), (await opened()).read, wanted)
     },
     async entry(manifestSha256, path) {
       return await findEntry(checked(manifestSha256), path, (await opened()).read)

@@ -72,8 +72,8 @@ export interface ProjectStore {
   capture(tree: CaptureTree, signal: AbortSignal): Promise<Captured>
   /** Reads everything back and hashes it; `sinceManifestSha256` limits it to what that verified manifest does not already hold. */
   verify(manifestSha256: string, sinceManifestSha256: string | null, signal: AbortSignal): Promise<Verification>
-  /** All entries in the order of their paths' bytes, or those beneath one folder. Fails with `checkpoint.corrupt` where a part is missing or damaged. */
-  entries(manifestSha256: string, under?: string): AsyncIterable<ManifestEntry>
+  /** All entries in the order of their paths' bytes, or those beneath one folder; with `after`, those behind all that lies beneath the last of these folders, of which the others have begun before it. Fails with `checkpoint.corrupt` where a part is missing or damaged. */
+  entries(manifestSha256: string, under?: string, after?: readonly string[]): AsyncIterable<ManifestEntry>
   /** The entry at this path. */
   entry(manifestSha256: string, path: string): Promise<ManifestEntry | null>
   /** Every path at which two trees differ, in order; what is equal in both is not read. */

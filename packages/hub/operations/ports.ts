@@ -1,5 +1,6 @@
 /** What operations reach the world by; main.ts gives the real ones. */
 import type { MachineId, ProviderWire } from '@autovibe/contract'
+import type { Imports } from '../checkpoints/archive/imports.ts'
 import type { Scratch } from '../checkpoints/scratch.ts'
 import type { CheckpointStore } from '../checkpoints/store.ts'
 import type { Database } from '../database/database.ts'
@@ -14,6 +15,7 @@ export interface Ports {
   readonly ledger: Ledger
   readonly store: CheckpointStore
   readonly scratch: Scratch
+  readonly imports: Imports
   readonly substrate: Substrate
   /** The machine's own token, the same each time: derived from the master key, so that it is stored nowhere. With the hash of one that was made: that one. */
   readonly tokenFor: (machineId: MachineId, tokenHash?: string | null) => string

@@ -5,6 +5,7 @@ import { registryOf } from './engine/define.ts'
 import { expireCheckpoints } from './expire-checkpoints.ts'
 import { failMachine } from './fail-machine.ts'
 import { forkCheckpoint } from './fork-checkpoint.ts'
+import { importCheckpoint } from './import-checkpoint.ts'
 import { removeOrphan } from './remove-orphan.ts'
 import { rollbackMachine } from './rollback-machine.ts'
 import { runPrompt } from './run-prompt.ts'
@@ -20,6 +21,7 @@ export const registry = registryOf([
   createCheckpoint,
   storeCheckpoint,
   verifyCheckpoint,
+  importCheckpoint,
   forkCheckpoint,
   rollbackMachine,
   stopMachine,

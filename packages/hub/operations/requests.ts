@@ -12,6 +12,7 @@ import { retryStuck } from './engine/stuck.ts'
 import { forkCheckpoint } from './fork-checkpoint.ts'
 import type { Ports } from './ports.ts'
 import { registry } from './registry.ts'
+import { insertImport, type NewImport } from './requests/import.ts'
 import {
   checkpointToVerify,
   isUntouched,
@@ -47,6 +48,8 @@ export interface Requests {
   checkpointByAgent(tx: Tx, machineId: MachineId, checkpoint: NewCheckpoint): Promise<{ checkpointId: CheckpointId; operationId: OperationId }>
   /** Looks at it again now; with `restore`, all of it is brought back to a folder that nobody else sees, and compared. */
   verifyCheckpoint(tx: Tx, checkpointId: CheckpointId, restore: boolean): Promise<{ operationId: OperationId }>
+  /** Of an archive that is kept already. */
+  importCheckpoint(tx: Tx, imported: NewImport): Promise<{ operationId: OperationId }>
   forkCheckpoint(
     tx: Tx,
     checkpointId: CheckpointId,
@@ -97,7 +100,7 @@ export function createRequests(ports: Ports): Requests {
         allowUnisolated: input.allow_unisolated || simulated,
         sourceSha256: from ? from.source_sha256 : project.source_sha256,
         from: from?.id ?? null,
-        notice: input.from_checkpoint ? FORKED : null,
+        notice: input.from_checkpoint && from ? noticeOf(from) : null,
         limits: chooseLimits(defaultLimits(), input.limits, input.from_checkpoint && from ? await limitsOf(tx, from.machine_id) : null, project.limits),
       })
       const runId = await insertRun(ports, tx, { ...input, model, machine, resume: input.from_checkpoint !== undefined })
@@ -166,8 +169,14 @@ export function createRequests(ports: Ports): Requests {
       return { operationId: await enqueue(tx, runtime, verifyCheckpoint, { checkpointId, restore }, { projectId, machineId, runId, checkpointId }) }
     },
 
+    importCheckpoint: async (tx, imported) => ({ operationId: await insertImport(ports, tx, imported) }),
+
     async forkCheckpoint(tx, checkpointId, { name, budget }) {
       const from = await verifiedCheckpoint(tx, checkpointId)
+      if (from.trigger === 'import' && budget === undefined)
+        throw new AutovibeError('request.invalid', 'An import has no machine whose budget a fork could take over.', {
+          fix: `Say what it may spend: autovibe fork ${checkpointId} --budget 2.00`,
+        })
       const parent = await lockMachine(tx, from.machine_id)
       const machine = await insertMachine(ports, tx, {
         projectId: from.project_id,
@@ -175,7 +184,7 @@ export function createRequests(ports: Ports): Requests {
         allowUnisolated: parent.allow_unisolated,
         sourceSha256: from.source_sha256,
         from: from.id,
-        notice: FORKED,
+        notice: noticeOf(from),
         limits: parent.limits ?? defaultLimits(),
       })
       const limitNanoUsd = (budget ?? (await leftOf(ports, tx, parent))).toString()
@@ -259,6 +268,10 @@ const limitsOf = async (tx: Tx, machineId: MachineId) =>
 
 /** The operations whose end is that the run works. */
 const BRINGING = [spawnMachine.kind, runPrompt.kind]
+
+const noticeOf = ({ trigger }: { readonly trigger: string }): string => (trigger === 'import' ? IMPORTED : FORKED)
+
+const IMPORTED = 'Your files were brought in from elsewhere, as they are; you have not seen them before. Look at them before you begin.'
 
 const FORKED =
   'You continue on a fork: a new machine with the files and the conversation of a checkpoint. Look at the files before you go on; the machine that you came from goes its own way.'

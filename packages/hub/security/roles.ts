@@ -48,11 +48,13 @@ export const ROUTES = {
   'POST /v1/runs/:run/cancel': 'user',
   'POST /v1/runs/:run/resume': 'user',
 
+  'POST /v1/projects/:project/checkpoints': 'user',
   'GET /v1/checkpoints': 'user',
   'GET /v1/checkpoints/:checkpoint': 'user',
   'GET /v1/checkpoints/:checkpoint/wait': 'user',
   'GET /v1/checkpoints/:checkpoint/diff': 'user',
   'GET /v1/checkpoints/:checkpoint/content': 'user',
+  'GET /v1/checkpoints/:checkpoint/archive': 'user',
   'POST /v1/checkpoints/:checkpoint/fork': 'user',
   'POST /v1/checkpoints/:checkpoint/pin': 'user',
   'POST /v1/checkpoints/:checkpoint/unpin': 'user',

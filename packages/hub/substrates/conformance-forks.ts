@@ -1,6 +1,9 @@
 /** Conformance of what comes from a snapshot: forks, rollbacks, and what happens when it is dropped. */
 import assert from 'node:assert/strict'
+import { mkdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { systemRuntime } from '../runtime.ts'
 import { type ConformanceStage, EMPTY, endsWith, signal } from './conformance-stage.ts'
 import { accountAfter } from './conformance-tree.ts'
 import { AWKWARD, SECOND } from './conformance-work.ts'
@@ -62,5 +65,36 @@ export function forkCases(stage: ConformanceStage): void {
     await stage.substrate.dropSnapshot(handles[2] ?? '', signal)
     await stage.substrate.start(fork, signal)
     assert.deepEqual(await look(fork), scene)
+  })
+
+  test('a tree from elsewhere is a snapshot like any other, made once, and not at all when it is only half there', async (t) => {
+    const { substrate } = stage
+    if (substrate.plant === undefined) return t.skip('this substrate takes no trees from outside')
+    const machineId = systemRuntime.newId('machine')
+    const checkpointId = newCheckpoint()
+    let written = 0
+    const write = async (folder: string): Promise<void> => {
+      written += 1
+      for (const name of ['project', 'home']) await mkdir(join(folder, name))
+      await writeFile(join(folder, 'project', 'brought'), 'from elsewhere')
+    }
+    const failing = async (folder: string): Promise<void> => {
+      await write(folder)
+      throw new Error('half')
+    }
+    await assert.rejects(substrate.plant(machineId, checkpointId, failing, signal))
+    await assert.rejects(create(checkpointId), endsWith('substrate.snapshot_gone'))
+    for (let twice = 0; twice < 2; twice++)
+      assert.deepEqual(await substrate.plant(machineId, checkpointId, write, signal), { handle: checkpointId, consistency: 'consistent' })
+    assert.equal(written, 2)
+    const scene = await treeOf(checkpointId)
+    const fork = await running(checkpointId)
+    assert.deepEqual(await look(fork), scene)
+    await script(fork, 'grep -q elsewhere project/brought && echo more >>project/brought')
+    assert.deepEqual(await treeOf(checkpointId), scene)
+    const next = await substrate.snapshot(fork, newCheckpoint(), signal)
+    assert.deepEqual((await accountAfter(scene, substrate.changes(next.handle, checkpointId, signal))).account, await look(fork))
+    await substrate.dropSnapshot(checkpointId, signal)
+    assert.deepEqual(await treeOf(next.handle), await look(fork))
   })
 }

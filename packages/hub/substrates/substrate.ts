@@ -108,6 +108,11 @@ export interface Substrate {
   /** The machine, stopped, has the snapshot's tree; what it had since is gone. */
   rollback(machineId: MachineId, to: SnapshotHandle, signal: AbortSignal): Promise<void>
   dropSnapshot(handle: SnapshotHandle, signal: AbortSignal): Promise<void>
+  /**
+   * A snapshot under the checkpoint's name of a tree that no machine has had: what `write` puts into the empty folder it is given. `machineId` is whom it counts to. Missing
+   * where trees do not lie on this host.
+   */
+  plant?(machineId: MachineId, checkpointId: CheckpointId, write: (folder: string) => Promise<void>, signal: AbortSignal): Promise<Snapshot>
   /** What changed since `since`, which must be a snapshot on the same line (or null for everything). */
   changes(handle: SnapshotHandle, since: SnapshotHandle | null, signal: AbortSignal): AsyncIterable<TreeChange>
 

@@ -15,9 +15,9 @@ export class OpenFolders {
   readonly #open: Open[] = []
   readonly #paths = new Set<string>()
 
-  /** `root`: a directory that the sequence lies in, as path and key; null for the whole tree. */
-  constructor(root: { readonly path: string; readonly key: string } | null = null) {
-    if (root !== null) this.#push(root.path, root.key)
+  /** `around`: directories that the sequence lies in, as path and key, the outer ones first; none for the whole tree. */
+  constructor(around: readonly { readonly path: string; readonly key: string }[] = []) {
+    for (const { path, key } of around) this.#push(path, key)
   }
 
   /** False when the entry lies in no directory of the sequence. */

@@ -142,3 +142,14 @@ test('the reasons are words for people', () => {
   assert.deepEqual(newest?.reasons, ['the machine calm-owl stands on it', 'the next checkpoint of calm-owl builds on it', 'it is one of the last 1 of m0'])
   assert.deepEqual(oldest?.reasons, ['diffs of later checkpoints that stay begin there'])
 })
+
+test('of imports the newest are kept, though each has a machine of its own', () => {
+  const rules = { keep_last: 2, hourly: 0, daily: 0, weekly: 0 }
+  const facts = [0, 1, 2].map((n) => fact(n, { machineId: machineId(n), machineName: `import-${n}`, parentId: null, trigger: 'import' }))
+  const decided = decideRetention(facts, rules, NOW_MS).map(({ fact: { id }, verdict, reasons }) => [id, verdict, verdict === 'keep' ? reasons : null])
+  assert.deepEqual(decided.sort(), [
+    [checkpointId(0), 'expire', null],
+    [checkpointId(1), 'keep', ['it is one of the last 2 of the imports']],
+    [checkpointId(2), 'keep', ['it is one of the last 2 of the imports']],
+  ])
+})

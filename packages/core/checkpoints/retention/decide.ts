@@ -19,7 +19,7 @@ const SETTLED: ReadonlySet<string> = new Set(['verified', 'corrupt', 'failed'])
 
 /**
  * One decision for each checkpoint that is not expired yet, newest first. `facts` are all of the project's, expired ones included, since lines lead over them. What a rule counts is of each
- * machine by itself, and of what can be restored: failed ones push out no good one. A checkpoint from the future (the clock was set back) stays and takes nobody's place.
+ * machine by itself (the imports are one), and of what can be restored: failed ones push out no good one. A checkpoint from the future (the clock was set back) stays and takes nobody's place.
  */
 export function decideRetention<F extends CheckpointFact>(facts: readonly F[], rules: RetentionRules, nowMs: number): readonly Decision<F>[] {
   const lines = readLines(facts)
@@ -30,7 +30,7 @@ export function decideRetention<F extends CheckpointFact>(facts: readonly F[], r
     if (known !== undefined && !known.includes(why)) known.push(why)
   }
   for (const one of living) keepNeeded(one, lines, nowMs, keep)
-  for (const ofMachine of Map.groupBy(living, ({ fact }) => fact.machineId).values()) keepByRules(ofMachine, rules, nowMs, keep)
+  for (const ofMachine of Map.groupBy(living, ({ fact }) => (isImport(fact) ? 'imports' : fact.machineId)).values()) keepByRules(ofMachine, rules, nowMs, keep)
   // Last, for it asks what stays. The base of a base is that base itself.
   for (const { fact, diffBase } of living) {
     const base = lines.get(diffBase)
@@ -62,14 +62,18 @@ function keepNeeded({ fact }: OnLine, lines: ReadonlyMap<CheckpointId, OnLine>, 
   if (fact.createdAtMs > nowMs) keep(id, 'its time has not come yet: the clock was set back')
 }
 
+/** Each import has a machine of its own, which never ran: counted by machines, all of them would stay for ever. */
+const isImport = ({ trigger }: CheckpointFact): boolean => trigger === 'import'
+const ownerOf = (fact: CheckpointFact): string => (isImport(fact) ? 'the imports' : fact.machineName)
+
 /** `ofMachine`: newest first. */
 function keepByRules(ofMachine: readonly OnLine[], rules: RetentionRules, nowMs: number, keep: Keep): void {
   const past = ofMachine.filter(({ fact }) => SETTLED.has(fact.state) && fact.createdAtMs <= nowMs).map(({ fact }) => fact)
   const good = past.filter(isRestorable)
   const broken = past.filter((fact) => !isRestorable(fact))
-  for (const fact of good.slice(0, rules.keep_last)) keep(fact.id, `it is one of the last ${rules.keep_last} of ${fact.machineName}`)
+  for (const fact of good.slice(0, rules.keep_last)) keep(fact.id, `it is one of the last ${rules.keep_last} of ${ownerOf(fact)}`)
   for (const fact of broken.slice(0, rules.keep_last))
-    keep(fact.id, `it is one of the last ${rules.keep_last} of ${fact.machineName} that ${fact.state === 'failed' ? 'failed' : 'are damaged'}`)
+    keep(fact.id, `it is one of the last ${rules.keep_last} of ${ownerOf(fact)} that ${fact.state === 'failed' ? 'failed' : 'are damaged'}`)
   keepBuckets(good, rules.hourly, hourOf, (bucket) => `it is the last of the hour ${timeOf(bucket * HOUR_MS, 13)}:00`, keep)
   keepBuckets(good, rules.daily, dayOf, (bucket) => `it is the last of ${timeOf(bucket * DAY_MS, 10)}`, keep)
   keepBuckets(good, rules.weekly, weekOf, (bucket) => `it is the last of the week from ${timeOf((bucket * 7 - MONDAY_OFFSET_DAYS) * DAY_MS, 10)}`, keep)

@@ -6,6 +6,9 @@ export const JSON_BYTES_MAX = 1024 * 1024
 /** A client that does not know the type of a bundle may send it as plain bytes. */
 export const BUNDLE_TYPES = ['application/x-git-bundle', 'application/octet-stream']
 
+/** What may be packed is told by its own first bytes. */
+export const ARCHIVE_TYPES = ['application/x-tar', 'application/gzip', 'application/zstd', 'application/octet-stream']
+
 export function registerBodies(app: Api): void {
   const parseJson = app.getDefaultJsonParser('error', 'error')
   app.removeAllContentTypeParsers()
@@ -16,7 +19,7 @@ export function registerBodies(app: Api): void {
       else done(unstorable('body'))
     })
   })
-  app.addContentTypeParser(BUNDLE_TYPES, (_request, payload, done) => done(null, payload))
+  app.addContentTypeParser([...new Set([...BUNDLE_TYPES, ...ARCHIVE_TYPES])], (_request, payload, done) => done(null, payload))
 
   app.addHook('onRequest', async (request) => {
     if (request.url.includes('%00')) throw unstorable('path')

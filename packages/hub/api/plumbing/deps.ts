@@ -2,6 +2,7 @@
 import type { Health, HubInfo, InstalledAgent } from '@autovibe/contract'
 import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { Imports } from '../../checkpoints/archive/imports.ts'
 import type { CheckpointStore } from '../../checkpoints/store.ts'
 import type { ChangeFeed } from '../../database/change-feed.ts'
 import type { Database } from '../../database/database.ts'
@@ -20,6 +21,7 @@ export interface ApiDeps {
   readonly requests: Requests
   readonly ledger: Ledger
   readonly store: CheckpointStore
+  readonly imports: Imports
   readonly secrets: Secrets
   readonly execs: Execs
   readonly dataDir: string

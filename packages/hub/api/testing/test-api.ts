@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import type { CheckpointId, MachineId, MachineState, Problem, ProjectId, Role, RunId, RunState } from '@autovibe/contract'
 import type { Transaction } from 'kysely'
+import { type Imports, openImports } from '../../checkpoints/archive/imports.ts'
 import { openFolderStore } from '../../checkpoints/create-checkpoint-store.ts'
 import { openScratch } from '../../checkpoints/scratch.ts'
 import type { CheckpointStore } from '../../checkpoints/store.ts'
@@ -45,6 +46,7 @@ export class TestApi {
   readonly db: Database
   readonly ledger: Ledger
   readonly store: CheckpointStore
+  readonly imports: Imports
   readonly secrets: Secrets
   readonly execs: Execs
   readonly dataDir: string
@@ -52,11 +54,12 @@ export class TestApi {
   readonly runtime: Runtime = systemRuntime
   readonly #changes: OpenChangeFeed
 
-  constructor(parts: Pick<TestApi, 'app' | 'db' | 'ledger' | 'store' | 'secrets' | 'execs' | 'dataDir' | 'keys'>, changes: OpenChangeFeed) {
+  constructor(parts: Pick<TestApi, 'app' | 'db' | 'ledger' | 'store' | 'imports' | 'secrets' | 'execs' | 'dataDir' | 'keys'>, changes: OpenChangeFeed) {
     this.app = parts.app
     this.db = parts.db
     this.ledger = parts.ledger
     this.store = parts.store
+    this.imports = parts.imports
     this.secrets = parts.secrets
     this.execs = parts.execs
     this.dataDir = parts.dataDir
@@ -240,12 +243,15 @@ export async function startTestApi(): Promise<TestApi> {
   const ledger = createLedger({ db, pool, runtime })
   const secrets = createSecrets(runtime.randomBytes(32))
   const store = await openFolderStore(dataDir, secrets)
+  const scratch = await openScratch(join(dataDir, 'scratch'))
+  const imports = await openImports(join(dataDir, 'imports'), async () => false, scratch.room)
   const requests = createRequests({
     db,
     runtime,
     ledger,
     store,
-    scratch: await openScratch(join(dataDir, 'scratch')),
+    scratch,
+    imports,
     substrate,
     tokenFor: (id) => `avm_${id}`,
     isAgentInstalled: async (name) => name === 'builtin',
@@ -260,6 +266,7 @@ export async function startTestApi(): Promise<TestApi> {
     requests,
     ledger,
     store,
+    imports,
     secrets,
     execs,
     dataDir,
@@ -290,5 +297,5 @@ export async function startTestApi(): Promise<TestApi> {
       (await createApiKey(tx, runtime, { name: 'admin', role: 'admin' })).secret,
       (await createApiKey(tx, runtime, { name: 'user', role: 'user' })).secret,
     ])
-  return new TestApi({ app, db, ledger, store, secrets, execs, dataDir, keys: { admin: admin ?? '', user: user ?? '' } }, changes)
+  return new TestApi({ app, db, ledger, store, imports, secrets, execs, dataDir, keys: { admin: admin ?? '', user: user ?? '' } }, changes)
 }

@@ -44,6 +44,7 @@ export async function assertAtRest({ database: { db }, ports }: World, verified:
   assert.deepEqual(await db.selectFrom('reservations').select('id').where('state', '=', 'open').execute(), [], 'no reservation is left')
 
   assert.deepEqual(await readdir(ports.scratch.place), [], 'nothing is left of a drill')
+  assert.deepEqual(await readdir(ports.imports.place), [], 'nothing is left of an import')
   for (const checkpoint of await db.selectFrom('checkpoints').selectAll().execute()) {
     assert.ok(['verified', 'failed', 'expired'].includes(checkpoint.state), `checkpoint ${checkpoint.id} has ended, but is ${checkpoint.state}`)
     if (checkpoint.state === 'expired') {

@@ -1,5 +1,5 @@
 /** For each operation: the world it needs, and how it is asked for. An operation without a line here makes the harness red. */
-import { type CheckpointId, CreateRun, type MachineId, type OperationId } from '@autovibe/contract'
+import { type CheckpointId, CreateRun, type MachineId, type OperationId, tarEnd, tarHeader, tarPadding } from '@autovibe/contract'
 import { enqueue } from '../engine/enqueue.ts'
 import { expireCheckpoints } from '../expire-checkpoints.ts'
 import { failMachine } from '../fail-machine.ts'
@@ -52,6 +52,12 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   },
   'verify-checkpoint': async ({ world, checkpointId }) =>
     (await world.database.db.transaction().execute((tx) => world.requests.verifyCheckpoint(tx, checkpointId, true))).operationId,
+  'import-checkpoint': async ({ world }) => {
+    const checkpointId = world.clock.newId('checkpoint')
+    await world.ports.imports.keep(checkpointId, smallTar(), { contents: 'project', timeMs: 0 })
+    const imported = { checkpointId, projectId: world.projectId, contents: 'project', label: 'from elsewhere', commit: null } as const
+    return (await world.database.db.transaction().execute((tx) => world.requests.importCheckpoint(tx, imported))).operationId
+  },
   'fork-checkpoint': async ({ world, checkpointId }) =>
     (await world.database.db.transaction().execute((tx) => world.requests.forkCheckpoint(tx, checkpointId, { budget: BigInt(BUDGET_NANO_USD) }))).operationId,
   'rollback-machine': async ({ world, machineId, checkpointId }) =>
@@ -84,4 +90,13 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     const input = { projectId: world.projectId, checkpointIds: taken, rules }
     return world.database.db.transaction().execute((tx) => enqueue(tx, world.clock, expireCheckpoints, input, { projectId: world.projectId, machineId: null }))
   },
+}
+
+async function* smallTar(): AsyncGenerator<Uint8Array, void> {
+  const content = Buffer.from('from elsewhere')
+  yield tarHeader({ path: Buffer.from('folder/file'), type: 'file', mode: 0o644, size: content.length, mtimeMs: 0, target: null })
+  yield content
+  yield tarPadding(content.length)
+  yield tarHeader({ path: Buffer.from('folder/same'), type: 'link', mode: 0o644, size: 0, mtimeMs: 0, target: Buffer.from('folder/file') })
+  yield tarEnd()
 }

@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { type CheckpointId, type MachineId, type ProjectId, SOURCE_REF } from '@autovibe/contract'
 import { encodeId } from '@autovibe/core/ids.ts'
+import { openImports } from '../../checkpoints/archive/imports.ts'
 import { openFolderStore } from '../../checkpoints/create-checkpoint-store.ts'
 import { openScratch } from '../../checkpoints/scratch.ts'
 import type { OpenDatabase } from '../../database/database.ts'
@@ -81,6 +82,7 @@ export async function openWorld(): Promise<World> {
   })
   const store = await openFolderStore(dataDir, createSecrets(randomBytes(32)))
   const scratch = await openScratch(join(dataDir, 'scratch'))
+  const imports = await openImports(join(dataDir, 'imports'), async () => false, scratch.room)
   const tokenFor = machineTokens(randomBytes(32))
   const portsOver = ({ db, pool }: OpenDatabase): Ports => ({
     db,
@@ -88,6 +90,7 @@ export async function openWorld(): Promise<World> {
     ledger: createLedger({ db, pool, runtime: clock }),
     store,
     scratch,
+    imports,
     substrate,
     tokenFor,
     isAgentInstalled: async () => true,

@@ -11,6 +11,8 @@ import type { MachineRow } from './machine-state.ts'
 export type CheckpointRow = Selectable<CheckpointsTable>
 
 export interface NewCheckpoint {
+  /** Left out: one is made up. */
+  readonly id?: CheckpointId | undefined
   readonly trigger: CheckpointTrigger
   readonly label: string | null
   readonly runId: RunId | null
@@ -18,8 +20,8 @@ export interface NewCheckpoint {
 }
 
 /** A `pending` row, so that whoever asked can follow it from the first moment. */
-export async function insertCheckpoint(tx: Tx, runtime: Runtime, machine: MachineRow, { trigger, label, runId, step }: NewCheckpoint): Promise<CheckpointId> {
-  const id = runtime.newId('checkpoint')
+export async function insertCheckpoint(tx: Tx, runtime: Runtime, machine: MachineRow, checkpoint: NewCheckpoint): Promise<CheckpointId> {
+  const { id = runtime.newId('checkpoint'), trigger, label, runId, step } = checkpoint
   const spent = await tx
     .selectFrom('runs')
     .innerJoin('budgets', 'budgets.id', 'runs.budget_id')

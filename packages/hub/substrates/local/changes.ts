@@ -72,6 +72,13 @@ export async function* compareTrees(comparison: Comparison): AsyncGenerator<Tree
   }
 }
 
+/** The layers above what two stacks share; null when they share nothing, so that everything is compared. */
+export function differingLayers(before: readonly string[], after: readonly string[]): readonly string[] | null {
+  let shared = 0
+  while (shared < before.length && before[shared] === after[shared]) shared += 1
+  return shared === 0 ? null : [...before.slice(shared), ...after.slice(shared)]
+}
+
 /** Those layers in which this is a folder; a link that lies there is never followed. */
 async function layersWithFolder(layers: readonly Buffer[], folder: Buffer): Promise<readonly Buffer[] | null> {
   const found: Buffer[] = []

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { AutovibeError, type CheckpointId, type MachineId, type MachineLimits } from '@autovibe/contract'
 import type { Capabilities, CreateMachine, ObservedMachine, Snapshot, SnapshotHandle, Substrate, TreeChange, Usage } from '../substrate.ts'
-import { compareTrees } from './changes.ts'
+import { compareTrees, differingLayers } from './changes.ts'
 import { fileFailure } from './command.ts'
 import { warmCache } from './compile-cache.ts'
 import { listMachineIds, readMachine, removeFile, type SnapshotDocument, writeMachine } from './documents.ts'
@@ -17,6 +17,7 @@ import { layerTree, machinePaths, snapshotPath } from './layout.ts'
 import { Lives } from './lives.ts'
 import { newTree } from './new-tree.ts'
 import { observeMachines } from './observed.ts'
+import { plantSnapshot } from './plant.ts'
 import { Pool } from './pool.ts'
 import type { Process } from './processes.ts'
 import { endLeftSlots, forgetSlot } from './slots.ts'
@@ -126,6 +127,10 @@ export class LocalSubstrate implements Substrate {
 
   snapshot(machineId: MachineId, checkpointId: CheckpointId, signal: AbortSignal): Promise<Snapshot> {
     return this.#exclusively(machineId, 'Taking the snapshot', () => takeSnapshot(this.#host, this.#pins, this.#flats, machineId, checkpointId, signal))
+  }
+
+  plant(machineId: MachineId, checkpointId: CheckpointId, write: (folder: string) => Promise<void>, signal: AbortSignal): Promise<Snapshot> {
+    return this.#exclusively(machineId, 'Making a snapshot', () => plantSnapshot(this.#host, this.#pins, { machineId, checkpointId, write }, signal))
   }
 
   rollback(machineId: MachineId, to: SnapshotHandle, signal: AbortSignal): Promise<void> {
@@ -287,11 +292,4 @@ export class LocalSubstrate implements Substrate {
       throw fileFailure(what, error)
     }
   }
-}
-
-/** The layers above what two stacks share; null when they share nothing, so that everything is compared. */
-function differingLayers(before: readonly string[], after: readonly string[]): readonly string[] | null {
-  let shared = 0
-  while (shared < before.length && before[shared] === after[shared]) shared += 1
-  return shared === 0 ? null : [...before.slice(shared), ...after.slice(shared)]
 }
