@@ -98,7 +98,12 @@ module.exports = {
       { path: INPUT_OUTPUT },
     ),
     forbid('sdk-fetches-only', 'the SDK runs wherever there is fetch', { path: '^packages/sdk/', pathNot: TESTS }, { dependencyTypes: ['core'] }),
-    forbid('tests-are-leaves', 'what ships never imports a test', { path: '^packages/', pathNot: TESTS }, { path: TESTS }),
+    forbid(
+      'tests-are-leaves',
+      'what ships never imports a test, nor what stands in test/ for tests',
+      { path: '^packages/', pathNot: TESTS },
+      { path: [TESTS, '^test/'] },
+    ),
     forbid(
       'no-circles',
       'files that need one another to run are one file; an arrow of types alone may point back',
@@ -109,7 +114,7 @@ module.exports = {
   ],
   options: {
     parser: 'swc',
-    doNotFollow: { path: 'node_modules' },
+    doNotFollow: { path: ['node_modules', '^test/'] },
     exclude: { path: '(^|/)node_modules/(?!@autovibe/)' },
     enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default'], extensions: ['.ts', '.js', '.json'] },
   },

@@ -32,6 +32,7 @@ const PLANTS: readonly Plant[] = [
   { file: 'packages/core/planted-clock.ts', imports: 'node:fs', rule: 'core-decides-only' },
   { file: 'packages/sdk/planted.ts', imports: 'node:path', rule: 'sdk-fetches-only' },
   { file: 'packages/agent/planted.ts', imports: './planted.test.ts', rule: 'tests-are-leaves' },
+  { file: 'packages/hub/agents/planted-stand-in.ts', imports: '../../../test/proxmox/stand-in.ts', rule: 'tests-are-leaves' },
   { file: 'packages/agent/planted-egg.ts', imports: './planted-hen.ts', rule: 'no-circles' },
   { file: 'packages/agent/planted-nowhere.ts', imports: './nowhere.ts', rule: 'nothing-unresolvable' },
 ]
@@ -66,7 +67,8 @@ export async function brokenWalls(root: string): Promise<string[]> {
 
 /** A copy to plant in, with `using` written as `const`: dependency-cruiser 18 reads swc's tree with a visitor that does not know such declarations. */
 async function copyOf(root: string, shadow: string): Promise<string[]> {
-  const all = await Array.fromAsync(glob('packages/**/*.{ts,json}', { cwd: root, exclude: (path) => path.includes('node_modules') }))
+  // What stands in test/ is not watched, but tests of the packages lead there.
+  const all = await Array.fromAsync(glob(['packages/**/*.{ts,json}', 'test/**/*.ts'], { cwd: root, exclude: (path) => path.includes('node_modules') }))
   for (const file of all)
     write(shadow, file, readFileSync(join(root, file), 'utf8').replace(/\b(?:await\s+)?using\s+(?=[\w$]+\s*(?::[^=\n]*)?(?:=|of\b))/g, 'const '))
   for (const name of readdirSync(join(root, 'node_modules'))) {
@@ -74,7 +76,7 @@ async function copyOf(root: string, shadow: string): Promise<string[]> {
     link(join(root, 'node_modules', name), join(shadow, 'node_modules', name))
   }
   for (const name of readdirSync(join(root, 'packages'))) link(join(shadow, 'packages', name), join(shadow, 'node_modules/@autovibe', name))
-  return all.filter((file) => file.endsWith('.ts'))
+  return all.filter((file) => file.startsWith('packages/') && file.endsWith('.ts'))
 }
 
 function link(target: string, path: string): void {
