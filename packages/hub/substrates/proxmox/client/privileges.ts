@@ -1,0 +1,91 @@
+/** The least privileges for the endpoints that are called, and the lines of `pveum` that give them to a token and to nothing else. */
+import { AutovibeError } from '@autovibe/contract'
+import { type Check, leastGrants } from '@autovibe/core/proxmox/privileges.ts'
+import { NEEDS } from './needs.ts'
+
+/** Kinds of places, each with a role of its own: one role for all would let the token do on nodes what it needs on VMs. */
+const PLACES = ['vm', 'storage', 'node', 'bridge'] as const
+type Place = (typeof PLACES)[number]
+
+const ROLE: Readonly<Record<Place, string>> = { vm: 'AutovibeMachines', storage: 'AutovibeStorages', node: 'AutovibeNodes', bridge: 'AutovibeBridges' }
+
+/** Ours and our templates are the VMs of one pool: on VMs of others the token may do nothing. */
+const placeOfPath = (path: string): Place | undefined => {
+  if (/^\/(?:vms|pool)\b/.test(path)) return 'vm'
+  if (/^\/storage\b/.test(path)) return 'storage'
+  if (/^\/nodes\b/.test(path)) return 'node'
+  return /^\/sdn\b/.test(path) ? 'bridge' : undefined
+}
+
+function placeOf(path: string): Place {
+  const place = placeOfPath(path)
+  if (place === undefined) throw new RangeError(`no place is known for the path ${path}`)
+  return place
+}
+
+/** For each kind of place the privileges that are needed there, sorted. */
+export function neededPrivileges(): Record<Place, string[]> {
+  const checks = Object.values(NEEDS).flatMap(({ described, told }): Check[] => [...(described ? [described] : []), ...(told ? [told] : [])])
+  const needed: Record<Place, string[]> = { vm: [], storage: [], node: [], bridge: [] }
+  for (const each of leastGrants(checks, placeOf)) {
+    const [place = '', privilege = ''] = each.split(' ')
+    needed[place as Place].push(privilege)
+  }
+  for (const place of PLACES) needed[place].sort()
+  return needed
+}
+
+export interface Site {
+  /** `name@realm`. */
+  readonly user: string
+  readonly token: string
+  readonly pool: string
+  readonly storages: readonly string[]
+  readonly bridges: readonly string[]
+}
+
+const NAME = /^[A-Za-z][A-Za-z0-9._-]{0,62}$/
+const USER = /^[A-Za-z0-9._-]{1,60}@[A-Za-z][A-Za-z0-9._-]{1,31}$/
+
+/** The paths of the access list on which the roles are given. */
+export function grantsOf(site: Site): { readonly path: string; readonly role: string }[] {
+  return [
+    { path: `/pool/${checked('pool', site.pool)}`, role: ROLE.vm },
+    ...site.storages.map((storage) => ({ path: `/storage/${checked('storage', storage)}`, role: ROLE.storage })),
+    { path: '/nodes', role: ROLE.node },
+    ...site.bridges.map((bridge) => ({ path: `/sdn/zones/localnetwork/${checked('bridge', bridge)}`, role: ROLE.bridge })),
+  ]
+}
+
+/** What an administrator types, once, as root on any node; the line that makes the token prints its secret. */
+export function pveumLines(site: Site): string[] {
+  const user = checked('user', site.user, USER)
+  const token = checked('token', site.token)
+  const needed = neededPrivileges()
+  return [
+    ...PLACES.map((place) => `pveum role add ${ROLE[place]} --privs "${needed[place].join(' ')}"`),
+    `pveum pool add ${checked('pool', site.pool)}`,
+    `pveum user add ${user}`,
+    // A separated token may do what both it and its user may: so both are given the roles.
+    ...grantsOf(site).map(({ path, role }) => `pveum acl modify ${path} --users ${user} --roles ${role}`),
+    `pveum user token add ${user} ${token} --privsep 1`,
+    ...grantsOf(site).map(({ path, role }) => `pveum acl modify ${path} --tokens '${user}!${token}' --roles ${role}`),
+  ]
+}
+
+/** What grants what a refusal of Proxmox names ("Permission check failed (/vms/100, VM.Clone)"); undefined when it names nothing that we ask for. */
+export function fixOfRefusal(words: string): string | undefined {
+  const [, path = '', privileges = ''] = /\((\/[A-Za-z0-9/._-]*), ([A-Za-z.|]+)\)/.exec(words) ?? []
+  const place = placeOfPath(path)
+  if (place === undefined) return undefined
+  const [privilege = ''] = privileges.split('|')
+  const on = place === 'vm' ? `the pool in which ${path} must be` : path
+  return `pveum role modify ${ROLE[place]} --privs ${privilege} --append 1, and see that the token and its user have the role ${ROLE[place]} on ${on}: pveum acl list`
+}
+
+function checked(what: string, name: string, pattern = NAME): string {
+  if (pattern.test(name)) return name
+  throw new AutovibeError('request.invalid', `The ${what} ${JSON.stringify(name.slice(0, 100))} cannot be named in a line of pveum.`, {
+    fix: `Give the ${what} a name of letters, digits, dots, underscores and hyphens.`,
+  })
+}
