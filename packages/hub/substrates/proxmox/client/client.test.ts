@@ -45,7 +45,7 @@ test('a write that its caller calls idempotent goes out again, through another d
   await client.close()
 })
 
-test('whatever goes wrong at any call, reads come through and no unsafe write goes out twice', async () => {
+test('whatever goes wrong at any call, reads and idempotent writes come through and no unsafe write goes out twice', async () => {
   let lost = 0
   for (let seed = 1; seed <= 25; seed += 1) {
     const client = clientOf(at.pve, { limits: { ...SHORT, repeats: 40 } })
@@ -59,6 +59,9 @@ test('whatever goes wrong at any call, reads come through and no unsafe write go
       })
       assert.equal(asked(comment), 1, comment)
       assert.equal((await client.call('GET /nodes/{node}/qemu/{vmid}/status/current', { node: 'pve1', vmid: 100 })).vmid, 100)
+      const policy_in = index % 2 === 0 ? 'DROP' : 'REJECT'
+      await client.call('PUT /nodes/{node}/qemu/{vmid}/firewall/options', { node: 'pve1', vmid: 100, policy_in }, { idempotent: true })
+      assert.equal((await client.call('GET /nodes/{node}/qemu/{vmid}/firewall/options', { node: 'pve1', vmid: 100 })).policy_in, policy_in)
     }
     await client.close()
   }
