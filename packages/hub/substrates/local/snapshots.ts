@@ -1,6 +1,5 @@
 /** Takes snapshots: a new layer is swapped under the running machine where nobody stands in its tree, otherwise the tree is copied while it stands still. */
-import { statSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
@@ -64,7 +63,7 @@ export async function takeSnapshot(
   }
   try {
     await extendLine(host, machineId, checkpointId)
-    await writeSnapshotSoon(host.layout, checkpointId, document)
+    writeSnapshotSoon(host.layout, checkpointId, document)
   } finally {
     stack.unpin()
   }
@@ -118,7 +117,7 @@ async function freezeStopped(
     const next = above(machine, machine.layers, upper, checkpointId)
     // First the machine lets go of the layer, then the snapshot names it: the other way round, a crash between would let a frozen layer be written to.
     const unpin = pins.add(next.layers)
-    await writeMachineSoon(host.layout, machineId, next)
+    writeMachineSoon(host.layout, machineId, next)
     return { layers: next.layers, consistency: 'consistent', unpin }
   })
 }
@@ -134,7 +133,7 @@ async function freezeRunning(
   signal: AbortSignal,
 ): Promise<Stack> {
   const mark = frozenMark(host, machineId)
-  await writeFile(mark, '', { mode: 0o600 })
+  writeFileSync(mark, '', { mode: 0o600 })
   for (let attempt = 1; ; attempt++) {
     const frozen = await freeze(host, machineId, supervisor)
     try {
@@ -144,11 +143,11 @@ async function freezeRunning(
       if (stack !== 'busy') return stack
     } finally {
       frozen.thaw()
-      await removeFile(mark)
+      rmSync(mark, { force: true })
     }
     await delay(RETRY_MS)
     signal.throwIfAborted()
-    await writeFile(mark, '', { mode: 0o600 })
+    writeFileSync(mark, '', { mode: 0o600 })
   }
 }
 
@@ -187,7 +186,7 @@ async function swapRunning(
         return 'busy'
       }
       // If this fails (a full disk), the pins stay: the machine writes to a layer that no file names until it is repaired.
-      await writeMachineSoon(host.layout, machineId, next)
+      writeMachineSoon(host.layout, machineId, next)
       letGo()
       return { layers: next.layers, consistency: 'consistent', unpin }
     })
@@ -219,6 +218,5 @@ async function copyAside(
 
 async function extendLine(host: Host, machineId: MachineId, checkpointId: CheckpointId): Promise<void> {
   const machine = await readMachine(host.layout, machineId)
-  if (machine !== null && machine.line.at(-1) !== checkpointId)
-    await writeMachineSoon(host.layout, machineId, { ...machine, line: [...machine.line, checkpointId] })
+  if (machine !== null && machine.line.at(-1) !== checkpointId) writeMachineSoon(host.layout, machineId, { ...machine, line: [...machine.line, checkpointId] })
 }
