@@ -1,5 +1,5 @@
-/** The JSON files that say what exists: one per machine, one per snapshot. Each is replaced in one rename, so a crash leaves the old or the new one. */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs'
+/** The JSON files that say what exists: one per machine, one per snapshot. Each is replaced in one rename, so a crash leaves the old or the new one; a power cut too. */
+import { existsSync, linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { open, readdir, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { AutovibeError, type CheckpointId, isId, type MachineId, MachineLimits } from '@autovibe/contract'
@@ -42,7 +42,7 @@ export type SnapshotDocument = z.infer<typeof SnapshotDocument>
 export const readMachine = (layout: Layout, id: MachineId): Promise<MachineDocument | null> => read(machinePaths(layout, id).document, MachineDocument)
 export const writeMachine = (layout: Layout, id: MachineId, document: MachineDocument): Promise<void> =>
   writeDurably(machinePaths(layout, id).document, document)
-/** Nobody waits for the disk: in the middle of a snapshot, of which a crash of the host leaves nothing anyway. */
+/** Nobody waits for the disk: in the middle of a snapshot, of which a crash of the host leaves nothing anyway. The one before is kept beside it. */
 export const writeMachineSoon = (layout: Layout, id: MachineId, document: MachineDocument): void => replace(machinePaths(layout, id).document, document)
 /** Null when there is no such snapshot. */
 export const readSnapshot = (layout: Layout, handle: string): Promise<SnapshotDocument | null> => read(snapshotPath(layout, handle), SnapshotDocument)
@@ -69,13 +69,9 @@ export async function removeFile(path: string): Promise<void> {
 
 /** At once: these files are small and lie in memory, and libuv's threads may be busy with large ones for some milliseconds. */
 async function read<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw error
-  }
+  // What nobody waited for may be empty after a power cut; then what it replaced counts.
+  const text = textOf(path) || textOf(beforeName(path))
+  if (text === '') return null
   try {
     return schema.parse(JSON.parse(text))
   } catch (error) {
@@ -105,8 +101,15 @@ async function writeDurably(path: string, value: unknown): Promise<void> {
 }
 
 function replace(path: string, value: unknown): void {
+  if (existsSync(path)) {
+    rmSync(beforeName(path), { force: true })
+    linkSync(path, beforeName(path))
+  }
   writeFileSync(freshName(path), JSON.stringify(value), { mode: 0o600 })
   renameSync(freshName(path), path)
 }
+
+const textOf = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '')
+const beforeName = (path: string): string => join(dirname(path), `.${basename(path)}.before`)
 
 const freshName = (path: string): string => join(dirname(path), `.${basename(path)}.new`)

@@ -22,7 +22,6 @@ import { layerTree, machinePaths } from './layout.ts'
 import { mountedIn, mountTree, setReadOnly, swapUpper } from './overlay.ts'
 import { holdsDevice, type Process } from './processes.ts'
 import { findSupervisor } from './supervisor.ts'
-import { snapshotOf } from './written.ts'
 
 /** A file that is being written is usually closed again within a few milliseconds. */
 const ATTEMPTS = 4
@@ -37,8 +36,9 @@ export async function takeSnapshot(
   checkpointId: CheckpointId,
   signal: AbortSignal,
 ): Promise<Snapshot> {
-  const taken = (await readSnapshot(host.layout, checkpointId)) === null ? null : await snapshotOf(host, checkpointId)
-  if (taken !== null) {
+  const taken = await readSnapshot(host.layout, checkpointId)
+  // Of a boot that has ended it is worth nothing, and nobody has been told of it: then it is taken again.
+  if (taken !== null && (taken.unwritten_boot === null || taken.unwritten_boot === host.boot)) {
     if (taken.machine !== machineId) throw new AutovibeError('substrate.failed', 'A snapshot of another machine has this checkpoint’s id.')
     return { handle: checkpointId, consistency: taken.consistency }
   }
@@ -180,9 +180,16 @@ async function swapRunning(
       const next = above(machine, beneath, upper, checkpointId)
       const unpin = pins.add(next.layers)
       const letGo = pins.add([upper])
-      if ((await swapUpper(host, supervisor.pid, tree, next.layers, upper)) === 'busy') {
+      const unchanged = (): void => {
         unpin()
         letGo()
+      }
+      const swapped = await swapUpper(host, supervisor.pid, tree, next.layers, upper).catch((error: unknown) => {
+        if (mountedIn(host, supervisor.pid).upper === machine.upper) unchanged()
+        throw error
+      })
+      if (swapped === 'busy') {
+        unchanged()
         return 'busy'
       }
       // If this fails (a full disk), the pins stay: the machine writes to a layer that no file names until it is repaired.
