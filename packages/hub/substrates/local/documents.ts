@@ -43,11 +43,16 @@ export const readMachine = (layout: Layout, id: MachineId): Promise<MachineDocum
 export const writeMachine = (layout: Layout, id: MachineId, document: MachineDocument): Promise<void> =>
   writeDurably(machinePaths(layout, id).document, document)
 /** Nobody waits for the disk: in the middle of a snapshot, of which a crash of the host leaves nothing anyway. The one before is kept beside it. */
-export const writeMachineSoon = (layout: Layout, id: MachineId, document: MachineDocument): void => replace(machinePaths(layout, id).document, document)
+export function writeMachineSoon(layout: Layout, id: MachineId, document: MachineDocument): void {
+  const path = machinePaths(layout, id).document
+  rmSync(beforeName(path), { force: true })
+  if (existsSync(path)) linkSync(path, beforeName(path))
+  replace(path, document)
+}
 /** Null when there is no such snapshot. */
 export const readSnapshot = (layout: Layout, handle: string): Promise<SnapshotDocument | null> => read(snapshotPath(layout, handle), SnapshotDocument)
 export const writeSnapshot = (layout: Layout, handle: string, document: SnapshotDocument): Promise<void> => writeDurably(snapshotPath(layout, handle), document)
-/** As `writeMachineSoon`. */
+/** Nobody waits for the disk here either. */
 export const writeSnapshotSoon = (layout: Layout, handle: string, document: SnapshotDocument): void => replace(snapshotPath(layout, handle), document)
 
 /** The folders of machines, whether their file was written yet or not. */
@@ -101,10 +106,6 @@ async function writeDurably(path: string, value: unknown): Promise<void> {
 }
 
 function replace(path: string, value: unknown): void {
-  if (existsSync(path)) {
-    rmSync(beforeName(path), { force: true })
-    linkSync(path, beforeName(path))
-  }
   writeFileSync(freshName(path), JSON.stringify(value), { mode: 0o600 })
   renameSync(freshName(path), path)
 }
