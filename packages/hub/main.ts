@@ -163,7 +163,12 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   ending.add('the event feed', () => changes.close())
 
   const execs = createExecs({ db, runtime, log: logger })
-  const metrics = createMetrics({ db, runtime, sizeOf: (projectId) => store.of(projectId).size() })
+  const metrics = createMetrics({
+    db,
+    runtime,
+    sizeOf: (projectId) => store.of(projectId).size(),
+    onError: (err) => logger.warn({ err }, 'the size of a store is not known'),
+  })
   const door = await createDoor({
     ...ports,
     execs,

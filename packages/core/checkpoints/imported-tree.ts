@@ -22,6 +22,9 @@ const MODE_BITS = 0o1777
 const FOLDER_MODE = 0o755
 const NOTHING: Admitted = { entries: [], offset: 0 }
 
+/** Of all files together, each counted as often as it has names. */
+export const CONTENT_BYTES_MAX = 64 * 1024 ** 3
+
 export class ImportedTree {
   readonly #prefix: string
   readonly #timeMs: number
@@ -29,6 +32,7 @@ export class ImportedTree {
   readonly #known = new Map<string, Known>()
   #textBytes = 0
   #entries = 0
+  #contentBytes = 0
 
   /** `within`: the folder that all of it goes into, or null for the whole tree. Folders that the tar does not tell get the time `timeMs`. */
   constructor(within: string | null, timeMs: number, most: { readonly entries: number; readonly textBytes: number } = MANIFEST_LIMITS) {
@@ -123,6 +127,9 @@ export class ImportedTree {
     this.#textBytes += entry.path.length + (entry.link_target?.length ?? 0)
     if (++this.#entries > this.#most.entries) throw importRefused(`it has more than ${this.#most.entries} entries`)
     if (this.#textBytes > this.#most.textBytes) throw importRefused(`its paths are longer than ${this.#most.textBytes} bytes together`)
+    // Further names of one file each become a file of their own.
+    this.#contentBytes += entry.size
+    if (this.#contentBytes > CONTENT_BYTES_MAX) throw importRefused(`its files are larger than ${CONTENT_BYTES_MAX / 1024 ** 3} GiB together`)
     this.#known.set(entry.path, { entry, offset })
     return entry
   }

@@ -6,12 +6,16 @@ import { chooseEntries, type IgnoreBase } from '../checkpoints/archive/choose-en
 import { archiveOf } from '../checkpoints/archive/write-archive.ts'
 import type { Database } from '../database/database.ts'
 import type { Api, ApiContext } from './plumbing/deps.ts'
+import { Places } from './plumbing/places.ts'
 import { findDiffBase, readSourceOf, readVerifiedCheckpoint } from './read/checkpoints.ts'
 
 const TYPE = 'application/x-tar'
+/** Each may hold a few contents, also for a client that does not read on. */
+const UNDER_WAY_MAX = 8
 const TAKE_ALL = 'Take the ignored files along: autovibe checkpoint export CHECKPOINT --branch --ignored'
 
 export function registerCheckpointArchive(app: Api, { db, store, closing }: ApiContext): void {
+  const places = new Places(UNDER_WAY_MAX, 'archives are being made')
   app.get(
     '/v1/checkpoints/:checkpoint/archive',
     {
@@ -28,8 +32,12 @@ export function registerCheckpointArchive(app: Api, { db, store, closing }: ApiC
       const { id, project_id, manifest_sha256 } = await readVerifiedCheckpoint(db, request.params.checkpoint)
       const source = await readSourceOf(db, id)
       const project = store.of(project_id)
+      const leave = places.take()
       const gone = new AbortController()
-      reply.raw.once('close', () => gone.abort())
+      reply.raw.once('close', () => {
+        gone.abort()
+        leave()
+      })
       const signal = AbortSignal.any([gone.signal, closing])
       const since = request.query.ignored ? null : await ignoreBase(db, id)
       const archive = archiveOf(project, id, chooseEntries(project, manifest_sha256, request.query, since), signal)

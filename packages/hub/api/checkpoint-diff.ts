@@ -5,6 +5,7 @@ import { diffCheckpoints } from '../checkpoints/diff/diff-checkpoints.ts'
 import { patchText } from '../checkpoints/diff/patch-text.ts'
 import { answerStream, whileThere } from './plumbing/answer-stream.ts'
 import type { Api, ApiContext } from './plumbing/deps.ts'
+import { Places } from './plumbing/places.ts'
 import { translate } from './plumbing/problems.ts'
 import { findDiffBase, readSourceOf, readVerifiedCheckpoint } from './read/checkpoints.ts'
 
@@ -13,7 +14,7 @@ const UNDER_WAY_MAX = 8
 
 export function registerCheckpointDiff(app: Api, context: ApiContext): void {
   const { db, store, closing } = context
-  let underWay = 0
+  const places = new Places(UNDER_WAY_MAX, 'differences are being made')
 
   app.get(
     '/v1/checkpoints/:checkpoint/diff',
@@ -52,9 +53,7 @@ export function registerCheckpointDiff(app: Api, context: ApiContext): void {
         source_commit: source?.commit ?? null,
         source_base_commit: source?.base_commit ?? null,
       }
-      if (underWay >= UNDER_WAY_MAX)
-        throw new AutovibeError('request.rate_limited', `${UNDER_WAY_MAX} differences are being made already.`, { fix: 'Try again when one has ended.' })
-      underWay++
+      const leave = places.take()
       try {
         const signal = whileThere(reply, closing)
         const trees = { store: store.of(after.project_id), beforeManifestSha256: before.manifest_sha256, afterManifestSha256: after.manifest_sha256, signal }
@@ -63,7 +62,7 @@ export function registerCheckpointDiff(app: Api, context: ApiContext): void {
           ? await answerStream(request, reply, HEADERS.patch, patchText(files), { signal })
           : await answerStream(request, reply, HEADERS.lines, linesOf(head, files, request.id), { signal })
       } finally {
-        underWay--
+        leave()
       }
     },
   )

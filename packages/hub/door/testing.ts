@@ -59,7 +59,7 @@ export async function openDoorGround(runtime: Runtime = systemRuntime, times: Pa
   const execs = createExecs({ db, runtime, log: silentLog, times })
   // Its machines are rows alone, of which nothing can be measured.
   const lookAt = async (): Promise<void> => undefined
-  const metrics = createMetrics({ db, runtime, sizeOf: async () => ({ storedBytes: 0, uniqueBytes: 0 }) })
+  const metrics = createMetrics({ db, runtime, sizeOf: async () => ({ storedBytes: 0, uniqueBytes: 0 }), onError: () => undefined })
   const parts = { execs, requests: createRequests(ports), wakes: counted.feed, dataDir: folder, metrics, log: silentLog, lookAt }
   const door = await createDoor({ ...ports, ...parts })
   const listener = createDoorListener(door.handle, { upgrade: door.upgrade })

@@ -5,7 +5,8 @@ import type { Database } from '../database/database.ts'
 import type { Runtime } from '../runtime.ts'
 
 /** Each project is a series of its own; those with the newest checkpoints come first. */
-const PROJECTS_MAX = 200
+const PROJECTS_MAX = 50
+const SIZES_AT_ONCE = 8
 /** A store far away is asked for its size by listing it. */
 const SIZES_KEPT_MS = 60_000
 /** From what is hoped for to what is a fault, in seconds. */
@@ -20,6 +21,8 @@ export interface MetricsOptions {
   readonly db: Database
   readonly runtime: Runtime
   readonly sizeOf: (projectId: ProjectId) => Promise<StoreSize>
+  /** Told of a store that could not be asked; all other figures are given all the same. */
+  readonly onError: (error: unknown) => void
 }
 
 export interface Metrics {
@@ -32,7 +35,7 @@ export interface Metrics {
 }
 
 /** One registry for each Hub, so that two in one process do not count together. */
-export function createMetrics({ db, runtime, sizeOf }: MetricsOptions): Metrics {
+export function createMetrics({ db, runtime, sizeOf, onError }: MetricsOptions): Metrics {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const gauge = <L extends string>(name: string, help: string, labelNames: readonly L[]) => new Gauge({ name, help, labelNames, registers: [registry] })
@@ -56,13 +59,16 @@ export function createMetrics({ db, runtime, sizeOf }: MetricsOptions): Metrics 
   const compression = gauge('autovibe_checkpoint_compression_ratio', 'Unique bytes for each stored byte', ['project'])
 
   const sizes = new Map<ProjectId, { readonly size: StoreSize; readonly atMs: number }>()
-  async function knownSize(projectId: ProjectId): Promise<StoreSize> {
+  /** Where it cannot be had now, the last one stays. */
+  async function learnSize(projectId: ProjectId): Promise<void> {
     const now = runtime.now().getTime()
     const known = sizes.get(projectId)
-    if (known !== undefined && now - known.atMs < SIZES_KEPT_MS) return known.size
-    const size = await sizeOf(projectId)
-    sizes.set(projectId, { size, atMs: now })
-    return size
+    if (known !== undefined && now - known.atMs < SIZES_KEPT_MS) return
+    try {
+      sizes.set(projectId, { size: await sizeOf(projectId), atMs: now })
+    } catch (error) {
+      onError(error)
+    }
   }
 
   async function readDatabase(): Promise<void> {
@@ -90,8 +96,12 @@ export function createMetrics({ db, runtime, sizeOf }: MetricsOptions): Metrics 
       if (state === 'verified') logical.set({ project }, Number(bytes ?? 0))
     }
     const logicalOf = new Map(byCheckpoint.filter(({ state }) => state === 'verified').map(({ id, bytes }) => [id, Number(bytes ?? 0)]))
+    const ids = [...shown.keys()]
+    for (let from = 0; from < ids.length; from += SIZES_AT_ONCE) await Promise.all(ids.slice(from, from + SIZES_AT_ONCE).map(learnSize))
     for (const [id, project] of shown) {
-      const { storedBytes, uniqueBytes } = await knownSize(id)
+      const size = sizes.get(id)?.size
+      if (size === undefined) continue
+      const { storedBytes, uniqueBytes } = size
       unique.set({ project }, uniqueBytes)
       stored.set({ project }, storedBytes)
       if (uniqueBytes > 0) dedup.set({ project }, (logicalOf.get(id) ?? 0) / uniqueBytes)

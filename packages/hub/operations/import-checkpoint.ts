@@ -1,5 +1,6 @@
 /** Brings an archive into the store as a checkpoint, proves that it can be read back, and gives the substrate its tree, so that machines can start from it. */
 import { AutovibeError, CheckpointId, MachineId } from '@autovibe/contract'
+import { roomProblem } from '@autovibe/core/checkpoints/restored.ts'
 import { z } from 'zod'
 import { treeOfTar } from '../checkpoints/archive/tree-of-tar.ts'
 import type { Database, Tx } from '../database/database.ts'
@@ -19,6 +20,8 @@ type Context<O = unknown> = StepContext<Ports, ImportCheckpoint, O>
 
 /** Writing a large tree may take this long, in ms. */
 const PLANT_TIMEOUT_MS = 30 * 60_000
+/** A file's last block is half empty, or all of it. */
+const BLOCK_BYTES = 4096
 
 export const importCheckpoint = operation('import-checkpoint', ImportCheckpoint, { exclusive: false, cancellable: false, long: true })
   .ensure('accept', { do: done(async () => undefined), undo: givenUp })
@@ -58,6 +61,12 @@ function treePlanted(): EnsureStep<Ports, ImportCheckpoint, { capture: Captured;
       if (substrate.plant === undefined)
         throw new AutovibeError('substrate.failed', `The substrate ${substrate.name} takes no trees from outside.`, {
           fix: 'Import it on a Hub with the local substrate.',
+        })
+      const { files, bytes } = outputs.capture
+      const missing = roomProblem({ entries: files, files, bytes, diskBytes: bytes + files * BLOCK_BYTES }, await ports.scratch.room())
+      if (missing !== null)
+        throw new AutovibeError('substrate.disk_full', `There is no room for ${files} files of ${bytes} bytes: ${missing} are missing.`, {
+          fix: 'Free space on the disk of the data directory, then import it again.',
         })
       const store = await storeOf(ports, input.checkpointId)
       const write = (folder: string): Promise<void> => store.restore(outputs.capture.manifestSha256, folder, signal)

@@ -271,7 +271,7 @@ export async function startTestApi(): Promise<TestApi> {
     execs,
     dataDir,
     changes,
-    metrics: createMetrics({ db, runtime, sizeOf: (id) => store.of(id).size() }),
+    metrics: createMetrics({ db, runtime, sizeOf: (id) => store.of(id).size(), onError: rethrow }),
     health: async () => ({
       status: 'ok',
       version: '0.1.0',
@@ -298,4 +298,8 @@ export async function startTestApi(): Promise<TestApi> {
       (await createApiKey(tx, runtime, { name: 'user', role: 'user' })).secret,
     ])
   return new TestApi({ app, db, ledger, store, imports, secrets, execs, dataDir, keys: { admin: admin ?? '', user: user ?? '' } }, changes)
+}
+
+function rethrow(error: unknown): never {
+  throw error
 }

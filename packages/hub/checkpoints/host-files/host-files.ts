@@ -49,6 +49,7 @@ export class HostFiles {
   readonly #reads: WaitingRead[] = []
   readonly #writes: WaitingWrite[] = []
   #last = 0
+  #lastWasRead = false
 
   constructor(threadsMax: number) {
     this.#threadsMax = threadsMax
@@ -77,7 +78,9 @@ export class HostFiles {
     while (this.#reads.length > 0 || this.#writes.length > 0) {
       const thread = [...this.#threads].find(({ order }) => order === null) ?? (this.#threads.size < this.#threadsMax ? this.#start() : null)
       if (thread === null) return
-      if (this.#reads.length > 0) this.#orderReads(thread, take(this.#reads))
+      // By turns, so that neither waits for the other's end.
+      this.#lastWasRead = this.#reads.length > 0 && !(this.#lastWasRead && this.#writes.length > 0)
+      if (this.#lastWasRead) this.#orderReads(thread, take(this.#reads))
       else this.#orderWrites(thread, take(this.#writes))
     }
   }

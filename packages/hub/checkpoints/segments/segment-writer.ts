@@ -89,7 +89,8 @@ export class SegmentWriter {
       const block = this.#blocks.get(kind) ?? { objects: [], parts: [], bytes: 0 }
       this.#blocks.set(kind, block)
       block.objects.push({ sha256, kind, start: block.bytes, bytes: bytes.length })
-      block.parts.push(bytes)
+      // A view would keep all that lies around it in memory for as long as the block waits.
+      block.parts.push(bytes.byteLength < bytes.buffer.byteLength ? Buffer.from(bytes) : bytes)
       block.bytes += bytes.length
       if (block.bytes >= TOGETHER_BYTES) this.#flush(kind)
     }

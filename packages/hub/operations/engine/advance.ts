@@ -39,8 +39,9 @@ export async function advance(engine: EngineContext, claim: Claim, claimed: Oper
 
 /** All that the database alone can do, in one transaction; then the call to the outside, and with its record all that can be done after it. */
 async function forward(engine: EngineContext, claim: Claim): Promise<Turn> {
+  const known: Known = { row: null }
   try {
-    let reached = await record(engine, claim, async (_, row) => row)
+    let reached = await record(engine, claim, known, async (_, row) => row)
     while (typeof reached === 'object' && 'call' in reached) {
       if (engine.stopping?.aborted) throw new Stopping()
       const { call, row } = reached
@@ -50,23 +51,38 @@ async function forward(engine: EngineContext, claim: Claim): Promise<Turn> {
           park(tx, engine, current, result.againMs, { handle: JSON.stringify(result.pending), step_attempts: 0 }),
         )
       }
-      reached = await record(engine, claim, (tx, current) => stepDone(tx, engine, current, result.done))
+      reached = await record(engine, claim, known, (tx, current) => stepDone(tx, engine, current, result.done))
     }
     return reached
   } catch (thrown) {
     if (thrown instanceof LostClaim || thrown instanceof Stopping) throw thrown
-    return failed(engine, claim, stepError(thrown))
+    return failed(engine, claim, known, stepError(thrown))
   }
+}
+
+/** The row as it was when the last record began: by it one sees whether a record whose answer was lost has been committed all the same. */
+interface Known {
+  row: OperationRow | null
+}
+
+/** Null when the row stands where it stood; otherwise it is gone on with from where it stands now. */
+function movedOn({ row: before }: Known, now: OperationRow): Turn | null {
+  if (before === null || (now.step_index === before.step_index && now.state === before.state && now.ended_at === null)) return null
+  return now.ended_at === null ? now : 'ended'
 }
 
 /**
  * `first`, and as many steps after it as need nothing from outside. When one of them fails, what came before it is done again without it and stands, so that the next turn
  * begins with the one that fails.
  */
-async function record(engine: EngineContext, claim: Claim, first: (tx: Tx, row: OperationRow) => Promise<OperationRow>): Promise<Reached> {
+async function record(engine: EngineContext, claim: Claim, known: Known, first: (tx: Tx, row: OperationRow) => Promise<OperationRow>): Promise<Reached> {
   const progress = { steps: 0, begun: false }
+  known.row = null
   const attempt = (stepsMax: number) =>
-    recordUnder(engine, claim, async (tx, row) => {
+    recordUnder<Reached>(engine, claim, async (tx, row) => {
+      const moved = movedOn(known, row)
+      if (moved !== null) return moved
+      known.row = row
       const begun = await first(tx, row)
       progress.begun = begun !== row
       return onward(tx, engine, begun, stepsMax, progress)
@@ -87,8 +103,10 @@ function callOutside(engine: EngineContext, claim: Claim, row: OperationRow, ste
 }
 
 /** A failed call: again later if that may help, else the way back. */
-function failed(engine: EngineContext, claim: Claim, error: AutovibeError): Promise<Turn> {
+function failed(engine: EngineContext, claim: Claim, known: Known, error: AutovibeError): Promise<Turn> {
   return recordUnder<Turn>(engine, claim, async (tx, row) => {
+    const moved = movedOn(known, row)
+    if (moved !== null) return moved
     const attempts = Math.max(1, row.step_attempts)
     const step = row.steps[row.step_index] ?? ''
     engine.log.warn({ operation: row.id, kind: row.kind, step, attempts, err: error }, 'a step failed')
@@ -96,6 +114,8 @@ function failed(engine: EngineContext, claim: Claim, error: AutovibeError): Prom
       const counted = row.step_attempts === 0 ? { step_attempts: 1 } : {}
       return park(tx, engine, row, backOffMs(attempts), counted)
     }
+    // What is all done is never undone because its end could not be recorded.
+    if (row.step_index >= row.steps.length) return park(tx, engine, row, backOffMs(attempts), {})
     return beginUnwind(tx, engine, row, error)
   })
 }

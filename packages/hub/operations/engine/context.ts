@@ -140,6 +140,8 @@ export function operationEvent(row: OperationRow, type: EventType, data: Record<
 
 /** PostgreSQL's own "try again": serialization failure, deadlock, lost connection, server going down. */
 const RETRYABLE_SQLSTATE = /^(40001|40P01|08...|57P0[1-3]|53300)$/
+/** What pg, its pool and Kysely's rollback on a dead connection say without a code. */
+const RETRYABLE_WORDS = /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|Query read timeout)/
 const RETRYABLE_SYSTEM = new Set(['ECONNRESET', 'ECONNREFUSED', 'EPIPE', 'ETIMEDOUT', 'EAGAIN'])
 
 /** What a step threw, as our error; database hiccups count as retryable. */
@@ -147,7 +149,8 @@ export function stepError(thrown: unknown): AutovibeError {
   if (thrown instanceof AutovibeError) return thrown
   const { code, constraint } = (thrown ?? {}) as { code?: unknown; constraint?: unknown }
   if (constraint === 'operations_one_exclusive_per_machine') return new AutovibeError('conflict.busy', 'Another operation has the machine.', { cause: thrown })
-  if (typeof code === 'string' && (RETRYABLE_SQLSTATE.test(code) || RETRYABLE_SYSTEM.has(code))) {
+  const isLost = code === undefined && thrown instanceof Error && RETRYABLE_WORDS.test(thrown.message)
+  if (isLost || (typeof code === 'string' && (RETRYABLE_SQLSTATE.test(code) || RETRYABLE_SYSTEM.has(code)))) {
     return new AutovibeError('hub.database', 'The database did not answer.', { cause: thrown, internal: String(thrown), retryable: true })
   }
   return asAutovibeError(thrown)

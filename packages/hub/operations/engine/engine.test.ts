@@ -221,3 +221,27 @@ test('an undo that keeps failing becomes stuck, and goes on when a person says s
     { code: 'conflict.state' },
   )
 })
+
+test('an answer to COMMIT that is lost neither skips a step nor records the result of one as that of the next', async () => {
+  for (let lostAt = 1; lostAt <= 4; lostAt++) {
+    const calls: string[] = []
+    const call = (name: string) => async () => (calls.push(name), { done: { from: name } })
+    const { engine, id } = await begin(
+      operation(`lost-${lostAt}`, Empty)
+        .ensure('one', { do: call('one') })
+        .tx('two', { do: async () => ({ from: 'two' }) })
+        .ensure('three', { do: call('three') })
+        .ensure('four', { do: call('four') })
+        .tx('five', { do: async () => ({ from: 'five' }) }),
+    )
+    const lost = engine.loseAnswerOfCommit(lostAt)
+    await engine.settle()
+    assert.ok(lost(), `the answer ${lostAt} was lost`)
+    const { state, outputs } = await engine.operation(id)
+    assert.equal(state, 'done', `after answer ${lostAt}`)
+    assert.deepEqual(outputs, Object.fromEntries(['one', 'two', 'three', 'four', 'five'].map((name) => [name, { from: name }])))
+    assert.deepEqual([...new Set(calls)], ['one', 'three', 'four'])
+    const ended = await database.db.selectFrom('events').select('id').where('operation_id', '=', id).where('type', '=', 'operation.finished').execute()
+    assert.equal(ended.length, 1)
+  }
+})

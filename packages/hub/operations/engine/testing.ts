@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import type { OperationId } from '@autovibe/contract'
 import { encodeId } from '@autovibe/core/ids.ts'
-import type { Database } from '../../database/database.ts'
+import type { Database, Tx } from '../../database/database.ts'
 import type { Runtime } from '../../runtime.ts'
 import { advance } from './advance.ts'
 import { claimNext, nextDue } from './claim.ts'
@@ -38,11 +38,28 @@ export interface TestEngine {
   /** Advances what is due now, without moving the clock; answers how many claims were worked on. */
   workOnce(): Promise<number>
   operation(id: OperationId): Promise<OperationRow>
+  /** Of the transactions from now on, the n-th is committed and its answer lost, as when the connection breaks at its end; the answer tells whether that has happened. */
+  loseAnswerOfCommit(nth: number): () => boolean
 }
 
 export function testEngine(options: { db: Database; registry: Registry; clock: TestClock; ports?: unknown; owner?: string }): TestEngine {
   const { db, registry, clock, ports = {}, owner = 'test' } = options
-  const context: EngineContext = { db, runtime: clock, registry, ports, owner, log: silentLog }
+  let answersLeft = 0
+  const transaction = () => ({
+    execute: async <T>(work: (tx: Tx) => Promise<T>): Promise<T> => {
+      const result = await db.transaction().execute(work)
+      if (--answersLeft === 0) throw new Error('Connection terminated unexpectedly')
+      return result
+    },
+  })
+  const breakable = new Proxy(db, {
+    get(target, name) {
+      if (name === 'transaction') return transaction
+      const member = Reflect.get(target, name, target) as unknown
+      return typeof member === 'function' ? member.bind(target) : member
+    },
+  })
+  const context: EngineContext = { db: breakable, runtime: clock, registry, ports, owner, log: silentLog }
 
   async function workOnce(): Promise<number> {
     for (let worked = 0; worked < TURNS_MAX; worked++) {
@@ -64,6 +81,10 @@ export function testEngine(options: { db: Database; registry: Registry; clock: T
         clock.advance(Math.max(1, due.getTime() - clock.now().getTime()))
       }
       throw new Error('the operations never came to rest')
+    },
+    loseAnswerOfCommit(nth) {
+      answersLeft = nth
+      return () => answersLeft <= 0
     },
     operation: (id) => db.selectFrom('operations').selectAll().where('id', '=', id).executeTakeFirstOrThrow(),
   }

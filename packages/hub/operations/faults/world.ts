@@ -105,7 +105,7 @@ export async function openWorld(): Promise<World> {
     requests,
     wakes,
     dataDir,
-    metrics: createMetrics({ db: database.db, runtime: clock, sizeOf: (id) => store.of(id).size() }),
+    metrics: createMetrics({ db: database.db, runtime: clock, sizeOf: (id) => store.of(id).size(), onError: rethrow }),
     log: silentLog,
     lookAt: (machineId) => lookAtMachine({ ...ports, log: silentLog }, machineId),
   })
@@ -177,3 +177,7 @@ async function importProject({ db }: FreshDatabase, clock: Runtime, dataDir: str
 /** The machine's row as it is now. */
 export const machineRow = ({ database }: World, id: MachineId): Promise<MachineRow> =>
   database.db.selectFrom('machines').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
+
+function rethrow(error: unknown): never {
+  throw error
+}

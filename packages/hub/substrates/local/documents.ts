@@ -1,5 +1,6 @@
-/** The JSON files that say what exists: one per machine, one per snapshot. Each is replaced in one rename, so a crash leaves the old or the new one. */
-import { type FileHandle, open, readdir, readFile, rename, unlink } from 'node:fs/promises'
+/** The JSON files that say what exists: one per machine, one per snapshot. Each is replaced in one rename, so a crash leaves the old or the new one; a power cut too. */
+import { existsSync, linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { open, readdir, rename, unlink } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { AutovibeError, type CheckpointId, isId, type MachineId, MachineLimits } from '@autovibe/contract'
 import { z } from 'zod'
@@ -41,14 +42,18 @@ export type SnapshotDocument = z.infer<typeof SnapshotDocument>
 export const readMachine = (layout: Layout, id: MachineId): Promise<MachineDocument | null> => read(machinePaths(layout, id).document, MachineDocument)
 export const writeMachine = (layout: Layout, id: MachineId, document: MachineDocument): Promise<void> =>
   writeDurably(machinePaths(layout, id).document, document)
-/** Nobody waits for the disk: in the middle of a snapshot, of which a crash of the host leaves nothing anyway. */
-export const writeMachineSoon = (layout: Layout, id: MachineId, document: MachineDocument): Promise<void> =>
-  replace(machinePaths(layout, id).document, document)
+/** Nobody waits for the disk: in the middle of a snapshot, of which a crash of the host leaves nothing anyway. The one before is kept beside it. */
+export function writeMachineSoon(layout: Layout, id: MachineId, document: MachineDocument): void {
+  const path = machinePaths(layout, id).document
+  rmSync(beforeName(path), { force: true })
+  if (existsSync(path)) linkSync(path, beforeName(path))
+  replace(path, document)
+}
 /** Null when there is no such snapshot. */
 export const readSnapshot = (layout: Layout, handle: string): Promise<SnapshotDocument | null> => read(snapshotPath(layout, handle), SnapshotDocument)
 export const writeSnapshot = (layout: Layout, handle: string, document: SnapshotDocument): Promise<void> => writeDurably(snapshotPath(layout, handle), document)
-/** As `writeMachineSoon`. */
-export const writeSnapshotSoon = (layout: Layout, handle: string, document: SnapshotDocument): Promise<void> => replace(snapshotPath(layout, handle), document)
+/** Nobody waits for the disk here either. */
+export const writeSnapshotSoon = (layout: Layout, handle: string, document: SnapshotDocument): void => replace(snapshotPath(layout, handle), document)
 
 /** The folders of machines, whether their file was written yet or not. */
 export async function listMachineIds(layout: Layout): Promise<MachineId[]> {
@@ -67,14 +72,11 @@ export async function removeFile(path: string): Promise<void> {
   })
 }
 
+/** At once: these files are small and lie in memory, and libuv's threads may be busy with large ones for some milliseconds. */
 async function read<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
-  let text: string
-  try {
-    text = await readFile(path, 'utf8')
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw error
-  }
+  // What nobody waited for may be empty after a power cut; then what it replaced counts.
+  const text = textOf(path) || textOf(beforeName(path))
+  if (text === '') return null
   try {
     return schema.parse(JSON.parse(text))
   } catch (error) {
@@ -86,7 +88,15 @@ async function read<T>(path: string, schema: z.ZodType<T>): Promise<T | null> {
 }
 
 async function writeDurably(path: string, value: unknown): Promise<void> {
-  await replace(path, value, (file) => file.sync())
+  const fresh = freshName(path)
+  const file = await open(fresh, 'w', 0o600)
+  try {
+    await file.writeFile(JSON.stringify(value))
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(fresh, path)
   const folder = await open(dirname(path), 'r')
   try {
     await folder.sync()
@@ -95,14 +105,12 @@ async function writeDurably(path: string, value: unknown): Promise<void> {
   }
 }
 
-async function replace(path: string, value: unknown, written: (file: FileHandle) => Promise<void> = async () => undefined): Promise<void> {
-  const fresh = join(dirname(path), `.${basename(path)}.new`)
-  const file = await open(fresh, 'w', 0o600)
-  try {
-    await file.writeFile(JSON.stringify(value))
-    await written(file)
-  } finally {
-    await file.close()
-  }
-  await rename(fresh, path)
+function replace(path: string, value: unknown): void {
+  writeFileSync(freshName(path), JSON.stringify(value), { mode: 0o600 })
+  renameSync(freshName(path), path)
 }
+
+const textOf = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '')
+const beforeName = (path: string): string => join(dirname(path), `.${basename(path)}.before`)
+
+const freshName = (path: string): string => join(dirname(path), `.${basename(path)}.new`)

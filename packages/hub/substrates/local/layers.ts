@@ -1,6 +1,7 @@
 /** Layers: folders of files that are written to by one machine and then never again, shared by whatever snapshots and machines name them. */
 import { randomInt } from 'node:crypto'
-import { chmod, mkdir, readdir, rename } from 'node:fs/promises'
+import { chmodSync, mkdirSync } from 'node:fs'
+import { chmod, readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AutovibeError } from '@autovibe/contract'
 import { deleteSubvolume, isSubvolume, replaceBySnapshot, replaceBySubvolume } from './btrfs.ts'
@@ -70,16 +71,17 @@ export async function withNewLayer<T>(layout: Layout, pins: Pins, use: (layer: s
 /** The bottom of every stack; false when the layer was there already. */
 export async function makeLayer(layout: Layout, layer: string): Promise<boolean> {
   try {
-    await mkdir(join(layout.layers, layer), { mode: 0o700 })
+    // At once: a machine may be standing still for it, and libuv's threads may be busy for some milliseconds.
+    mkdirSync(join(layout.layers, layer), { mode: 0o700 })
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false
     throw fileFailure('Making a layer', error)
   }
   try {
-    await mkdir(layerTree(layout, layer))
+    mkdirSync(layerTree(layout, layer))
     // The folder's mode is the one that the machine sees on its tree; the process's umask must not matter.
-    await chmod(layerTree(layout, layer), 0o755)
-    await mkdir(join(layout.layers, layer, 'work'), { mode: 0o700 })
+    chmodSync(layerTree(layout, layer), 0o755)
+    mkdirSync(join(layout.layers, layer, 'work'), { mode: 0o700 })
   } catch (error) {
     throw fileFailure('Making a layer', error)
   }

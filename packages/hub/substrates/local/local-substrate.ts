@@ -21,7 +21,7 @@ import { plantSnapshot } from './plant.ts'
 import { Pool } from './pool.ts'
 import type { Process } from './processes.ts'
 import { endLeftSlots, forgetSlot } from './slots.ts'
-import { takeSnapshot } from './snapshots.ts'
+import { repairRunning, takeSnapshot } from './snapshots.ts'
 import { Starts } from './starts.ts'
 import { summaryOf } from './summary.ts'
 import { endMachine, findSupervisor, readLog, slotOf } from './supervisor.ts'
@@ -113,7 +113,12 @@ export class LocalSubstrate implements Substrate {
   }
 
   stop(machineId: MachineId, _signal: AbortSignal): Promise<void> {
-    return this.#exclusively(machineId, 'Stopping the machine', () => this.#end(machineId))
+    return this.#exclusively(machineId, 'Stopping the machine', async () => {
+      // While it runs, the kernel still knows the layer that it writes to, should a snapshot have failed to write that down.
+      const supervisor = await this.#supervisorOf(machineId)
+      if (supervisor !== null) await repairRunning(this.#host, machineId, supervisor)
+      await this.#end(machineId)
+    })
   }
 
   destroy(machineId: MachineId, _signal: AbortSignal): Promise<void> {
@@ -238,7 +243,7 @@ export class LocalSubstrate implements Substrate {
     await this.#lives.removeOrphans((name) => known.has(name))
     await emptyTrash(this.#host)
     // A machine that could not be repaired may write to a layer that no file names.
-    if (repaired) await this.#collect()
+    if (repaired) await this.#collect().catch((error: unknown) => options.logger.warn({ err: error }, 'layers that nobody names could not be removed'))
     this.#warming = warmCache(this.#host).catch((error: unknown) =>
       options.logger.warn({ err: error }, 'the compile cache of the agent could not be made; machines start more slowly'),
     )

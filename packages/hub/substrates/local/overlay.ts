@@ -26,6 +26,8 @@ function layerOptions(stack: readonly string[], upper: string | null, asRoot: bo
     ...(upper === null ? [] : [`upperdir=${upper}/fs`, `workdir=${upper}/work`]),
     // A renamed folder is copied instead of redirected, so that every layer can be read as plain files.
     asRoot ? 'redirect_dir=nofollow' : 'userxattr',
+    // Where a kernel has it on, a layer that is let go of could not become a lower one at once.
+    'index=off',
   ].join(',')
   if (options.length > OPTION_BYTES)
     throw new AutovibeError('substrate.failed', `The machine stands on ${stack.length} layers, more than the kernel can mount.`, {

@@ -119,7 +119,7 @@ async function probeOverlay(folder: string, asRoot: boolean): Promise<Outcome> {
   for (const name of ['a', 'b', 'c', 'd', 'e', 'f', 'root/tree']) await mkdir(join(folder, name), { recursive: true })
   await writeFile(join(folder, 'a/file'), 'x')
   const [command, ...args] = freshNamespace(asRoot)
-  const own = asRoot ? 'redirect_dir=nofollow' : 'userxattr'
+  const own = `${asRoot ? 'redirect_dir=nofollow' : 'userxattr'},index=off`
   const swap = orderOf(join(folder, 'root/tree'), { act: 'swap', layers: folder, upper: 'probe', options: `lowerdir=c:a:b,upperdir=e,workdir=f,${own}` })
   const mount = ['sh', '-c', OVERLAY, 'sh', folder, own, swap, MOUNTER_SCRIPT, process.arch]
   return attempt(command, [...args, ...mount, 'bwrap', ...BASE_SANDBOX, '--', 'true'])

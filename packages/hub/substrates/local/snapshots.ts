@@ -1,6 +1,5 @@
 /** Takes snapshots: a new layer is swapped under the running machine where nobody stands in its tree, otherwise the tree is copied while it stands still. */
-import { statSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
@@ -23,7 +22,6 @@ import { layerTree, machinePaths } from './layout.ts'
 import { mountedIn, mountTree, setReadOnly, swapUpper } from './overlay.ts'
 import { holdsDevice, type Process } from './processes.ts'
 import { findSupervisor } from './supervisor.ts'
-import { snapshotOf } from './written.ts'
 
 /** A file that is being written is usually closed again within a few milliseconds. */
 const ATTEMPTS = 4
@@ -38,8 +36,9 @@ export async function takeSnapshot(
   checkpointId: CheckpointId,
   signal: AbortSignal,
 ): Promise<Snapshot> {
-  const taken = (await readSnapshot(host.layout, checkpointId)) === null ? null : await snapshotOf(host, checkpointId)
-  if (taken !== null) {
+  const taken = await readSnapshot(host.layout, checkpointId)
+  // Of a boot that has ended it is worth nothing, and nobody has been told of it: then it is taken again.
+  if (taken !== null && (taken.unwritten_boot === null || taken.unwritten_boot === host.boot)) {
     if (taken.machine !== machineId) throw new AutovibeError('substrate.failed', 'A snapshot of another machine has this checkpoint’s id.')
     return { handle: checkpointId, consistency: taken.consistency }
   }
@@ -64,7 +63,7 @@ export async function takeSnapshot(
   }
   try {
     await extendLine(host, machineId, checkpointId)
-    await writeSnapshotSoon(host.layout, checkpointId, document)
+    writeSnapshotSoon(host.layout, checkpointId, document)
   } finally {
     stack.unpin()
   }
@@ -118,7 +117,7 @@ async function freezeStopped(
     const next = above(machine, machine.layers, upper, checkpointId)
     // First the machine lets go of the layer, then the snapshot names it: the other way round, a crash between would let a frozen layer be written to.
     const unpin = pins.add(next.layers)
-    await writeMachineSoon(host.layout, machineId, next)
+    writeMachineSoon(host.layout, machineId, next)
     return { layers: next.layers, consistency: 'consistent', unpin }
   })
 }
@@ -134,7 +133,7 @@ async function freezeRunning(
   signal: AbortSignal,
 ): Promise<Stack> {
   const mark = frozenMark(host, machineId)
-  await writeFile(mark, '', { mode: 0o600 })
+  writeFileSync(mark, '', { mode: 0o600 })
   for (let attempt = 1; ; attempt++) {
     const frozen = await freeze(host, machineId, supervisor)
     try {
@@ -144,11 +143,11 @@ async function freezeRunning(
       if (stack !== 'busy') return stack
     } finally {
       frozen.thaw()
-      await removeFile(mark)
+      rmSync(mark, { force: true })
     }
     await delay(RETRY_MS)
     signal.throwIfAborted()
-    await writeFile(mark, '', { mode: 0o600 })
+    writeFileSync(mark, '', { mode: 0o600 })
   }
 }
 
@@ -181,13 +180,20 @@ async function swapRunning(
       const next = above(machine, beneath, upper, checkpointId)
       const unpin = pins.add(next.layers)
       const letGo = pins.add([upper])
-      if ((await swapUpper(host, supervisor.pid, tree, next.layers, upper)) === 'busy') {
+      const unchanged = (): void => {
         unpin()
         letGo()
+      }
+      const swapped = await swapUpper(host, supervisor.pid, tree, next.layers, upper).catch((error: unknown) => {
+        if (mountedIn(host, supervisor.pid).upper === machine.upper) unchanged()
+        throw error
+      })
+      if (swapped === 'busy') {
+        unchanged()
         return 'busy'
       }
       // If this fails (a full disk), the pins stay: the machine writes to a layer that no file names until it is repaired.
-      await writeMachineSoon(host.layout, machineId, next)
+      writeMachineSoon(host.layout, machineId, next)
       letGo()
       return { layers: next.layers, consistency: 'consistent', unpin }
     })
@@ -219,6 +225,5 @@ async function copyAside(
 
 async function extendLine(host: Host, machineId: MachineId, checkpointId: CheckpointId): Promise<void> {
   const machine = await readMachine(host.layout, machineId)
-  if (machine !== null && machine.line.at(-1) !== checkpointId)
-    await writeMachineSoon(host.layout, machineId, { ...machine, line: [...machine.line, checkpointId] })
+  if (machine !== null && machine.line.at(-1) !== checkpointId) writeMachineSoon(host.layout, machineId, { ...machine, line: [...machine.line, checkpointId] })
 }

@@ -1,7 +1,7 @@
 /** The one process that holds a machine up: it outlives the Hub, owns the mount namespace, and takes everything down with it when it ends. */
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
-import { mkdir, open, readFile, writeFile } from 'node:fs/promises'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdir, open, writeFile } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { AutovibeError, isId, type MachineId } from '@autovibe/contract'
 import { doorsOf, emptyGroup, type Group, holds } from './cgroups.ts'
@@ -171,7 +171,7 @@ export async function findSupervisor(host: Host, machineId: MachineId): Promise<
 
 /** The supervisor that its pid file names, if it lives. */
 export async function writtenSupervisor({ pid }: MachinePaths): Promise<Process | null> {
-  const written = parseStat(await readFile(pid, 'latin1').catch(() => ''))
+  const written = parseStat(existsSync(pid) ? readFileSync(pid, 'latin1') : '')
   const now = written && readProcess(written.pid)
   return now && isAlive(now) && now.startTicks === written?.startTicks ? now : null
 }

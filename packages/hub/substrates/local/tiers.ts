@@ -47,7 +47,8 @@ export function offeredTiers(outcomes: Outcomes): { readonly isolation: readonly
     isolation: [...(sandbox ? [outcomes.asRoot ? ('I3' as const) : ('I2' as const)] : []), ...(outcomes.landlock === null ? ['I1' as const] : []), 'I0'],
     copy: [
       ...(outcomes.btrfs === null ? ['C4' as const] : []),
-      ...(sandbox && outcomes.overlay === null ? ['C3' as const] : []),
+      // A machine that could mount something inside its tree could keep a frozen layer open beneath it, unseen: the filter or the newer bubblewrap keeps it from that.
+      ...(sandbox && outcomes.overlay === null && (outcomes.seccomp === null || outcomes.hardened === null) ? ['C3' as const] : []),
       ...(outcomes.reflink === null ? ['C2' as const] : []),
       'C1',
     ],

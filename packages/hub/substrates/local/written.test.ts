@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test'
 import type { CheckpointId } from '@autovibe/contract'
 import { systemRuntime } from '../../runtime.ts'
 import { ConformanceDoor } from '../conformance-door.ts'
-import { snapshotPath } from './layout.ts'
+import { machinePaths, snapshotPath } from './layout.ts'
 import type { LocalSubstrate } from './local-substrate.ts'
 import { TestGround } from './test-ground.ts'
 import { reasonAgainst } from './test-tiers.ts'
@@ -55,16 +55,26 @@ describe('snapshots and the disk', { skip }, () => {
     assert.ok((await read(handle)) > 0)
   })
 
-  test('one that the host’s crash came before is neither read, nor forked, nor gone back to, nor taken for taken', async () => {
+  test('one that the host’s crash came before is neither read, nor forked, nor gone back to', async () => {
     const handle = await take()
     await crashHost(handle)
     const gone = { code: 'substrate.snapshot_gone' }
     await assert.rejects(read(handle), gone)
     await assert.rejects(substrate.rollback(machineId, handle, signal), gone)
-    await assert.rejects(substrate.snapshot(machineId, handle, signal), gone)
     const fork = systemRuntime.newId('machine')
     await assert.rejects(substrate.create({ machineId: fork, name: 'fork', from: handle, token: 'token' }, signal), gone)
     await substrate.destroy(fork, signal)
+    await substrate.snapshot(machineId, handle, signal)
+    assert.ok((await read(handle)) > 0, 'whoever was not told of it takes it again')
+  })
+
+  test('files that a power cut has emptied keep no Hub from its start, and a machine stands where it stood before', async () => {
+    const handle = await take()
+    const { document: path } = machinePaths(ground.layout, machineId)
+    await writeFile(snapshotPath(ground.layout, handle), '')
+    await writeFile(path, '')
+    substrate = await ground.open(door)
+    await assert.rejects(read(handle), { code: 'substrate.snapshot_gone' })
     assert.ok((await read(await take())) > 0)
   })
 })

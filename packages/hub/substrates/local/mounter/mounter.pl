@@ -18,10 +18,10 @@ use Errno qw(EBUSY);
 use Fcntl qw(O_RDONLY);
 use POSIX ();
 
-# linux/mount.h, sched.h; open_tree has one number on all architectures.
+# linux/mount.h, sched.h; open_tree and move_mount have one number on all architectures.
 my ($NOSUID, $NODEV, $RDONLY, $REMOUNT) = (2, 4, 1, 32);
 my ($NEWNS, $NEWUSER) = (0x20000, 0x10000000);
-my ($OPEN_TREE, $AT_FDCWD, $CLONE) = (428, -100, 1);
+my ($OPEN_TREE, $MOVE_MOUNT, $AT_FDCWD, $CLONE, $FROM_DESCRIPTOR) = (428, 429, -100, 1, 4);
 my %NUMBERS = (x64 => { mount => 165, umount2 => 166, setns => 308 }, arm64 => { mount => 40, umount2 => 39, setns => 268 });
 my $numbers = $NUMBERS{ $ARGV[0] // '' } or die "no numbers for this architecture\n";
 # What a swap has replaced is written to disk when its last holder lets go of it; whoever waits for the swap shall not wait for that too.
@@ -71,8 +71,11 @@ sub carry_out {
     # Not by force: the kernel refuses while anyone, in whatever namespace, stands in it or has something of it open.
     if (!call('umount2', $tree, 0)) { return 'busy' if $! == EBUSY; die "letting go of the machine's tree: $!\n" }
   }
-  call('mount', $upper, $tree, 'overlay', $NOSUID | $NODEV, $options) or die "mounting the machine's tree: $!\n";
-  return $held;
+  return $held if call('mount', $upper, $tree, 'overlay', $NOSUID | $NODEV, $options);
+  my $why = "mounting the machine's tree: $!";
+  # What was there goes back to its place: the machine must not go on without its tree.
+  if ($held ne '' && syscall($MOVE_MOUNT, $held, my $nothing = '', $AT_FDCWD, my $place = $tree, $FROM_DESCRIPTOR) < 0) { $why .= "; putting it back: $!" }
+  die "$why\n";
 }
 
 # As a number: what is a string would be taken for an address.
