@@ -45,6 +45,19 @@ test('a write that its caller calls idempotent goes out again, through another d
   await client.close()
 })
 
+test('a number that is taken when the call went out again may be taken by the call itself, and the error says so', async () => {
+  const client = clientOf(at.pve)
+  await at.root.post('/pools', { poolid: 'hub' })
+  at.pve.setFaults((call) => (call.template.endsWith('/clone') && call.nth === 1 ? { kind: 'reset', when: 'after' } : null))
+  const clone = { node: 'pve1', vmid: 100, newid: 101, pool: 'hub', full: true }
+  const error = await failure(client.call('POST /nodes/{node}/qemu/{vmid}/clone', clone, { idempotent: true }))
+  assert.deepEqual([error.kind, error.repeated], ['taken', true])
+  at.pve.setFaults(null)
+  const again = await failure(client.call('POST /nodes/{node}/qemu/{vmid}/clone', clone, { idempotent: true }))
+  assert.deepEqual([again.kind, again.repeated], ['taken', false])
+  await client.close()
+})
+
 test('whatever goes wrong at any call, reads and idempotent writes come through and no unsafe write goes out twice', async () => {
   let lost = 0
   for (let seed = 1; seed <= 25; seed += 1) {
