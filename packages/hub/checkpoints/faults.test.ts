@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { AutovibeError } from '@autovibe/contract'
-import { systemRuntime } from '../runtime.ts'
 import type { Backend } from './backends/backend.ts'
 import { openFolder } from './backends/folder.ts'
 import { createCheckpointStore } from './create-checkpoint-store.ts'
@@ -13,26 +12,11 @@ import type { ProjectStore } from './store.ts'
 import { faultyBackend, Killed } from './testing/faulty-backend.ts'
 import { changesOf } from './testing/folder-changes.ts'
 import { capture, type Kept, never, openStore, PROJECT, put, SECRETS } from './testing/place.ts'
+import { live, noise } from './testing/small-life.ts'
 
 const CALLS_MAX = 400
-const noise = (bytes: number): Buffer => systemRuntime.randomBytes(bytes)
 
 const storeOn = async (backend: Backend): Promise<ProjectStore> => (await createCheckpointStore({ backend, secrets: SECRETS, isOwn: true })).of(PROJECT)
-
-/** A life of a store in small: what it said to be kept, and not to be any more, is noted. */
-async function live(store: ProjectStore, kept: Kept[]): Promise<void> {
-  const parent = kept.at(-1) ?? null
-  const next = await capture(store, parent, changesOf(put('new', noise(2_000)), put('large', noise(1_500_000))))
-  kept.push(next)
-  assert.ok((await store.verify(next.manifestSha256, parent?.manifestSha256 ?? null, never)).ok)
-  const first = kept[0]
-  if (first && first !== next) {
-    // Whether it is gone is not known while nobody has answered.
-    kept.shift()
-    await store.forget(first.checkpointId)
-  }
-  for (let look = 0; look < 4; look++) await store.collect(never)
-}
 
 for (const [fault, reads] of [
   ['dies before', false],
