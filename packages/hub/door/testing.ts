@@ -9,7 +9,7 @@ import { type FreshDatabase, freshDatabase } from '../database/testing.ts'
 import { createExecs, type Execs } from '../exec/execs.ts'
 import type { ExecTimes } from '../exec/hub-exec.ts'
 import { createLedger } from '../ledger/create-ledger.ts'
-import { createMetrics } from '../observability/metrics.ts'
+import { testMetrics } from '../observability/testing.ts'
 import { silentLog } from '../operations/engine/testing.ts'
 import { openWakeFeed, type WakeFeed } from '../operations/engine/wake-feed.ts'
 import type { Ports } from '../operations/ports.ts'
@@ -59,7 +59,7 @@ export async function openDoorGround(runtime: Runtime = systemRuntime, times: Pa
   const execs = createExecs({ db, runtime, log: silentLog, times })
   // Its machines are rows alone, of which nothing can be measured.
   const lookAt = async (): Promise<void> => undefined
-  const metrics = createMetrics({ db, runtime, sizeOf: async () => ({ storedBytes: 0, uniqueBytes: 0 }), onError: () => undefined })
+  const metrics = testMetrics({ db, runtime, sizeOf: async () => ({ storedBytes: 0, uniqueBytes: 0 }) })
   const parts = { execs, requests: createRequests(ports), wakes: counted.feed, dataDir: folder, metrics, log: silentLog, lookAt }
   const door = await createDoor({ ...ports, ...parts })
   const listener = createDoorListener(door.handle, { upgrade: door.upgrade })

@@ -19,7 +19,7 @@ import { createExecs, type Execs } from '../../exec/execs.ts'
 import { createLedger } from '../../ledger/create-ledger.ts'
 import type { Ledger } from '../../ledger/ledger.ts'
 import { createLogger } from '../../observability/logger.ts'
-import { createMetrics } from '../../observability/metrics.ts'
+import { testMetrics } from '../../observability/testing.ts'
 import { createRequests } from '../../operations/requests.ts'
 import { type Runtime, systemRuntime } from '../../runtime.ts'
 import { createApiKey } from '../../security/keys.ts'
@@ -271,7 +271,7 @@ export async function startTestApi(): Promise<TestApi> {
     execs,
     dataDir,
     changes,
-    metrics: createMetrics({ db, runtime, sizeOf: (id) => store.of(id).size(), onError: rethrow }),
+    metrics: testMetrics({ db, runtime, sizeOf: (id) => store.of(id).size() }),
     health: async () => ({
       status: 'ok',
       version: '0.1.0',
@@ -298,8 +298,4 @@ export async function startTestApi(): Promise<TestApi> {
       (await createApiKey(tx, runtime, { name: 'user', role: 'user' })).secret,
     ])
   return new TestApi({ app, db, ledger, store, imports, secrets, execs, dataDir, keys: { admin: admin ?? '', user: user ?? '' } }, changes)
-}
-
-function rethrow(error: unknown): never {
-  throw error
 }

@@ -17,7 +17,7 @@ import { createDoor } from '../../door/door.ts'
 import { createDoorListener } from '../../door/listener.ts'
 import { createExecs } from '../../exec/execs.ts'
 import { createLedger } from '../../ledger/create-ledger.ts'
-import { createMetrics } from '../../observability/metrics.ts'
+import { testMetrics } from '../../observability/testing.ts'
 import type { Runtime } from '../../runtime.ts'
 import { lookAtMachine } from '../../scheduler/meter.ts'
 import { machineTokens } from '../../security/machine-tokens.ts'
@@ -105,7 +105,7 @@ export async function openWorld(): Promise<World> {
     requests,
     wakes,
     dataDir,
-    metrics: createMetrics({ db: database.db, runtime: clock, sizeOf: (id) => store.of(id).size(), onError: rethrow }),
+    metrics: testMetrics({ db: database.db, runtime: clock, sizeOf: (id) => store.of(id).size() }),
     log: silentLog,
     lookAt: (machineId) => lookAtMachine({ ...ports, log: silentLog }, machineId),
   })
@@ -177,7 +177,3 @@ async function importProject({ db }: FreshDatabase, clock: Runtime, dataDir: str
 /** The machine's row as it is now. */
 export const machineRow = ({ database }: World, id: MachineId): Promise<MachineRow> =>
   database.db.selectFrom('machines').selectAll().where('id', '=', id).executeTakeFirstOrThrow()
-
-function rethrow(error: unknown): never {
-  throw error
-}
