@@ -291,11 +291,7 @@ export async function startTestApi(): Promise<TestApi> {
     agents: async () => [{ name: 'claude-code', version: null, installed: false, path: null }],
     installAgent: async (name) => ({ name, version: '1', installed: true, path: '/agents/x' }),
   })
-  const [admin, user] = await db
-    .transaction()
-    .execute(async (tx) => [
-      (await createApiKey(tx, runtime, { name: 'admin', role: 'admin' })).secret,
-      (await createApiKey(tx, runtime, { name: 'user', role: 'user' })).secret,
-    ])
-  return new TestApi({ app, db, ledger, store, imports, secrets, execs, dataDir, keys: { admin: admin ?? '', user: user ?? '' } }, changes)
+  const key = async (role: Role) => (await db.transaction().execute((tx) => createApiKey(tx, runtime, { name: role, role }))).secret
+  const keys = { admin: await key('admin'), user: await key('user') }
+  return new TestApi({ app, db, ledger, store, imports, secrets, execs, dataDir, keys }, changes)
 }
