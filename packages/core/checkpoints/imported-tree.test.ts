@@ -99,6 +99,8 @@ describe('a tar that is imported', () => {
     refused([tar('.', { type: 'special' })], /no folder/)
     refused([link('a', '', 'symlink')], /no target/)
     refused([tar('a', { size: 2 ** 40 })], /larger than/)
+    // Each name of a file becomes a file of its own.
+    refused([tar('a', { size: 40 * 2 ** 30 }), link('b', 'a')], /larger than 64 GiB together/)
     refused([tar('a', { mtimeMs: Number.POSITIVE_INFINITY })], /time/)
   })
 

@@ -23,7 +23,7 @@ const FOLDER_MODE = 0o755
 const NOTHING: Admitted = { entries: [], offset: 0 }
 
 /** Of all files together, each counted as often as it has names. */
-export const CONTENT_BYTES_MAX = 64 * 1024 ** 3
+const IMPORTED_BYTES_MAX = 64 * 1024 ** 3
 
 export class ImportedTree {
   readonly #prefix: string
@@ -129,7 +129,7 @@ export class ImportedTree {
     if (this.#textBytes > this.#most.textBytes) throw importRefused(`its paths are longer than ${this.#most.textBytes} bytes together`)
     // Further names of one file each become a file of their own.
     this.#contentBytes += entry.size
-    if (this.#contentBytes > CONTENT_BYTES_MAX) throw importRefused(`its files are larger than ${CONTENT_BYTES_MAX / 1024 ** 3} GiB together`)
+    if (this.#contentBytes > IMPORTED_BYTES_MAX) throw importRefused(`its files are larger than ${IMPORTED_BYTES_MAX / 1024 ** 3} GiB together`)
     this.#known.set(entry.path, { entry, offset })
     return entry
   }

@@ -67,6 +67,14 @@ describe('the mounter', { skip }, () => {
     assert.equal(upper(), 'b')
   })
 
+  test('when the new layer cannot be mounted, the tree is back in its place', async () => {
+    const before = upper()
+    await assert.rejects(swapTo('nowhere', 'a:empty'), { code: 'substrate.failed', internal: /mounting the machine's tree: No such file or directory *$/ })
+    assert.equal(upper(), before)
+    await tell('open')
+    await tell('close')
+  })
+
   test('several orders at once are each answered', async () => {
     const answers = await Promise.all(
       Array.from({ length: 20 }, (_, at) => mounter.in(holder.pid ?? 0, tree(), { act: at % 2 === 0 ? 'read-only' : 'writable' })),
