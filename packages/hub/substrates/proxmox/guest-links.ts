@@ -68,6 +68,8 @@ export interface GuestLinks {
   linked(machineId: MachineId, withinMs: number, signal: AbortSignal): Promise<Guest>
   /** Null when none is. */
   current(machineId: MachineId): Guest | null
+  /** Its VM is off: what is left of its link ends. It may come back. */
+  cut(machineId: MachineId): void
   /** Ends its link, and lets nobody in for it any more. */
   forget(machineId: MachineId): Promise<void>
 }

@@ -29,6 +29,8 @@ export async function ensureOff(site: Site, machine: VmRecord, how: 'plug' | 'bu
         ? vmTask(site, record, 'POST /nodes/{node}/qemu/{vmid}/status/stop', { node, vmid }, signal)
         : vmTask(site, record, 'POST /nodes/{node}/qemu/{vmid}/status/shutdown', { node, vmid, timeout: SHUTDOWN_S, forceStop: true }, signal),
   )
+  // A VM whose plug was pulled says no goodbye; its old link must not be taken for that of the next boot.
+  site.links.cut(record.machine_id)
 }
 
 async function statusOf(site: Site, { node, vmid }: VmRecord, signal: AbortSignal): Promise<string> {
