@@ -8,6 +8,7 @@ const PACKAGES = {
   sdk: ['contract'],
   'scripted-model': ['contract'],
   agent: ['contract', 'core'],
+  guest: ['contract', 'core'],
   hub: ['contract', 'core'],
   cli: ['contract', 'sdk'],
 }
