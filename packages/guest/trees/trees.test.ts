@@ -269,7 +269,7 @@ suite('copies of a tree', () => {
     const ground = await openTrees({ parent: QUICK, onlyCopies: true, owner: { uid: 4711, gid: 4712 } })
     t.after(() => ground.close())
     await ground.trees.plant(null)
-    ground.shell('printf x >project/tool; chmod 4755 project/tool; ln -s tool project/link; chown -R -h 4711:4712 .')
+    ground.shell('printf x >project/tool; ln -s tool project/link; chown -R -h 4711:4712 .; chmod 4755 project/tool')
     const id = newCheckpoint()
     await ground.trees.freeze(id, never)
     await ground.trees.rollBack(id, never)

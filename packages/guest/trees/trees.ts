@@ -11,7 +11,7 @@ import type { FrozenTree } from './compare.ts'
 import type { Owner } from './copy-file.ts'
 import type { Base } from './copy-tree.ts'
 import { plantTree } from './plant.ts'
-import { changesInThread, copyInThread } from './threads.ts'
+import { changesInThread, copyInThread, prepareThread } from './threads.ts'
 
 const FrozenDocument = z.object({
   version: z.literal(1),
@@ -55,6 +55,7 @@ export class Trees {
 
   static async open(options: TreesOptions): Promise<Trees> {
     const { folder } = options
+    prepareThread()
     await mkdir(join(folder, 'frozen'), { recursive: true, mode: 0o700 })
     await mkdir(join(folder, 'aside'), { recursive: true, mode: 0o700 })
     // What a guest that was ended has left half made, or half removed.
