@@ -54,7 +54,7 @@ async function schedule(kind: (typeof KINDS)[number], seed: number): Promise<voi
   const scenario = SCENARIOS[kind]
   assert.ok(scenario)
   const hubUser = (who: string | null): boolean => who?.startsWith('autovibe@pve') === true
-  const faults = seededFaults({ seed, rate: 0.08, most: 4, spare: ({ who }) => !hubUser(who) })
+  const faults = seededFaults({ seed, rate: 0.15, most: 5, spare: ({ who }) => !hubUser(who) })
   cluster.pve.setFaults(faults.hook)
   await scenario({ world, machineId, checkpointId, settle: () => life.settle() })
   await life.settle()
@@ -78,7 +78,10 @@ async function assertWhole(faults: Seeded): Promise<void> {
     if (vmid < cluster.settings.vmids.from || !config['name']?.startsWith('av-')) continue
     const row = rows.get(vmid)
     assert.ok(row, `VM ${vmid} (${config['name']}) has no owner: ${told}`)
-    assert.ok(living.has(row.machine_id) || held.has(row.machine_id) || row.state === 'remains', `VM ${vmid} belongs to ${row.machine_id}, which is no more: ${told}`)
+    assert.ok(
+      living.has(row.machine_id) || held.has(row.machine_id) || row.state === 'remains',
+      `VM ${vmid} belongs to ${row.machine_id}, which is no more: ${told}`,
+    )
   }
   for (const { machine_id, vmid, state } of rows.values())
     if (state === 'made' && !held.has(machine_id)) assert.ok(cluster.pve.cluster.vms.has(vmid), `the VM ${vmid} of ${machine_id} is lost: ${told}`)

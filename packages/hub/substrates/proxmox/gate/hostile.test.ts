@@ -73,6 +73,7 @@ suite('a hostile guest', () => {
       memory_bytes: 0,
       peak_memory_bytes: 0,
       processes: 0,
+      counted: true,
       disk_bytes: null,
       refused: { memory: null, processes: null },
       frozen: [],
