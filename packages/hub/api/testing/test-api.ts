@@ -26,7 +26,7 @@ import { createApiKey } from '../../security/keys.ts'
 import { createSecrets, type Secrets } from '../../security/secrets.ts'
 import type { Capabilities, Substrate } from '../../substrates/substrate.ts'
 import { createApi } from '../create-api.ts'
-import type { Api } from '../plumbing/deps.ts'
+import type { Api, ApiDeps } from '../plumbing/deps.ts'
 
 export interface Answer<T> {
   readonly status: number
@@ -236,7 +236,7 @@ const CAPABILITIES: Capabilities = {
 const substrate = { name: 'local', capabilities: () => CAPABILITIES, findings: () => [] } as unknown as Substrate
 
 /** Starts one; the caller closes it. */
-export async function startTestApi(): Promise<TestApi> {
+export async function startTestApi(options: Pick<ApiDeps, 'stalledMs'> = {}): Promise<TestApi> {
   const { db, pool, address } = await freshDatabase()
   const dataDir = await mkdtemp(join(tmpdir(), 'avapi-'))
   const runtime = systemRuntime
@@ -260,6 +260,7 @@ export async function startTestApi(): Promise<TestApi> {
   const execs = createExecs({ db, runtime, log: createLogger({ level: 'silent' }) })
   const changes = await openChangeFeed(address, { onError: () => undefined })
   const app = await createApi({
+    ...options,
     db,
     runtime,
     logger: createLogger({ level: 'silent' }),
