@@ -75,11 +75,13 @@ async function writeFiles({ objects, files }: Source, entries: readonly Manifest
       else byContent.set(sha256, [entry])
     }
     const wanted = [...byContent.keys()].map((sha256) => ({ kind: 'content' as const, sha256 }))
-    for await (const { sha256, bytes } of objects.readMany(wanted, signal))
+    for await (const { sha256, bytes, unread } of objects.readMany(wanted, signal)) {
+      if (unread !== null) throw unread
       for (const entry of byContent.get(sha256) ?? []) {
         if (bytes?.length !== entry.size) throw damaged(entry)
         await run(1 + Math.floor(entry.size / LOAD_BYTES), () => files.write(at(entry.path), bytes, { mode: entry.mode, time: fileTime(entry.mtime_ms) }))
       }
+    }
   } finally {
     // Nothing is written behind the back of whoever hears of a failure.
     await load.ended()
