@@ -7,6 +7,8 @@ export interface BadDisk {
   /** Whether the disk gives what lies there, from `from` (from the end on when negative, as tables are read) to before `until`. */
   isBad: (name: string, from: number, until: number) => boolean
   isFull: boolean
+  /** Nothing can be removed. */
+  isStuck: boolean
   /** How often something was written, or tried to be. */
   readonly writes: number
 }
@@ -19,6 +21,7 @@ export function badDisk(backend: Backend): BadDisk {
   const disk: BadDisk = {
     isBad: () => false,
     isFull: false,
+    isStuck: false,
     get writes() {
       return writes
     },
@@ -34,7 +37,7 @@ export function badDisk(backend: Backend): BadDisk {
         return disk.isBad(name, from, until) ? fail('EIO') : await backend.get(name, range)
       },
       list: (folder) => backend.list(folder),
-      delete: (name) => backend.delete(name),
+      delete: async (name) => (disk.isStuck ? fail('EIO') : await backend.delete(name)),
     },
   }
   return disk
