@@ -14,7 +14,7 @@ import { type OpenChangeFeed, openChangeFeed } from '../../database/change-feed.
 import type { Database } from '../../database/database.ts'
 import { recordEvent } from '../../database/events.ts'
 import type { Schema } from '../../database/schema.ts'
-import { freshDatabase } from '../../database/testing.ts'
+import { type FreshDatabase, freshDatabase } from '../../database/testing.ts'
 import { createExecs, type Execs } from '../../exec/execs.ts'
 import { createLedger } from '../../ledger/create-ledger.ts'
 import type { Ledger } from '../../ledger/ledger.ts'
@@ -44,6 +44,7 @@ export interface CallOptions {
 export class TestApi {
   readonly app: Api
   readonly db: Database
+  readonly pool: FreshDatabase['pool']
   readonly ledger: Ledger
   readonly store: CheckpointStore
   readonly imports: Imports
@@ -54,9 +55,13 @@ export class TestApi {
   readonly runtime: Runtime = systemRuntime
   readonly #changes: OpenChangeFeed
 
-  constructor(parts: Pick<TestApi, 'app' | 'db' | 'ledger' | 'store' | 'imports' | 'secrets' | 'execs' | 'dataDir' | 'keys'>, changes: OpenChangeFeed) {
+  constructor(
+    parts: Pick<TestApi, 'app' | 'db' | 'pool' | 'ledger' | 'store' | 'imports' | 'secrets' | 'execs' | 'dataDir' | 'keys'>,
+    changes: OpenChangeFeed,
+  ) {
     this.app = parts.app
     this.db = parts.db
+    this.pool = parts.pool
     this.ledger = parts.ledger
     this.store = parts.store
     this.imports = parts.imports
@@ -294,5 +299,5 @@ export async function startTestApi(options: Pick<ApiDeps, 'stalledMs'> = {}): Pr
   })
   const key = async (role: Role) => (await db.transaction().execute((tx) => createApiKey(tx, runtime, { name: role, role }))).secret
   const keys = { admin: await key('admin'), user: await key('user') }
-  return new TestApi({ app, db, ledger, store, imports, secrets, execs, dataDir, keys }, changes)
+  return new TestApi({ app, db, pool, ledger, store, imports, secrets, execs, dataDir, keys }, changes)
 }
