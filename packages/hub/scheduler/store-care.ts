@@ -1,7 +1,6 @@
 /** Keeps the checkpoint store in order while nobody looks: what no checkpoint needs is collected, what went bad on the disk is found, and the checkpoints that it concerns are said to be damaged. */
 import { AutovibeError, type CheckpointId, type CheckpointState, type ProjectId } from '@autovibe/contract'
 import { quotePath } from '@autovibe/core/checkpoints/manifest.ts'
-import { isUnread } from '../checkpoints/store-errors.ts'
 import type { EngineLog } from '../operations/engine/context.ts'
 import type { Ports } from '../operations/ports.ts'
 import { changeCheckpoint } from '../operations/steps/checkpoint-state.ts'
@@ -116,5 +115,8 @@ async function change(
 }
 
 const withTimeout = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(SCRUB_TIMEOUT_MS)])
+
+/** What the disk does not give now it may give at the next attempt. */
+const isUnread = (error: unknown): boolean => error instanceof AutovibeError && error.code === 'substrate.failed' && error.retryable
 
 const isCorrupt = (error: unknown): boolean => error instanceof AutovibeError && error.code === 'checkpoint.corrupt'
