@@ -10,7 +10,7 @@ import { suite, test } from 'node:test'
 import type { CheckpointId } from '@autovibe/contract'
 import { AWKWARD, FORGED, randomWork, SECOND } from '../../hub/substrates/conformance-work.ts'
 import { mountBtrfs } from '../../hub/substrates/local/test-filesystem.ts'
-import { type Account, accountAfter, accountOf, newCheckpoint, never, openTrees, recordsOf, type TestTrees } from './testing/ground.ts'
+import { type Account, accountAfter, accountOf, never, newCheckpoint, openTrees, recordsOf, type TestTrees } from './testing/ground.ts'
 
 const EMPTY: Account = new Map()
 const isRoot = process.getuid?.() === 0
@@ -145,12 +145,10 @@ for (const kind of ['copy', 'snapshot'] as const) {
       t.after(() => rm(outside, { recursive: true, force: true }))
       mkdirSync(join(outside, 'sub'))
       for (const name of ['file', 'sub/file']) writeFileSync(join(outside, name), 'OUTSIDE')
-      ground.shell('cd project; for d in a b c; do mkdir -p $d/sub; for i in $(seq 100); do echo inside >$d/file$i; done; echo inside >$d/file; echo inside >$d/sub/file; done')
-      const storm = spawn(
-        process.execPath,
-        ['-e', STORM, join(ground.tree, 'project'), outside],
-        { stdio: ['pipe', 'pipe', 'inherit'] },
+      ground.shell(
+        'cd project; for d in a b c; do mkdir -p $d/sub; for i in $(seq 100); do echo inside >$d/file$i; done; echo inside >$d/file; echo inside >$d/sub/file; done',
       )
+      const storm = spawn(process.execPath, ['-e', STORM, join(ground.tree, 'project'), outside], { stdio: ['pipe', 'pipe', 'inherit'] })
       t.after(() => storm.kill('SIGKILL'))
       await once(storm.stdout, 'data')
       const ids: CheckpointId[] = []
@@ -203,7 +201,10 @@ for (const kind of ['copy', 'snapshot'] as const) {
       await ground.trees.settled()
       assert.deepEqual(await ground.trees.frozen(), [id])
       assert.deepEqual(readdirSync(join(ground.folder, 'aside')), [])
-      assert.deepEqual(readdirSync(join(ground.folder, 'frozen')).filter((name) => name.startsWith(half)), [])
+      assert.deepEqual(
+        readdirSync(join(ground.folder, 'frozen')).filter((name) => name.startsWith(half)),
+        [],
+      )
       assert.deepEqual((await told(ground, id, null, EMPTY)).account, scene)
       assert.equal(await ground.trees.freeze(half, never), 'consistent')
       assert.deepEqual((await told(ground, half, id, scene)).told, [])
@@ -262,7 +263,10 @@ suite('copies of a tree', () => {
     assert.equal(inode(next, 'same'), inode(next, 'linked'))
     assert.notEqual(inode(base, 'new'), inode(next, 'new'))
     assert.notEqual(inode(next, 'same'), statSync(join(ground.tree, 'project/same')).ino)
-    assert.deepEqual((await accountAfter(accountOf(join(ground.folder, 'frozen', base)), ground.trees.changes(next, base, never))).account, accountOf(ground.tree))
+    assert.deepEqual(
+      (await accountAfter(accountOf(join(ground.folder, 'frozen', base)), ground.trees.changes(next, base, never))).account,
+      accountOf(ground.tree),
+    )
   })
 
   test('belong to the agent’s user, who gets no rights of another by them', { skip: isRoot ? false : 'only root gives files away' }, async (t) => {
@@ -288,7 +292,10 @@ suite('copies of a tree', () => {
     ground.shell('for i in $(seq 3000); do echo $i >project/$i; done')
     symlinkSync('nowhere', join(ground.tree, 'link'))
     linkSync(join(ground.tree, 'project/1'), join(ground.tree, 'one'))
-    const busy = spawn('sh', ['-c', 'echo begun; while :; do rm project/2; echo $((i=i+1)) >project/2; done'], { cwd: ground.tree, stdio: ['ignore', 'pipe', 'ignore'] })
+    const busy = spawn('sh', ['-c', 'echo begun; while :; do rm project/2; echo $((i=i+1)) >project/2; done'], {
+      cwd: ground.tree,
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
     t.after(() => busy.kill('SIGKILL'))
     await once(busy.stdout, 'data')
     assert.equal(await ground.trees.freeze(newCheckpoint(), never), 'fuzzy')

@@ -8,6 +8,7 @@ export interface KeptUsage {
   readonly cpuSeconds: number
   readonly peakMemoryBytes: number
   readonly diskBytes: number | null
+  readonly quality: 'measured' | 'estimated'
   readonly refused: { readonly memory: number | null; readonly processes: number | null }
 }
 

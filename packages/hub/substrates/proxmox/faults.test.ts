@@ -54,7 +54,7 @@ async function schedule(kind: (typeof KINDS)[number], seed: number): Promise<voi
   const scenario = SCENARIOS[kind]
   assert.ok(scenario)
   const hubUser = (who: string | null): boolean => who?.startsWith('autovibe@pve') === true
-  const faults = seededFaults({ seed, rate: 0.08, most: 4, spare: ({ who }) => !hubUser(who) })
+  const faults = seededFaults({ seed, rate: 0.15, most: 5, spare: ({ who }) => !hubUser(who) })
   cluster.pve.setFaults(faults.hook)
   await scenario({ world, machineId, checkpointId, settle: () => life.settle() })
   await life.settle()

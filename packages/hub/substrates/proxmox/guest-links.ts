@@ -3,7 +3,7 @@
  * input. Errors are `AutovibeError`; `substrate.unavailable`, which is retryable, while nobody is linked.
  */
 import type { CheckpointId, MachineId } from '@autovibe/contract'
-import type { Snapshot, TreeChange } from '../substrate.ts'
+import type { Figure, Snapshot, TreeChange } from '../substrate.ts'
 
 /** How a new VM finds its Hub and is let in, once; goes to the guest in the serial number of its SMBIOS, at most 200 characters of printable ASCII without blanks. */
 export type Invitation = string
@@ -20,6 +20,8 @@ export interface GuestState {
   readonly memoryBytes: number
   readonly peakMemoryBytes: number
   readonly processes: number
+  /** Of these figures. */
+  readonly quality: Figure['quality']
   /** Of the tree; null until the first look has ended. */
   readonly diskBytes: number | null
   readonly refused: { readonly memory: number | null; readonly processes: number | null }

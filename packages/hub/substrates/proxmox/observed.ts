@@ -2,7 +2,7 @@
 import type { MachineId } from '@autovibe/contract'
 import { machineOfName } from '@autovibe/core/proxmox/vm-names.ts'
 import type { KeptUsage } from '../../database/proxmox-tables.ts'
-import type { ObservedMachine, Power, Usage } from '../substrate.ts'
+import type { Figure, ObservedMachine, Power, Usage } from '../substrate.ts'
 import type { AnswerOf } from './client/endpoints.ts'
 import type { GuestState } from './guest-links.ts'
 import type { VmRecord } from './records.ts'
@@ -88,10 +88,17 @@ export async function keepLastUsage(site: Site, machineId: MachineId, signal: Ab
   if (state !== null && state.life !== '') await site.records.keepUsage(machineId, keptOf(state))
 }
 
-const keptOf = ({ life, cpuSeconds, peakMemoryBytes, diskBytes, refused }: GuestState): KeptUsage => ({ life, cpuSeconds, peakMemoryBytes, diskBytes, refused })
+const keptOf = ({ life, cpuSeconds, peakMemoryBytes, diskBytes, quality, refused }: GuestState): KeptUsage => ({
+  life,
+  cpuSeconds,
+  peakMemoryBytes,
+  diskBytes,
+  quality,
+  refused,
+})
 
-function usage({ life, cpuSeconds, peakMemoryBytes, diskBytes, refused }: KeptUsage, now: GuestState | null): Usage {
-  const figure = (value: number): { value: number; quality: 'measured' } => ({ value, quality: 'measured' })
+function usage({ life, cpuSeconds, peakMemoryBytes, diskBytes, quality, refused }: KeptUsage, now: GuestState | null): Usage {
+  const figure = (value: number): Figure => ({ value, quality })
   return {
     life,
     cpuSeconds: figure(cpuSeconds),
