@@ -35,6 +35,8 @@ export interface ApiDeps {
   installAgent(name: string): Promise<InstalledAgent>
   /** Host names, besides those of loopback, that a request may be addressed to. */
   readonly allowedHosts?: readonly string[]
+  /** How long a client may take nothing of an archive before it is cut off, in ms. */
+  readonly stalledMs?: number
 }
 
 /** What the files of resources get: the dependencies, and the signal that the API is closing. */
