@@ -12,6 +12,7 @@ import type {
   MachineLimits,
   MachineState,
   ProjectId,
+  ProxmoxConfig,
   ReservationId,
   RunId,
   RunState,
@@ -252,6 +253,17 @@ export interface AuditLogTable {
   detail: JsonColumn<Record<string, Json>>
 }
 
+export interface SubstratesTable {
+  name: string
+  kind: 'proxmox'
+  config: JSONColumnType<ProxmoxConfig, string, string>
+  token_sealed: Buffer
+  version: Generated<bigint>
+  in_use: Generated<boolean>
+  serves: Generated<boolean>
+  updated_at: Date
+}
+
 export interface Schema {
   sources: SourcesTable
   projects: ProjectsTable
@@ -275,4 +287,5 @@ export interface Schema {
   api_keys: ApiKeysTable
   idempotency_keys: IdempotencyKeysTable
   audit_log: AuditLogTable
+  substrates: SubstratesTable
 }

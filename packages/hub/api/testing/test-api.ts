@@ -24,6 +24,7 @@ import { createRequests } from '../../operations/requests.ts'
 import { type Runtime, systemRuntime } from '../../runtime.ts'
 import { createApiKey } from '../../security/keys.ts'
 import { createSecrets, type Secrets } from '../../security/secrets.ts'
+import { proxmoxBringing } from '../../substrates/proxmox/bringing.ts'
 import type { Capabilities, Substrate } from '../../substrates/substrate.ts'
 import { createApi } from '../create-api.ts'
 import type { Api } from '../plumbing/deps.ts'
@@ -271,6 +272,7 @@ export async function startTestApi(): Promise<TestApi> {
     execs,
     dataDir,
     changes,
+    proxmox: proxmoxBringing,
     metrics: testMetrics({ db, runtime, sizeOf: (id) => store.of(id).size() }),
     health: async () => ({
       status: 'ok',
