@@ -35,7 +35,7 @@ export async function probeDoors(
   )
   const findings = each.flat()
   const opens = findings.some(({ status }) => status !== 'failed')
-  return { opens, findings: findings.map((finding) => withCommand(settings, finding, opens)) }
+  return { opens, findings: findings.map((finding) => judged(settings, finding, opens)) }
 }
 
 function versionFinding(url: string, version: string): Finding {
@@ -49,11 +49,16 @@ function versionFinding(url: string, version: string): Finding {
 }
 
 /** Another door that answers makes one that does not a lesser thing; a certificate that is not the known one never is. */
-function withCommand(settings: ProxmoxSettings, finding: Finding, opens: boolean): Finding {
+function judged(settings: ProxmoxSettings, finding: Finding, opens: boolean): Finding {
   if (finding.status !== 'failed') return finding
-  if (/certificate/i.test(finding.detail)) {
-    const fix = `Read the fingerprint on the node itself (pvenode cert info); only if it was changed on purpose: ${setCommand(settings, '--url URL --fingerprint SHA256')}`
-    return { ...finding, fix }
-  }
+  if (/certificate/i.test(finding.detail)) return { ...finding, fix: fixOfCertificate(settings, finding.name) }
   return opens ? { ...finding, status: 'warning' } : finding
+}
+
+function fixOfCertificate(settings: ProxmoxSettings, url: string): string {
+  const { doors } = settings.config
+  // Fingerprints are given for all doors at once.
+  const pins = doors.map((door) => (door.url === url ? 'SHA256' : (door.fingerprint ?? 'SHA256')))
+  const change = doors.find((door) => door.url === url)?.fingerprint === null ? '--ca FILE' : `--fingerprint ${pins.join(' ')}`
+  return `Read the certificate on the node itself (pvenode cert info); only if it was changed on purpose: ${setCommand(settings, change)}`
 }
