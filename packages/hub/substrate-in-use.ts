@@ -3,13 +3,13 @@ import { ProxmoxConfig } from '@autovibe/contract'
 import type { Database } from './database/database.ts'
 import type { Logger } from './observability/logger.ts'
 import { type Secrets, substrateTokenContext } from './security/secrets.ts'
-import type { ProxmoxSettings } from './substrates/proxmox/settings.ts'
+import type { ProxmoxCluster } from './substrates/proxmox/cluster.ts'
 
 /**
  * The cluster that a person has chosen, or null for this host. While machines live on what served last - some may have been made after another was chosen -
  * that one goes on serving: what lives elsewhere would count as lost.
  */
-export function readSubstrateInUse(db: Database, secrets: Secrets, logger?: Pick<Logger, 'warn'>): Promise<ProxmoxSettings | null> {
+export function readSubstrateInUse(db: Database, secrets: Secrets, logger?: Pick<Logger, 'warn'>): Promise<ProxmoxCluster | null> {
   return db.transaction().execute(async (tx) => {
     const rows = await tx.selectFrom('substrates').selectAll().orderBy('name').forUpdate().execute()
     const wanted = rows.find((row) => row.in_use)

@@ -38,8 +38,6 @@ export interface Snapshot {
 export interface Rule extends FirewallRule {
   readonly comment?: string
   readonly type: string
-  readonly macro?: string
-  readonly iface?: string
   readonly log?: string
   readonly icmpType?: string
 }

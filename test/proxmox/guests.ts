@@ -27,6 +27,10 @@ export interface FirewallRule {
   readonly destination?: string
   readonly sourcePort?: string
   readonly destinationPort?: string
+  /** The name of a set of protocols and ports. */
+  readonly macro?: string
+  /** The card that it stands before, as `net0`; all of them without it. */
+  readonly iface?: string
 }
 export interface Network {
   readonly nics: readonly Nic[]

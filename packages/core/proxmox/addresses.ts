@@ -1,4 +1,5 @@
 /** Addresses of machines on a bridge without DHCP: each VM's own follows from its number, so that none is given twice and nobody has to remember any. */
+import type { VmidRange } from './vmids.ts'
 
 export interface StaticNetwork {
   /** `10.90.0.0/18` */
@@ -7,10 +8,6 @@ export interface StaticNetwork {
   readonly first: string
   readonly gateway: string | null
   readonly nameserver: string | null
-}
-export interface VmidRange {
-  readonly from: number
-  readonly to: number
 }
 
 const MOST = 2 ** 32 - 1

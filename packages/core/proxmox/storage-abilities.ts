@@ -6,7 +6,7 @@
 export interface StorageAbilities {
   /** Whether disks of VMs lie there at all. */
   readonly images: boolean
-  /** `newest`: a rollback takes only the newest, others must be dropped first. */
+  /** `newest`: only the newest one can be gone back to. */
   readonly snapshots: 'any' | 'newest' | 'none'
   /** A clone of a template that shares its blocks. */
   readonly linkedFromTemplate: boolean
@@ -72,10 +72,8 @@ export const STORAGE_ABILITIES: Readonly<Record<string, StorageAbilities>> = {
 export const abilitiesOf = (type: string): StorageAbilities | null => (Object.hasOwn(STORAGE_ABILITIES, type) ? (STORAGE_ABILITIES[type] ?? null) : null)
 
 export interface ForkWay {
-  /** `snapshot`: a linked clone of the checkpoint's own snapshot. `store`: a clone of the template, and the tree out of the checkpoint store. */
-  readonly way: 'snapshot' | 'store'
-  /** Of the template, where it is cloned. */
-  readonly template: 'linked' | 'full'
+  /** `snapshot`: a linked clone of the checkpoint's own snapshot. `store`: a linked clone of the template, and the tree out of the checkpoint store. `none`: no machine at all. */
+  readonly way: 'snapshot' | 'store' | 'none'
   /** What a fork does there, in a sentence. */
   readonly words: string
   readonly why: string
@@ -84,25 +82,22 @@ export interface ForkWay {
 /** How a fork goes on a storage of this type; a full clone of a snapshot is left out, because it copies the whole disk where the store brings the tree alone. */
 export function forkWay(type: string): ForkWay {
   const abilities = abilitiesOf(type) ?? NOTHING
+  if (!abilities.images) return { way: 'none', words: 'No machine can lie there.', why: `${type} keeps no disks of VMs that Proxmox could make` }
+  if (!abilities.linkedFromTemplate)
+    return { way: 'none', words: 'No machine can be made there.', why: `${type} copies a template only whole, and machines share its blocks` }
   if (abilities.cloneOfSnapshot === 'linked') {
     return {
       way: 'snapshot',
-      template: 'linked',
       words: 'A fork is a linked clone of the checkpoint’s snapshot, which takes as long for a large machine as for a small one.',
       why: `${type} clones a snapshot without copying it`,
     }
   }
-  const template = abilities.linkedFromTemplate ? 'linked' : 'full'
-  const clone = template === 'linked' ? 'a linked clone of the template' : 'a full copy of the template'
   return {
     way: 'store',
-    template,
-    words: `A fork is ${clone}, into which the tree comes from the checkpoint store; it takes longer the more files there are.`,
+    words: 'A fork is a linked clone of the template, into which the tree comes from the checkpoint store; it takes longer the more files there are.',
     why:
       abilities.cloneOfSnapshot === 'full'
         ? `${type} clones a snapshot only by copying the whole disk`
-        : abilities.snapshots === 'none'
-          ? `${type} has no snapshots`
-          : `Proxmox clones no snapshot on ${type}, neither linked nor full`,
+        : `Proxmox clones no snapshot on ${type}, neither linked nor full`,
   }
 }

@@ -14,7 +14,7 @@ export interface GuestState {
   /** Milliseconds since that boot. */
   readonly upMs: number
   readonly agent: 'running' | 'stopped'
-  /** Of the agent and all that it has started, in its life now or the last one. */
+  /** Of the agent and all that it has started, in its life now or the last one; empty before its first. */
   readonly life: string
   readonly cpuSeconds: number
   readonly memoryBytes: number
@@ -36,6 +36,8 @@ export interface AgentStart {
   readonly token: string
   readonly memoryBytes: number
   readonly processes: number
+  /** No single file may be larger. */
+  readonly diskBytes: number
 }
 
 /** A guest that is linked now. Each call may be repeated: it looks first, then acts. */
@@ -66,6 +68,8 @@ export interface GuestLinks {
   linked(machineId: MachineId, withinMs: number, signal: AbortSignal): Promise<Guest>
   /** Null when none is. */
   current(machineId: MachineId): Guest | null
+  /** Its VM is off: what is left of its link ends. It may come back. */
+  cut(machineId: MachineId): void
   /** Ends its link, and lets nobody in for it any more. */
   forget(machineId: MachineId): Promise<void>
 }

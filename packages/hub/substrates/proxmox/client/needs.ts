@@ -59,7 +59,7 @@ export const NEEDS: Readonly<Record<EndpointName, Need>> = {
     ),
     told: [
       'and',
-      ['perm', '/vms/{vmid}', ['VM.Config.CPU', 'VM.Config.Memory', 'VM.Config.Network', 'VM.Config.Options']],
+      ['perm', '/vms/{vmid}', ['VM.Config.CPU', 'VM.Config.Memory', 'VM.Config.Network', 'VM.Config.HWType', 'VM.Config.Options']],
       ['perm', '/vms/{vmid}', ['VM.Config.Cloudinit', 'VM.Config.Network'], 'any', 1],
       BRIDGE,
     ],

@@ -49,8 +49,8 @@ async function wholeLife(call: Caller): Promise<void> {
   await call('GET /access/permissions', {})
   await call('GET /cluster/resources', { type: 'vm' })
   await call('GET /cluster/status', {})
-  await call('GET /cluster/nextid', {})
   await call('GET /cluster/firewall/options', {})
+  await call('GET /cluster/nextid', { vmid: OURS })
   await call('GET /nodes', {})
   await call('GET /nodes/{node}/status', { node })
   await call('GET /nodes/{node}/firewall/options', { node })
@@ -67,6 +67,7 @@ async function wholeLife(call: Caller): Promise<void> {
     net0: 'virtio,bridge=vmbr1,firewall=1',
     ciuser: 'agent',
     tags: 'autovibe',
+    smbios1: 'serial=aGVyZQ==,base64=1',
     onboot: true,
   })
   await call('PUT /nodes/{node}/qemu/{vmid}/resize', { ...vm, disk: 'scsi0', size: '2G' })

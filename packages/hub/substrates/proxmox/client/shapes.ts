@@ -19,6 +19,7 @@ const vmid = whole.refine((value) => value >= 100 && value <= 999_999_999, 'a VM
 export const Nothing = z.null().optional()
 export const UpidText = z.string().refine((text) => parseUpid(text) !== null, 'a UPID')
 
+export const FreeVmid = vmid
 export const Version = z.object({ version: z.string(), release: z.string(), repoid: z.string() })
 /** Path to privilege to whether it reaches what is below. */
 export const Permissions = z.record(z.string(), z.record(z.string(), flag))
@@ -49,7 +50,6 @@ const Resource = z.object({
 export const Resources = z.array(Resource)
 /** The cluster's own entry, which a single node has not, and one for each node. */
 export const ClusterStatus = z.array(z.object({ type: z.string(), name: z.string(), quorate: flag.optional(), online: flag.optional() }))
-export const NextId = vmid
 /** Of the datacenter, or of a node. */
 export const FirewallSwitch = z.object({ enable: flag.optional() })
 export const Nodes = z.array(z.object({ node: z.string(), status: z.string(), ssl_fingerprint: z.string().optional() }))

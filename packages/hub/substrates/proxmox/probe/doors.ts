@@ -2,7 +2,7 @@
 import type { Finding } from '@autovibe/contract'
 import { ProxmoxError } from '../client/errors.ts'
 import type { ClientLimits } from '../client/limits.ts'
-import { openClient, type ProxmoxSettings } from '../settings.ts'
+import { openClient, type ProxmoxCluster } from '../cluster.ts'
 import { failed, looked, ok, warning } from './findings.ts'
 import { setCommand } from './site.ts'
 
@@ -12,7 +12,7 @@ const OLDEST = 9
 const NEWEST = 9
 
 export async function probeDoors(
-  settings: ProxmoxSettings,
+  settings: ProxmoxCluster,
   limits: Partial<ClientLimits>,
   signal: AbortSignal,
 ): Promise<{ findings: Finding[]; opens: boolean }> {
@@ -49,13 +49,13 @@ function versionFinding(url: string, version: string): Finding {
 }
 
 /** Another door that answers makes one that does not a lesser thing; a certificate that is not the known one never is. */
-function judged(settings: ProxmoxSettings, finding: Finding, opens: boolean): Finding {
+function judged(settings: ProxmoxCluster, finding: Finding, opens: boolean): Finding {
   if (finding.status !== 'failed') return finding
   if (/certificate/i.test(finding.detail)) return { ...finding, fix: fixOfCertificate(settings, finding.name) }
   return opens ? { ...finding, status: 'warning' } : finding
 }
 
-function fixOfCertificate(settings: ProxmoxSettings, url: string): string {
+function fixOfCertificate(settings: ProxmoxCluster, url: string): string {
   const { doors } = settings.config
   // Fingerprints are given for all doors at once.
   const pins = doors.map((door) => (door.url === url ? 'SHA256' : (door.fingerprint ?? 'SHA256')))

@@ -7,7 +7,7 @@ import { CreateSubstrate, type Finding, ProxmoxConfig } from '@autovibe/contract
 import { type Stage, stage } from '../../../../../test/proxmox/stage.ts'
 import { pveumLines } from '../client/privileges.ts'
 import { SHORT } from '../client/test-client.ts'
-import type { ProxmoxSettings } from '../settings.ts'
+import type { ProxmoxCluster } from '../cluster.ts'
 import { probeCluster } from './probe.ts'
 
 const TEMPLATE = 9000
@@ -49,7 +49,7 @@ before(async () => {
 after(() => at.close())
 afterEach(() => assert.deepEqual(at.pve.violations, []))
 
-function settings(more: Partial<ProxmoxConfig> = {}, secret = token.secret): ProxmoxSettings {
+function settings(more: Partial<ProxmoxConfig> = {}, secret = token.secret): ProxmoxCluster {
   const given = CreateSubstrate.parse({
     name: 'lab',
     doors: [...at.pve.urls].map(([name, url]) => ({ url, fingerprint: at.pve.fingerprints.get(name) })),
@@ -202,7 +202,7 @@ test('what a fork will do is said for each type of storage, and why', async () =
     /^ok: A fork is a linked clone of the template, into which the tree comes from the checkpoint store.*clones no snapshot on zfspool/,
   )
   assert.match(await fork('files'), /^ok: .*only by copying the whole disk/)
-  assert.match(await fork('thick'), /^warning: A fork is a full copy of the template.*has no snapshots/)
+  assert.match(await fork('thick'), /^failed: No machine can be made there.*copies a template only whole/)
   assert.match(await fork('backups'), /^failed: No machine can lie/)
 })
 
@@ -242,7 +242,7 @@ test('a template that is missing, outside the pool or no template is named, and 
       'failed On pve1: qm template 9001',
       'failed On pve1: qm set 9001 --agent 1',
       'failed On pve1: qm set 9001 --ide2 ceph:cloudinit',
-      'warning Make it on ceph, or: autovibe substrate set lab --storage thin',
+      'failed Make it on ceph, or: autovibe substrate set lab --storage thin',
     ],
   )
   const elsewhere = await wrong(settings({ templates: [{ vmid: TEMPLATE, node: 'pve2' }] }))

@@ -1,7 +1,7 @@
 /** Looks at everything of a cluster that a Hub will need, and changes nothing there: only reading calls are made. */
 import type { Finding } from '@autovibe/contract'
 import type { ClientLimits } from '../client/limits.ts'
-import { openClient, type ProxmoxSettings } from '../settings.ts'
+import { openClient, type ProxmoxCluster } from '../cluster.ts'
 import { probeDoors } from './doors.ts'
 import { failed } from './findings.ts'
 import { probeGate } from './gate.ts'
@@ -23,7 +23,7 @@ export interface ProbeOptions {
   readonly limits?: Partial<ClientLimits>
 }
 
-export async function probeCluster(settings: ProxmoxSettings, { serves, signal, limits = PATIENCE }: ProbeOptions): Promise<readonly Finding[]> {
+export async function probeCluster(settings: ProxmoxCluster, { serves, signal, limits = PATIENCE }: ProbeOptions): Promise<readonly Finding[]> {
   const { name, config } = settings
   const gate = await probeGate({ name, config }, serves)
   const doors = await probeDoors(settings, limits, signal)

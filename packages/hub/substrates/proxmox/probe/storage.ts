@@ -66,31 +66,19 @@ function nodeFindings({ config }: NodesSite, node: string, storage: Storage): Fi
   return [warning('storage', name, `Only ${detail}.`, 'Destroy machines that nobody needs (autovibe ps), or enlarge the storage.')]
 }
 
-function typeFindings({ config, nodes, name }: NodesSite, storage: Storage): Finding[] {
-  const { type } = storage
+function typeFindings({ config, nodes, name }: NodesSite, { type, shared }: Storage): Finding[] {
   const abilities = abilitiesOf(type)
-  if (abilities === null) {
-    const detail = `What the type ${type} can do is not known here; checkpoints and forks go through the checkpoint store.`
-    return [warning('fork', config.storage, detail)]
-  }
-  if (!abilities.images)
-    return [failed('fork', config.storage, `No machine can lie on a storage of the type ${type}.`, setCommand({ name }, '--storage STORAGE'))]
   const { way, words, why } = forkWay(type)
+  if (abilities === null) return [warning('fork', config.storage, `What the type ${type} can do is not known here; the first machine will tell.`)]
+  if (way === 'none') return [failed('fork', config.storage, `${words} (${why}.)`, setCommand({ name }, '--storage STORAGE'))]
   const hints = [
-    ...(abilities.snapshots === 'newest' ? ['A rollback to an older checkpoint drops the newer snapshots of that machine; the store keeps their trees.'] : []),
+    ...(abilities.snapshots === 'newest'
+      ? ['Only the newest snapshot can be gone back to with the whole machine; to older ones its tree goes back alone.']
+      : []),
     ...(abilities.clonesHoldParent ? ['A machine whose snapshots have forks is removed only after them.'] : []),
   ]
-  const findings = [
-    abilities.snapshots === 'none'
-      ? warning(
-          'fork',
-          config.storage,
-          `${words} (${why}.) Checkpoints lie in the checkpoint store alone, and a rollback comes from there.`,
-          setCommand({ name }, '--storage STORAGE'),
-        )
-      : ok('fork', config.storage, [`${words} (${why}.)`, ...hints].join(' ')),
-  ]
-  if (storage.shared !== true && nodes.length > 1)
+  const findings = [ok('fork', config.storage, [`${words} (${why}.)`, ...hints].join(' '))]
+  if (shared !== true && nodes.length > 1)
     findings.push(ok('storage', config.storage, `Not shared: a machine stays on its node, and needs a template there (${listed(nodes)}).`))
   if (config.include_ram && way === 'store') findings.push(warning('fork', config.storage, 'Snapshots keep the memory, but no fork here begins from one.'))
   return findings

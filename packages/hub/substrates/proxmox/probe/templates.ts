@@ -65,10 +65,11 @@ function judged({ config, name }: NodesSite, vmid: number, node: string, templat
     wrong('It has no cloud-init drive, by which a machine gets its name and its address.', `On ${node}: qm set ${vmid} --ide2 ${config.storage}:cloudinit`)
   if (disk === undefined) wrong('It has no disk.', `Make it anew, with a disk on ${config.storage}.`)
   const storage = disk?.split(':')[0]
-  if (storage !== undefined && storage !== config.storage) {
-    const detail = `Its disk is on ${storage}, so every machine is a full copy onto ${config.storage}.`
-    findings.push(warning('template', String(vmid), detail, `Make it on ${config.storage}, or: ${setCommand({ name }, `--storage ${storage}`)}`))
-  }
+  if (storage !== undefined && storage !== config.storage)
+    wrong(
+      `Its disk is on ${storage}, where the machines that share its blocks would be, and not on ${config.storage}.`,
+      `Make it on ${config.storage}, or: ${setCommand({ name }, `--storage ${storage}`)}`,
+    )
   return findings.length > 0 ? findings : [ok('template', String(vmid), `${template['name'] ?? 'without a name'} on ${node}, disk on ${storage}`)]
 }
 

@@ -1,0 +1,127 @@
+/** The gate: where the guests of machines that are VMs find their Hub. It lets in whom it invited, keeps their links, and joins their streams to the machine's own door. */
+import { mkdir } from 'node:fs/promises'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { AutovibeError, encodeInvitation, GuestInvitation, type MachineId } from '@autovibe/contract'
+import type { DoorListener } from '../../substrate.ts'
+import type { Guest, GuestLinks, Invitation } from '../guest-links.ts'
+import { Admissions } from './admissions.ts'
+import { gateCertificate } from './certificate.ts'
+import { DoorStreams } from './door-streams.ts'
+import type { GuestTimes } from './linked-guest.ts'
+import { Links } from './links.ts'
+import { type Received, type ReceptionLimits, reception } from './reception.ts'
+
+/** Pino's shape. */
+export interface GateLogger {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+}
+
+export interface GateOptions {
+  /** Port 0: any that is free. */
+  readonly listen: { readonly host: string; readonly port: number }
+  /** Where machines reach it, `host:port`; left out: where it listens. */
+  readonly advertised?: string
+  /** The Hub's; the gate has the folder `gate` in it. Short enough that a socket beneath it can be bound. */
+  readonly dataDir: string
+  readonly door: DoorListener
+  readonly logger: GateLogger
+  /** For tests, which have less patience. */
+  readonly limits?: Partial<ReceptionLimits & GuestTimes>
+}
+
+export interface Gate extends GuestLinks {
+  /** Where machines reach it. */
+  readonly address: string
+  /** SHA-256 of its certificate, in base64url. */
+  readonly fingerprint: string
+  readonly port: number
+  close(): Promise<void>
+}
+
+const LIMITS: ReceptionLimits & GuestTimes = { helloMs: 10_000, unknownMost: 256, unknownMostOfOne: 64, stateMs: 5_000, stallMs: 60_000 }
+
+/** `substrate.unavailable` when it cannot listen there. */
+export async function openGate(options: GateOptions): Promise<Gate> {
+  const folder = join(options.dataDir, 'gate')
+  const doors = join(folder, 'doors')
+  const certificate = await gateCertificate(folder, new Date())
+  await mkdir(doors, { recursive: true, mode: 0o700 })
+  const limits = { ...LIMITS, ...options.limits }
+  const admissions = new Admissions(join(folder, 'machines'))
+  const links = new Links(limits)
+  const streams = new DoorStreams()
+  const doorPath = (machineId: MachineId): string => join(doors, `${machineId}.sock`)
+
+  const receive = async ({ hello, socket, welcome, last }: Received): Promise<void> => {
+    if (hello.wants === 'register') {
+      const registered = await admissions.register(hello.secret, hello.claim)
+      if (registered === null) return last({ is: 'refused' })
+      options.logger.info({ machine_id: registered.machineId }, 'a guest has registered')
+      return last({ is: 'registered', machine: registered.machineId, token: registered.token })
+    }
+    const machineId = await admissions.machineWith(hello.token)
+    if (machineId === null) return last({ is: 'refused' })
+    if (hello.wants === 'door') {
+      if (!streams.hasRoom(machineId)) return last({ is: 'refused' })
+      await welcome({ is: 'open' })
+      return streams.join(machineId, socket, doorPath(machineId))
+    }
+    await options.door.listen(machineId, doorPath(machineId))
+    await welcome({ is: 'linked', machine: machineId })
+    // It may have been forgotten meanwhile.
+    if ((await admissions.machineWith(hello.token)) === null) return options.door.close(machineId).finally(() => socket.destroy())
+    links.add(machineId, socket)
+    options.logger.info({ machine_id: machineId }, 'a guest is linked')
+  }
+
+  const server = reception(certificate, limits, receive)
+  const { promise: listening, resolve, reject } = Promise.withResolvers<void>()
+  server.once('error', reject)
+  server.listen(options.listen.port, options.listen.host, resolve)
+  await listening.catch((error: Error) => {
+    throw new AutovibeError(
+      'substrate.unavailable',
+      `The gate for machines cannot listen on ${options.listen.host}:${options.listen.port}: ${error.message}.`,
+      { cause: error },
+    )
+  })
+  server.on('error', (error) => options.logger.warn({ err: error }, 'the gate for machines met an error'))
+  const { port } = server.address() as AddressInfo
+  const address = options.advertised ?? `${options.listen.host.includes(':') ? `[${options.listen.host}]` : options.listen.host}:${port}`
+  const sockets = new Set<import('node:net').Socket>()
+  server.on('connection', (socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
+
+  return {
+    address,
+    fingerprint: certificate.fingerprint,
+    port,
+    async invite(machineId): Promise<Invitation> {
+      const invitation = GuestInvitation.safeParse({ address, fingerprint: certificate.fingerprint, secret: await admissions.invite(machineId) })
+      if (invitation.success) return encodeInvitation(invitation.data)
+      throw new AutovibeError('substrate.failed', `Machines cannot be told the gate’s address ${address}.`, {
+        fix: 'Give one of the form host:port, of at most 80 characters.',
+      })
+    },
+    linked: (machineId, withinMs, signal): Promise<Guest> => links.within(machineId, withinMs, signal),
+    current: (machineId) => links.current(machineId),
+    async forget(machineId) {
+      await admissions.forget(machineId)
+      links.end(machineId)
+      streams.end(machineId)
+      await options.door.close(machineId)
+    },
+    async close() {
+      const { promise: closed, resolve: done } = Promise.withResolvers<void>()
+      server.close(() => done())
+      links.endAll()
+      streams.endAll()
+      for (const socket of sockets) socket.destroy()
+      await closed
+    },
+  }
+}

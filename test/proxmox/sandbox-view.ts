@@ -1,0 +1,50 @@
+/** What a sandboxed guest sees of the host: bubblewrap's arguments. */
+import { existsSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import type { Boot } from './guests.ts'
+
+/** Where the first disk stands in the guest, and where its kernel shows the serial number of its SMBIOS. */
+export const DISK = '/var/lib/autovibe'
+export const SERIAL = '/sys/class/dmi/id/product_serial'
+
+const CHECKOUT = resolve(import.meta.dirname, '../..')
+const NODE = dirname(dirname(process.execPath))
+
+export interface View {
+  /** The first disk's folder on the host; null for a VM without one. */
+  readonly disk: string | null
+  /** Files on the host with the serial number and with what tells this boot from others. */
+  readonly serial: string
+  readonly bootId: string
+  readonly hostname: string
+  /** More folders of the host that the guest may read. */
+  readonly readable: readonly string[]
+}
+
+/** Everything up to the command. Descriptor 3 tells of the sandbox's first process, 4 holds the command up until somebody writes to it. */
+export function bubblewrap(view: View, isRoot: boolean): string[] {
+  return [
+    ...['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-net', '--unshare-cgroup-try', '--die-with-parent', '--new-session'],
+    ...(isRoot ? [] : ['--unshare-user', '--uid', '0', '--gid', '0']),
+    ...['--hostname', view.hostname, '--info-fd', '3', '--block-fd', '4', '--clearenv'],
+    ...['--setenv', 'PATH', `${NODE}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`, '--setenv', 'HOME', '/root'],
+    ...['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/etc'].filter((path) => existsSync(path)).flatMap(readOnly),
+    ...[NODE, CHECKOUT, ...view.readable].flatMap(readOnly),
+    ...['--proc', '/proc', '--ro-bind', view.bootId, '/proc/sys/kernel/random/boot_id', '--dev', '/dev'],
+    ...['--tmpfs', '/run', '--tmpfs', '/tmp', '--dir', '/root', '--dir', DISK],
+    ...(view.disk === null ? [] : ['--bind', view.disk, DISK]),
+    ...['--dir', dirname(SERIAL), '--ro-bind', view.serial, SERIAL, '--chdir', '/', '--'],
+  ]
+}
+
+const readOnly = (path: string): string[] => ['--ro-bind', path, path]
+
+/** The serial number in a VM's `smbios1`; its text is in base64 where the option says so. */
+export function serialOf(boot: Boot): string {
+  const options = new Map((boot.config['smbios1'] ?? '').split(',').map((part) => [part.slice(0, part.indexOf('=')), part.slice(part.indexOf('=') + 1)]))
+  const serial = options.get('serial') ?? ''
+  return options.get('base64') === '1' ? Buffer.from(serial, 'base64').toString('utf8') : serial
+}
+
+/** A name that the kernel takes: a VM's may hold blanks. */
+export const hostnameOf = (boot: Boot): string => boot.name.replace(/[^A-Za-z0-9.-]+/g, '-').slice(0, 63)
