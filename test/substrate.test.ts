@@ -19,7 +19,7 @@ let gate = ''
 
 before(async () => {
   at = await stage({ storages: [{ id: 'thin', type: 'lvmthin' }], secondMs: 1, broadcastEveryS: 0 })
-  await at.create(TEMPLATE, 'thin')
+  await at.create(TEMPLATE, 'thin', { ciupgrade: '0' })
   await at.root.task('POST', `/nodes/pve1/qemu/${TEMPLATE}/template`)
   url = at.pve.url
   place = await makePlace()

@@ -33,7 +33,7 @@ before(async () => {
     secondMs: 1,
     broadcastEveryS: 0,
   })
-  await at.create(TEMPLATE, 'ceph')
+  await at.create(TEMPLATE, 'ceph', { ciupgrade: '0' })
   await at.root.task('POST', `/nodes/pve1/qemu/${TEMPLATE}/template`)
   const storages = ['ceph', 'thin', 'zfs', 'files', 'thick', 'backups', 'isos', 'some', 'small']
   for (const line of pveumLines({ user: 'autovibe@pve', token: 'hub', pool: 'autovibe', storages, bridges: ['vmbr1', 'vmbr9'], templates: [TEMPLATE] })) {
@@ -243,12 +243,13 @@ test('a template that is missing, outside the pool or no template is named, and 
       'failed On pve1: qm set 9001 --agent 1',
       'failed On pve1: qm set 9001 --ide2 ceph:cloudinit',
       'failed Make it on ceph, or: autovibe substrate set lab --storage thin',
+      'warning On pve1: qm set 9001 --ciupgrade 0',
     ],
   )
   const elsewhere = await wrong(settings({ templates: [{ vmid: TEMPLATE, node: 'pve2' }] }))
   assert.equal(elsewhere[0]?.fix, `autovibe substrate set lab --template ${TEMPLATE}@pve1`)
   t.diagnostic('a template of its own is needed on each node where the storage is not shared')
-  await at.create(9002, 'thin')
+  await at.create(9002, 'thin', { ciupgrade: '0' })
   await at.root.task('POST', '/nodes/pve1/qemu/9002/template')
   await at.pve.pveum('pveum pool modify autovibe --vms 9002')
   const local = await wrong(settings({ storage: 'thin', templates: [{ vmid: 9002, node: null }] }))

@@ -70,6 +70,16 @@ function judged({ config, name }: NodesSite, vmid: number, node: string, templat
       `Its disk is on ${storage}, where the machines that share its blocks would be, and not on ${config.storage}.`,
       `Make it on ${config.storage}, or: ${setCommand({ name }, `--storage ${storage}`)}`,
     )
+  // Proxmox's cloud-init asks for that by default, and a machine reaches nobody who has any.
+  if (template['ciupgrade'] !== '0')
+    findings.push(
+      warning(
+        'template',
+        String(vmid),
+        'At its first boot a machine looks for upgrades in vain, which takes long.',
+        `On ${node}: qm set ${vmid} --ciupgrade 0`,
+      ),
+    )
   return findings.length > 0 ? findings : [ok('template', String(vmid), `${template['name'] ?? 'without a name'} on ${node}, disk on ${storage}`)]
 }
 
