@@ -11,7 +11,11 @@ export async function ensureOn(site: Site, machine: VmRecord, signal: AbortSigna
   const { node, vmid } = record
   await achieve(
     async () => (await statusOf(site, record, signal)) === 'running',
-    () => vmTask(site, record, 'POST /nodes/{node}/qemu/{vmid}/status/start', { node, vmid }, signal),
+    () => {
+      // What is left of the link of its last boot.
+      site.links.cut(record.machine_id)
+      return vmTask(site, record, 'POST /nodes/{node}/qemu/{vmid}/status/start', { node, vmid }, signal)
+    },
   )
   return record
 }

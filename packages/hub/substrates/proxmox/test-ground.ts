@@ -30,7 +30,7 @@ const GUEST = fileURLToPath(new URL('../../../guest/main.ts', import.meta.url))
 const SITE = { user: 'autovibe@pve', token: 'hub', pool: 'autovibe', storages: ['machines'], bridges: ['vmbr1'] }
 const TEMPLATE = 9000
 /** As machines dial it; the stand-in joins it to where the gate really listens. */
-const GATE = { host: '192.0.2.10', port: 7443 }
+const GATE = { host: '192.0.2.10', port: 7443 } as const
 export const HUB_ID = '0123456789abcdef0123456789abcdef'
 
 export interface ClusterOptions {
@@ -69,7 +69,7 @@ export class TestCluster {
         guests = await SandboxGuests.open({
           root: join(directory, 'guests'),
           command: () => guestCommand(agent),
-          reachable: () => [{ ...GATE, to: { host: '127.0.0.1', port: cluster?.gatePort ?? 0 } }],
+          reachable: () => [{ address: GATE.host, port: GATE.port, to: { host: '127.0.0.1', port: cluster?.gatePort ?? 0 } }],
         })
         return guests
       },
@@ -111,7 +111,7 @@ export class TestCluster {
 const guestCommand = (agent: string): readonly string[] => [
   process.execPath,
   GUEST,
-  ...['--invitation', '/run/invitation', '--run', '/run/autovibe', '--user', 'none', '--tree-at', 'none', '--rekey-root', 'none'],
+  ...['--run', '/run/autovibe', '--user', 'none', '--tree-at', 'none', '--rekey-root', 'none'],
   ...['--agent-command', JSON.stringify([process.execPath, agent])],
 ]
 

@@ -109,6 +109,10 @@ export async function openGate(options: GateOptions): Promise<Gate> {
     },
     linked: (machineId, withinMs, signal): Promise<Guest> => links.within(machineId, withinMs, signal),
     current: (machineId) => links.current(machineId),
+    cut(machineId) {
+      links.end(machineId)
+      streams.end(machineId)
+    },
     async forget(machineId) {
       await admissions.forget(machineId)
       links.end(machineId)
