@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { abilitiesOf, forkWay, STORAGE_ABILITIES } from './storage-abilities.ts'
+import { abilitiesOf, forkWay, STORAGE_ABILITIES, type StorageAbilities } from './storage-abilities.ts'
 
 test('where a snapshot can be cloned without copying it, a fork is that; elsewhere the tree comes from the store, if machines can be made at all', () => {
   const ways = Object.fromEntries(Object.keys(STORAGE_ABILITIES).map((type) => [type, forkWay(type).way]))
@@ -33,4 +34,21 @@ test('a type that nobody knows has no abilities, also one with a name of every o
     assert.equal(abilitiesOf(type), null)
     assert.equal(forkWay(type).way, 'none')
   }
+})
+
+const SNAPSHOTS: Readonly<Record<StorageAbilities['snapshots'], string>> = { any: 'yes', newest: 'newest only', none: 'no' }
+const FORKS = { snapshot: 'linked clone of the snapshot', store: 'template, tree from the store', none: 'not possible' } as const
+
+test('the page of the reference says what the table says', () => {
+  const page = readFileSync(new URL('../../../docs/reference/proxmox-storages.md', import.meta.url), 'utf8')
+  const rows = Object.entries(STORAGE_ABILITIES).map(([type, { snapshots, clonesHoldParent, shared, format }]) => {
+    const { way } = forkWay(type)
+    const machine = way === 'none' ? 'not possible' : 'linked clone'
+    const fork = `${FORKS[way]}${clonesHoldParent ? ', holds its source' : ''}`
+    return `| \`${type}\` | ${SNAPSHOTS[snapshots]} | ${machine} | ${fork} | ${shared ? 'yes' : 'no'} | ${format ?? '-'} |`
+  })
+  assert.deepEqual(
+    page.split('\n').filter((line) => line.startsWith('| `')),
+    rows,
+  )
 })
