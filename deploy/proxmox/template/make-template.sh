@@ -49,7 +49,7 @@ command -v qm >/dev/null || die 'There is no qm here: this is for a node of Prox
 vmid=${given[vmid]}
 pvesh get /cluster/nextid --vmid "$vmid" >/dev/null || die "The number $vmid is taken."
 pvesm status --content snippets | awk 'NR > 1 { print $1 }' | grep -qxF "${given[snippets]}" || die "${given[snippets]} takes no snippets: see --help."
-pvesh get "/pools/?poolid=${given[pool]}" >/dev/null 2>&1 || die "There is no pool ${given[pool]}: pveum pool add ${given[pool]}"
+pvesh get /pools --poolid "${given[pool]}" >/dev/null 2>&1 || die "There is no pool ${given[pool]}: pveum pool add ${given[pool]}"
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -14,7 +14,12 @@ export async function probeBridge(site: NodesSite): Promise<readonly Finding[]> 
         if (found === undefined) {
           const make = `pvesh create /nodes/${node}/network --iface ${bridge} --type bridge --autostart 1 && pvesh set /nodes/${node}/network`
           return [
-            failed('bridge', `${bridge} on ${node}`, `${node} has no bridge ${bridge}.`, `${make}, or another bridge: ${setCommand(site, '--bridge BRIDGE')}`),
+            failed(
+              'bridge',
+              `${bridge} on ${node}`,
+              `${node} has no bridge ${bridge} that the token may see.`,
+              `${make}, or another bridge: ${setCommand(site, '--bridge BRIDGE')}`,
+            ),
           ]
         }
         if (found.active !== true) return [failed('bridge', `${bridge} on ${node}`, 'It is not active.', `pvesh set /nodes/${node}/network`)]

@@ -20,14 +20,14 @@ export async function probeTemplates(site: NodesSite): Promise<readonly Finding[
         const at = nodeOf.get(vmid)
         const place = at ?? node ?? undefined
         const findings = await looked('template', String(vmid), signal, () => templateFindings(site, vmid, node, place))
-        return { at: findings.some(({ status }) => status === 'failed') ? undefined : place, findings }
+        return { good: place === undefined || findings.some(({ status }) => status === 'failed') ? [] : [{ vmid, node: place }], findings }
       }),
     )
     return [
       ...each.flatMap(({ findings }) => findings),
       ...(await coverage(
         site,
-        each.flatMap(({ at }) => (at === undefined ? [] : [at])),
+        each.flatMap(({ good }) => good),
       )),
     ]
   })
@@ -86,14 +86,20 @@ function judged({ config, name }: NodesSite, vmid: number, node: string, templat
 const isCloudInit = (drive: string): boolean => /\bcloudinit\b/.test(drive)
 const isCd = (drive: string): boolean => isCloudInit(drive) || /,media=cdrom\b/.test(drive)
 
+interface Placed {
+  readonly vmid: number
+  readonly node: string
+}
+
 /** A template on storage of its node makes machines there alone. */
-async function coverage({ config, client, signal, nodes, name }: NodesSite, at: readonly string[]): Promise<Finding[]> {
-  const [first] = at
+async function coverage({ config, client, signal, nodes, name }: NodesSite, good: readonly Placed[]): Promise<Finding[]> {
+  const [first] = good
   if (first === undefined || nodes.length < 2) return []
-  const storages = await client.call('GET /nodes/{node}/storage', { node: first }, { signal })
+  const storages = await client.call('GET /nodes/{node}/storage', { node: first.node }, { signal })
   if (storages.find(({ storage }) => storage === config.storage)?.shared === true) return []
-  const without = nodes.filter((node) => !at.includes(node))
+  const without = nodes.filter((node) => !good.some((template) => template.node === node))
   if (without.length === 0) return []
-  const fix = `Make one there (a copy has a number of its own), then: ${setCommand({ name }, `${config.templates.map(({ vmid }, index) => `--template ${vmid}@${at[index] ?? first}`).join(' ')} --template VMID@${without[0]}`)}`
+  const templates = [...good.map(({ vmid, node }) => `${vmid}@${node}`), `VMID@${without[0]}`].join(' ')
+  const fix = `Make one there, which has a number of its own, then: ${setCommand({ name }, `--template ${templates}`)}`
   return [warning('template', listed(without), 'No template is there, and the storage is not shared: no machine is made there.', fix)]
 }
