@@ -98,6 +98,8 @@ export async function haltAgent(site: Site, record: VmRecord, signal: AbortSigna
   const guest = site.links.current(record.machine_id)
   try {
     if (guest === null) return await ensureOff(site, record, 'plug', signal)
+    // Asked first, because that is answered soon or not at all.
+    await guest.state(signal)
     await guest.stopAgent(signal)
   } catch (error) {
     signal.throwIfAborted()
