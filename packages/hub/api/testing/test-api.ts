@@ -24,6 +24,7 @@ import { createRequests } from '../../operations/requests.ts'
 import { type Runtime, systemRuntime } from '../../runtime.ts'
 import { createApiKey } from '../../security/keys.ts'
 import { createSecrets, type Secrets } from '../../security/secrets.ts'
+import { proxmoxBringing } from '../../substrates/proxmox/bringing.ts'
 import type { Capabilities, Substrate } from '../../substrates/substrate.ts'
 import { createApi } from '../create-api.ts'
 import type { Api, ApiDeps } from '../plumbing/deps.ts'
@@ -277,6 +278,7 @@ export async function startTestApi(options: Pick<ApiDeps, 'stalledMs'> = {}): Pr
     execs,
     dataDir,
     changes,
+    proxmox: proxmoxBringing,
     metrics: testMetrics({ db, runtime, sizeOf: (id) => store.of(id).size() }),
     health: async () => ({
       status: 'ok',
