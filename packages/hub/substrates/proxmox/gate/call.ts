@@ -121,7 +121,9 @@ export async function nextChunk(stream: ClientHttp2Stream, signal: AbortSignal):
     const chunk = stream.read() as Buffer | null
     if (chunk !== null) return chunk
     if (stream.readableEnded && !stream.aborted && stream.rstCode === constants.NGHTTP2_NO_ERROR) return null
-    if (stream.readableEnded || stream.destroyed || stream.closed) throw unavailable('the stream broke off')
+    // One that was closed well may still owe its end.
+    const isClosedWell = stream.closed && !stream.destroyed && !stream.aborted && stream.rstCode === constants.NGHTTP2_NO_ERROR
+    if (stream.readableEnded || stream.destroyed || (stream.closed && !isClosedWell)) throw unavailable('the stream broke off')
     const turn = new AbortController()
     const until = AbortSignal.any([signal, turn.signal])
     try {
