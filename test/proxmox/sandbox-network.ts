@@ -53,8 +53,9 @@ export class SandboxNetwork {
     this.#cut()
   }
 
+  /** Whoever is at the other end of a real cable hears nothing; here he is told at once. */
   #cut(): void {
-    for (const socket of this.#sockets) socket.destroy()
+    for (const socket of this.#sockets) socket.resetAndDestroy()
   }
 
   #joins(server: Server, place: Reachable | undefined): void {

@@ -28,15 +28,18 @@ export function bubblewrap(view: View, isRoot: boolean): string[] {
     ...(isRoot ? [] : ['--unshare-user', '--uid', '0', '--gid', '0']),
     ...['--hostname', view.hostname, '--info-fd', '3', '--block-fd', '4', '--clearenv'],
     ...['--setenv', 'PATH', `${NODE}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`, '--setenv', 'HOME', '/root'],
+    ...[NODE, CHECKOUT, DISK, SERIAL, ...view.readable].flatMap(foldersAbove),
     ...['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/etc'].filter((path) => existsSync(path)).flatMap(readOnly),
     ...[NODE, CHECKOUT, ...view.readable].flatMap(readOnly),
     ...['--proc', '/proc', '--ro-bind', view.bootId, '/proc/sys/kernel/random/boot_id', '--dev', '/dev'],
-    ...['--tmpfs', '/run', '--tmpfs', '/tmp', '--dir', '/root', '--dir', DISK],
+    ...['--tmpfs', '/run', '--perms', '1777', '--tmpfs', '/tmp', '--dir', '/root', '--dir', DISK],
     ...(view.disk === null ? [] : ['--bind', view.disk, DISK]),
-    ...['--dir', dirname(SERIAL), '--ro-bind', view.serial, SERIAL, '--chdir', '/', '--'],
+    ...['--ro-bind', view.serial, SERIAL, '--chdir', '/', '--'],
   ]
 }
 
+/** Open to every user of the guest: what bubblewrap makes on the way to something is open to root alone. */
+const foldersAbove = (path: string): string[] => (dirname(path) === '/' ? [] : [...foldersAbove(dirname(path)), '--dir', dirname(path)])
 const readOnly = (path: string): string[] => ['--ro-bind', path, path]
 
 /** The serial number in a VM's `smbios1`; its text is in base64 where the option says so. */
