@@ -2,6 +2,8 @@
 export const PACKAGES: readonly string[] = [
   // A shell, an init and the small tools; static, so that it serves the first moments as well.
   'busybox-static',
+  // Its own shell prefers its own tools to others of the same name.
+  'dash',
   'qemu-guest-agent',
   // The guest program's unshare, setpriv and mount.
   ...['util-linux', 'mount'],
