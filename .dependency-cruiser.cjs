@@ -27,6 +27,8 @@ const HUB = {
   ledger: ['database/'],
   checkpoints: ['database/', 'security/', PORT],
   substrates: [],
+  // What it has asked Proxmox for must outlive it.
+  'substrates/proxmox': ['substrates/', 'database/'],
   database: [],
   security: ['database/'],
   observability: ['database/'],
@@ -56,7 +58,10 @@ const hubWalls = Object.entries(HUB).map(([room, allowed]) =>
   forbid(
     `hub-${room}`,
     `hub/${room} may import ${['runtime.ts', ...allowed].join(', ')}`,
-    { path: `^packages/hub/${room}/`, pathNot: TESTS },
+    {
+      path: `^packages/hub/${room}/`,
+      pathNot: [TESTS, ...Object.keys(HUB).flatMap((other) => (other.startsWith(`${room}/`) ? [`^packages/hub/${other}/`] : []))],
+    },
     {
       path: '^packages/hub/',
       pathNot: ['^packages/hub/runtime\\.ts$', ...[`${room}/`, ...allowed].map((name) => `^packages/hub/${name}`)],

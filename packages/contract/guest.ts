@@ -77,6 +77,8 @@ export const GuestStateAnswer = z.object({
   memory_bytes: Count,
   peak_memory_bytes: Count,
   processes: Count,
+  /** By the kernel; false: seen now and then. */
+  counted: z.boolean(),
   disk_bytes: Count.nullable(),
   refused: z.object({ memory: Count.nullable(), processes: Count.nullable() }),
   frozen: z.array(CheckpointId).max(GUEST_LIMITS.frozenTrees),
@@ -90,6 +92,7 @@ export const GuestAgentStart = z.object({
   token: z.string().min(1).max(500),
   memory_bytes: Count,
   processes: Count,
+  disk_bytes: Count,
 })
 export type GuestAgentStart = z.infer<typeof GuestAgentStart>
 export const GuestCheckpoint = z.object({ checkpoint: CheckpointId })

@@ -21,13 +21,13 @@ export const MachineState = z.enum(MACHINE_STATES)
 export type MachineState = z.infer<typeof MachineState>
 
 /**
- * How strongly the substrate fences a machine in: `I3` all namespaces as root, `I2` the same as an ordinary user,
+ * How strongly the substrate fences a machine in: `I4` a virtual machine with a kernel of its own, `I3` all namespaces as root, `I2` the same as an ordinary user,
  * `I1` partial (not for hostile code), `I0` a bare process.
  */
-export const IsolationTier = z.enum(['I3', 'I2', 'I1', 'I0'])
+export const IsolationTier = z.enum(['I4', 'I3', 'I2', 'I1', 'I0'])
 export type IsolationTier = z.infer<typeof IsolationTier>
 
-/** How trees are copied: `C4` btrfs, `C3` overlay, `C2` reflink, `C1` plain copy. */
+/** How trees are copied: `C4` btrfs, `C3` overlay, or linked clones of a VM's disk, `C2` reflink, `C1` plain copy, or out of the checkpoint store. */
 export const CopyTier = z.enum(['C4', 'C3', 'C2', 'C1'])
 export type CopyTier = z.infer<typeof CopyTier>
 

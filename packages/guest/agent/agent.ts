@@ -13,7 +13,7 @@ import { type Figures, figuresOf, NO_FIGURES } from './figures.ts'
 import { type Group, leftGroups, makeGroup } from './group.ts'
 import { endProcess, familyOf, listProcesses, type Process } from './processes.ts'
 
-export interface AgentOptions extends Omit<AgentPlace, 'groupDoor' | 'mark'> {
+export interface AgentOptions extends Omit<AgentPlace, 'groupDoor' | 'mark' | 'fileBytes'> {
   readonly warn: (message: string, error: unknown) => void
 }
 
@@ -69,7 +69,7 @@ export class Agent implements Stillness {
       await this.#writeToken(start.token)
       const group = makeGroup(this.#name)
       group?.holdTo({ memoryBytes: start.memory_bytes, processes: start.processes })
-      const { argv, env } = agentCommand({ ...this.#options, groupDoor: group?.door ?? null, mark: this.#mark })
+      const { argv, env } = agentCommand({ ...this.#options, groupDoor: group?.door ?? null, mark: this.#mark, fileBytes: start.disk_bytes })
       const child = spawn(argv[0], argv.slice(1), { cwd: '/', env, detached: true, stdio: ['ignore', 'inherit', 'inherit'] })
       const life: Life = { id: randomUUID(), group, child, tokenSha256, hasEnded: false }
       child.once('exit', () => {

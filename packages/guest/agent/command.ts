@@ -21,16 +21,23 @@ export interface AgentPlace {
   readonly groupDoor: string | null
   /** `NAME=value` in the environment, by which its processes are found again. */
   readonly mark: string
+  /** No single file may be larger. */
+  readonly fileBytes: number
 }
 
 const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** The same path in every machine, because agents file their conversations by it; seen by the agent's processes alone. */
 const JOIN_AND_MOUNT = `
-group=$1 tree=$2 at=$3; shift 3
+group=$1 tree=$2 at=$3 file_blocks=$4; shift 4
 if [ -n "$group" ]; then echo 0 >"$group" || exit 125; fi
 if [ -n "$at" ]; then mkdir -p "$at" && mount --bind "$tree" "$at" || exit 125; fi
+ulimit -c 0
+ulimit -f "$file_blocks" 2>/dev/null || :
 exec "$@"`
+
+/** The unit of `ulimit -f` (POSIX). */
+const FILE_BLOCK_BYTES = 512
 
 export function agentCommand(place: AgentPlace): AgentCommand {
   const { command, owner, treeAt, groupDoor } = place
@@ -50,7 +57,18 @@ export function agentCommand(place: AgentPlace): AgentCommand {
           '--bounding-set=-all',
           '--',
         ]
-  const inside = ['/bin/sh', '-c', JOIN_AND_MOUNT, 'sh', groupDoor ?? '', place.tree, treeAt ?? '', ...asUser, ...command] as const
+  const inside = [
+    '/bin/sh',
+    '-c',
+    JOIN_AND_MOUNT,
+    'sh',
+    groupDoor ?? '',
+    place.tree,
+    treeAt ?? '',
+    String(Math.ceil(place.fileBytes / FILE_BLOCK_BYTES)),
+    ...asUser,
+    ...command,
+  ] as const
   const [mark = '', markValue = ''] = place.mark.split('=')
   return {
     argv: treeAt === null ? ['/bin/sh', ...inside.slice(1)] : ['unshare', '--mount', ...inside],

@@ -7,10 +7,19 @@ export interface Figures {
   readonly memoryBytes: number
   readonly peakMemoryBytes: number
   readonly processes: number
+  /** By the kernel, in the agent's group; false: only what was seen now and then. */
+  readonly isCounted: boolean
   readonly refused: { readonly memory: number | null; readonly processes: number | null }
 }
 
-export const NO_FIGURES: Figures = { cpuSeconds: 0, memoryBytes: 0, peakMemoryBytes: 0, processes: 0, refused: { memory: null, processes: null } }
+export const NO_FIGURES: Figures = {
+  cpuSeconds: 0,
+  memoryBytes: 0,
+  peakMemoryBytes: 0,
+  processes: 0,
+  isCounted: false,
+  refused: { memory: null, processes: null },
+}
 
 /** Neither processor time nor the peak ever falls: what a process had used that nobody sees any more was used. */
 export function figuresOf(group: Group | null, processes: readonly Process[], last: Figures): Figures {
@@ -22,7 +31,8 @@ export function figuresOf(group: Group | null, processes: readonly Process[], la
     cpuSeconds: Math.max(last.cpuSeconds, cpuSeconds),
     memoryBytes,
     peakMemoryBytes: Math.max(last.peakMemoryBytes, group?.number('memory.peak') ?? memoryBytes),
-    processes: processes.length,
+    processes: group?.number('pids.current') ?? processes.length,
+    isCounted: cpuMicroseconds !== null,
     refused: {
       memory: group?.field('memory.events', 'oom_kill') ?? last.refused.memory,
       processes: group?.field('pids.events', 'max') ?? last.refused.processes,

@@ -23,7 +23,7 @@ type Call = (stream: ServerHttp2Stream, signal: AbortSignal) => Promise<object |
 export function answering({ agent, trees, disk, boot, log }: Answering): Answer {
   const calls: Readonly<Record<string, Call>> = {
     '/state': async (): Promise<GuestStateAnswer> => {
-      const { cpuSeconds, memoryBytes, peakMemoryBytes, processes, refused } = agent.figures()
+      const { cpuSeconds, memoryBytes, peakMemoryBytes, processes, isCounted, refused } = agent.figures()
       return {
         boot: boot.id,
         up_ms: boot.upMs(),
@@ -33,6 +33,7 @@ export function answering({ agent, trees, disk, boot, log }: Answering): Answer 
         memory_bytes: memoryBytes,
         peak_memory_bytes: peakMemoryBytes,
         processes,
+        counted: isCounted,
         disk_bytes: disk.bytes(),
         refused,
         frozen: await trees.frozen(),

@@ -7,6 +7,8 @@ import { runTool } from '../tools.ts'
 const BTRFS_MAGIC = 0x9123683e
 const SUBVOLUME_INODE = 256
 const TIMEOUT_MS = 60_000
+/** What a probe makes. */
+const PROBED = ['first', 'second']
 
 /** Found out by doing it, in a folder that is removed again. */
 export async function canSnapshot(folder: string): Promise<boolean> {
@@ -14,8 +16,9 @@ export async function canSnapshot(folder: string): Promise<boolean> {
   const probe = join(folder, 'probe')
   try {
     await mkdir(probe)
-    await makeSubvolume(join(probe, 'tree'))
-    await takeSnapshot(join(probe, 'tree'), join(probe, 'frozen'), true)
+    const [of, path] = PROBED.map((name) => join(probe, name)) as [string, string]
+    await makeSubvolume(of)
+    await takeSnapshot(of, path, true)
     return true
   } catch {
     // No tool, or no rights: trees are copied then.
@@ -40,10 +43,9 @@ export async function takeSnapshot(of: string, path: string, isReadOnly: boolean
 
 const REMOVE_TIMEOUT_MS = 30 * 60_000
 
-/** A folder with what lies in it, which may be subvolumes at its top. One that is not there is no error. */
+/** A folder with what lies in it, or a subvolume. One that is not there is no error. */
 export async function removeTree(folder: string): Promise<void> {
-  for (const name of ['.', 'tree', 'frozen']) {
-    const path = join(folder, name)
+  for (const path of [folder, ...PROBED.map((name) => join(folder, name))]) {
     try {
       if (await isSubvolume(path)) await runTool('btrfs', ['subvolume', 'delete', '--', path], TIMEOUT_MS)
     } catch {
@@ -54,7 +56,7 @@ export async function removeTree(folder: string): Promise<void> {
   await runTool('rm', ['-rf', '--', folder], REMOVE_TIMEOUT_MS)
 }
 
-/** Out of sight in one step; whoever has it open reads on. */
+/** Out of sight in one step, within the same folder: elsewhere nobody may take what is read-only. */
 export async function takeAway(path: string, aside: string): Promise<boolean> {
   try {
     await rename(path, aside)

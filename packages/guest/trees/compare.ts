@@ -5,6 +5,7 @@ import { encodePath } from '@autovibe/core/checkpoints/paths.ts'
 import { OPEN_FILE } from './copy-file.ts'
 import { below, closeQuietly, lookAt, namesIn, openFolder, openFolderWithin, within } from './descend.ts'
 import { identityOf } from './records.ts'
+import { millisecondsOf } from './times.ts'
 
 export interface FrozenTree {
   readonly tree: string
@@ -122,7 +123,7 @@ function* putRecord(folder: number, name: Buffer, path: Buffer, { kind, stat }: 
     type: kind,
     mode: Number(stat.mode & 0o7777n),
     size,
-    mtime_ms: Number(stat.mtimeNs) / 1e6,
+    mtime_ms: millisecondsOf(stat.mtimeNs),
     link_target: kind === 'symlink' ? encodePath(targetOf(folder, name)) : null,
   })
   if (kind === 'directory') yield guestChangeHeader(header(0))

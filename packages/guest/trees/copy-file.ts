@@ -2,9 +2,9 @@
 import { spawnSync } from 'node:child_process'
 import { type BigIntStats, closeSync, constants, copyFileSync, fchmodSync, fchownSync, fstatSync, futimesSync, openSync, readSync, writeSync } from 'node:fs'
 import { AutovibeError } from '@autovibe/contract'
-import { fileTime } from '@autovibe/core/checkpoints/restored.ts'
 import { gone } from './descend.ts'
 import { identityOf } from './records.ts'
+import { microsecondsOf, timeText } from './times.ts'
 
 /** Whom files of trees belong to; null: nobody else than this process's user. */
 export interface Owner {
@@ -85,15 +85,15 @@ function copySparse(source: number, to: Buffer): void {
 function finishFile(path: Buffer, owner: Owner | null, { mode, mtimeNs }: BigIntStats): void {
   const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
   try {
-    finish(file, owner, Number(mode & 0o7777n), Number(mtimeNs) / 1e6)
+    finish(file, owner, Number(mode & 0o7777n), microsecondsOf(mtimeNs))
   } finally {
     closeSync(file)
   }
 }
 
 /** An open file or folder gets what it is to have. */
-export function finish(handle: number, owner: Owner | null, mode: number, mtimeMs: number): void {
+export function finish(handle: number, owner: Owner | null, mode: number, mtimeUs: bigint): void {
   if (owner !== null) fchownSync(handle, owner.uid, owner.gid)
   fchmodSync(handle, mode)
-  futimesSync(handle, fileTime(mtimeMs), fileTime(mtimeMs))
+  futimesSync(handle, timeText(mtimeUs), timeText(mtimeUs))
 }

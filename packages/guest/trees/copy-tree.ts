@@ -1,10 +1,10 @@
 /** Copies a tree by handles, with everything in it; what an earlier frozen tree has unchanged is linked to instead. Blocks: it runs in a thread of its own. */
 import { type BigIntStats, closeSync, fstatSync, lchownSync, linkSync, lutimesSync, mkdirSync, readlinkSync, symlinkSync } from 'node:fs'
 import { AutovibeError } from '@autovibe/contract'
-import { fileTime } from '@autovibe/core/checkpoints/restored.ts'
 import { copyFile, finish, type Owner } from './copy-file.ts'
 import { below, closeQuietly, gone, lookAt, namesIn, openBelow, openFolder, openFolderWithin, within } from './descend.ts'
 import { identityOf, RecordReader, RecordWriter } from './records.ts'
+import { microsecondsOf, timeText } from './times.ts'
 
 /** An earlier frozen tree of the same living one. */
 export interface Base {
@@ -77,11 +77,11 @@ class Copy {
         if (name === undefined) this.#leave(level)
         else this.#entry(level, name)
       }
-      this.#records?.close()
       return this.#isQuiet
     } finally {
       for (const level of this.#levels) this.#close(level)
       this.#known?.close()
+      this.#records?.close()
     }
   }
 
@@ -94,7 +94,7 @@ class Copy {
   #leave(level: Level): void {
     const now = fstatSync(level.from, { bigint: true })
     if (now.ctimeNs !== level.stat.ctimeNs) this.#isQuiet = false
-    finish(level.to, this.#owner, Number(now.mode & 0o7777n), Number(now.mtimeNs) / 1e6)
+    finish(level.to, this.#owner, Number(now.mode & 0o7777n), microsecondsOf(now.mtimeNs))
     this.#levels.pop()
     this.#close(level)
   }
@@ -146,7 +146,7 @@ class Copy {
     const target = within(level.to, name)
     symlinkSync(leadsTo, target)
     if (this.#owner !== null) lchownSync(target, this.#owner.uid, this.#owner.gid)
-    const time = fileTime(Number(stat.mtimeNs) / 1e6)
+    const time = timeText(microsecondsOf(stat.mtimeNs))
     lutimesSync(target, time, time)
     return true
   }

@@ -3,9 +3,9 @@ import { closeSync, lchownSync, lutimesSync, mkdirSync, openSync, symlinkSync, w
 import { AutovibeError, readTar } from '@autovibe/contract'
 import { type ImportedEntry, ImportedTree } from '@autovibe/core/checkpoints/imported-tree.ts'
 import { decodePath } from '@autovibe/core/checkpoints/paths.ts'
-import { fileTime } from '@autovibe/core/checkpoints/restored.ts'
 import { finish, type Owner } from './copy-file.ts'
 import { openBelow, openFolder, within } from './descend.ts'
+import { microsecondsOf, timeText } from './times.ts'
 
 /** What lies in each tree. */
 const TOP = ['project', 'home'] as const
@@ -34,12 +34,12 @@ export async function plantTree(folder: string, tar: AsyncIterable<Uint8Array> |
     for (const entry of folders.reverse()) {
       const at = openBelow(top, bytesOf(entry.path))
       try {
-        finish(at, owner, entry.mode, entry.mtime_ms)
+        finish(at, owner, entry.mode, usOf(entry.mtime_ms))
       } finally {
         closeSync(at)
       }
     }
-    finish(top, owner, MODE, nowMs)
+    finish(top, owner, MODE, usOf(nowMs))
   } finally {
     closeSync(top)
   }
@@ -60,14 +60,15 @@ function makeFolder(top: number, entry: ImportedEntry): ImportedEntry {
 function makeLink(path: Buffer, entry: ImportedEntry, owner: Owner | null): void {
   symlinkSync(bytesOf(entry.link_target ?? ''), path)
   if (owner !== null) lchownSync(path, owner.uid, owner.gid)
-  lutimesSync(path, fileTime(entry.mtime_ms), fileTime(entry.mtime_ms))
+  const time = timeText(usOf(entry.mtime_ms))
+  lutimesSync(path, time, time)
 }
 
 async function makeFile(top: number, entry: ImportedEntry, content: AsyncIterable<Uint8Array>, owner: Owner | null): Promise<void> {
   const file = inFolder(top, entry.path, (path) => openSync(path, 'wx', 0o600))
   try {
     for await (const chunk of content) for (let at = 0; at < chunk.length; ) at += writeSync(file, chunk, at)
-    finish(file, owner, entry.mode, entry.mtime_ms)
+    finish(file, owner, entry.mode, usOf(entry.mtime_ms))
   } finally {
     closeSync(file)
   }
@@ -83,5 +84,7 @@ function inFolder<T>(top: number, path: string, make: (path: Buffer) => T): T {
     closeSync(folder)
   }
 }
+
+const usOf = (ms: number): bigint => microsecondsOf(BigInt(Math.round(ms * 1e6)))
 
 const bytesOf = (path: string): Buffer => Buffer.from(decodePath(path))

@@ -35,24 +35,48 @@ export async function* changesInThread(after: FrozenTree, before: FrozenTree | n
   throw new AutovibeError('substrate.failed', 'Reading the machine’s tree ended early.')
 }
 
+/** One that has nothing to do: loading its code takes longer than most trees, and an agent may be standing still. */
+let spare: Worker | null = null
+
+/** So that the first that is needed is there. */
+export function prepareThread(): void {
+  spare ??= newThread()
+}
+
+function newThread(): Worker {
+  const worker = new Worker(new URL('./thread.ts', import.meta.url))
+  worker.unref()
+  // One that dies while it has nothing to do is replaced when it is needed; otherwise its user hears of it too.
+  worker.on('error', () => undefined)
+  worker.once('exit', () => {
+    if (spare === worker) spare = null
+  })
+  return worker
+}
+
 async function* answersOf(work: ThreadWork, signal: AbortSignal): AsyncGenerator<ThreadAnswer, void> {
   signal.throwIfAborted()
-  const worker = new Worker(new URL('./thread.ts', import.meta.url), { workerData: work })
+  const worker = spare ?? newThread()
+  spare = null
   const waiting: ThreadAnswer[] = []
   let wake = Promise.withResolvers<void>()
   let ended: unknown
+  let isDone = false
   const end = (reason: unknown): void => {
     ended ??= reason
     wake.resolve()
   }
-  worker.on('message', (answer: ThreadAnswer) => {
+  const onMessage = (answer: ThreadAnswer): void => {
+    isDone ||= answer.kind !== 'chunk'
     waiting.push(answer)
     wake.resolve()
-  })
-  worker.once('error', end)
-  worker.once('exit', () => end(new AutovibeError('substrate.failed', 'The thread that reads the machine’s tree ended early.')))
+  }
+  const onExit = (): void => end(new AutovibeError('substrate.failed', 'The thread that reads the machine’s tree ended early.'))
   const onAbort = (): void => end(signal.reason)
+  worker.ref()
+  worker.on('message', onMessage).on('error', end).on('exit', onExit)
   signal.addEventListener('abort', onAbort, { once: true })
+  worker.postMessage(work)
   try {
     for (;;) {
       for (let answer = waiting.shift(); answer !== undefined; answer = waiting.shift()) {
@@ -65,7 +89,10 @@ async function* answersOf(work: ThreadWork, signal: AbortSignal): AsyncGenerator
     }
   } finally {
     signal.removeEventListener('abort', onAbort)
-    await worker.terminate()
+    worker.off('message', onMessage).off('error', end).off('exit', onExit)
+    worker.unref()
+    if (isDone && ended === undefined && spare === null) spare = worker
+    else await worker.terminate()
   }
 }
 

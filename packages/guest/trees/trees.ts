@@ -1,6 +1,7 @@
 /** The tree of this machine and its frozen copies on this disk: snapshots where the file system can, else copies that share what nobody has touched. */
+import { existsSync } from 'node:fs'
 import { mkdir, open, readdir, readFile, rename, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { AutovibeError, type CheckpointId, GUEST_LIMITS, isId } from '@autovibe/contract'
 import { z } from 'zod'
 import { callFailure } from '../failures.ts'
@@ -10,7 +11,7 @@ import type { FrozenTree } from './compare.ts'
 import type { Owner } from './copy-file.ts'
 import type { Base } from './copy-tree.ts'
 import { plantTree } from './plant.ts'
-import { changesInThread, copyInThread } from './threads.ts'
+import { changesInThread, copyInThread, prepareThread } from './threads.ts'
 
 const FrozenDocument = z.object({
   version: z.literal(1),
@@ -54,10 +55,12 @@ export class Trees {
 
   static async open(options: TreesOptions): Promise<Trees> {
     const { folder } = options
+    prepareThread()
     await mkdir(join(folder, 'frozen'), { recursive: true, mode: 0o700 })
     await mkdir(join(folder, 'aside'), { recursive: true, mode: 0o700 })
     // What a guest that was ended has left half made, or half removed.
-    for (const name of await readdir(join(folder, 'aside'))) await removeTree(join(folder, 'aside', name))
+    for (const place of [folder, join(folder, 'aside'), join(folder, 'frozen')])
+      for (const name of await readdir(place)) if (place.endsWith('/aside') || name.startsWith(GOING)) await removeTree(join(place, name))
     const trees = new Trees(options, options.onlyCopies !== true && (await canSnapshot(join(folder, 'aside'))))
     await trees.#removeUnnamed()
     return trees
@@ -186,7 +189,7 @@ export class Trees {
     let newest: Base | null = null
     for (const id of await this.frozen()) {
       const document = await this.#document(id)
-      if (document?.kind !== 'copy' || BigInt(document.begun_ns) <= (newest?.begunNs ?? -1n)) continue
+      if (document?.kind !== 'copy' || BigInt(document.begun_ns) <= (newest?.begunNs ?? -1n) || !existsSync(this.#records(id))) continue
       newest = { tree: this.#frozenTree(id), records: this.#records(id), begunNs: BigInt(document.begun_ns) }
     }
     return newest
@@ -200,7 +203,7 @@ export class Trees {
       await this.sync()
       await this.#discard(this.tree)
       await rename(made, this.tree)
-      await this.sync()
+      await syncFolder(this.#options.folder)
     } catch (error) {
       await this.#discard(made)
       throw error
@@ -231,19 +234,18 @@ export class Trees {
     const made = this.#aside()
     await writeFile(made, JSON.stringify(document), { mode: 0o600, flush: true })
     await rename(made, this.#documentFile(id))
-    const folder = await open(join(this.#options.folder, 'frozen'))
-    await folder.sync().finally(() => folder.close())
+    await syncFolder(join(this.#options.folder, 'frozen'))
   }
 
   async #removeUnnamed(): Promise<void> {
     const named = new Set<string>(await this.frozen())
     for (const name of await readdir(join(this.#options.folder, 'frozen')))
-      if (!named.has(name.split('.')[0] ?? '')) await this.#discard(join(this.#options.folder, 'frozen', name))
+      if (!named.has(name.split('.')[0] ?? '')) await removeTree(join(this.#options.folder, 'frozen', name))
   }
 
   /** Whoever reads it reads it to the end: names that vanished meanwhile would look like names that never were. */
   async #discard(path: string): Promise<void> {
-    const aside = this.#aside()
+    const aside = join(dirname(path), `${GOING}${process.pid}-${++this.#asides}`)
     if (!(await takeAway(path, aside))) return
     const readings = [...(this.#readings.get(path) ?? [])]
     this.#readings.delete(path)
@@ -279,5 +281,13 @@ export class Trees {
 }
 
 const DOCUMENT = '.json'
+/** What is being removed. */
+const GOING = 'gone-'
 
 const nowNs = (): bigint => BigInt(Date.now()) * 1_000_000n
+
+/** The names in it are on the disk. */
+async function syncFolder(path: string): Promise<void> {
+  await using folder = await open(path)
+  await folder.sync()
+}

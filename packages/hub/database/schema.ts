@@ -23,6 +23,7 @@ import type { Charge } from '@autovibe/core/metering/account.ts'
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
 import type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable } from './operation-tables.ts'
 import type { ProjectEgressTable, ProjectPricesTable, ProjectProviderKeysTable, ProjectsTable, ProvidersTable } from './project-tables.ts'
+import type { ProxmoxSnapshotsTable, ProxmoxVmsTable } from './proxmox-tables.ts'
 
 export type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable }
 
@@ -275,4 +276,6 @@ export interface Schema {
   api_keys: ApiKeysTable
   idempotency_keys: IdempotencyKeysTable
   audit_log: AuditLogTable
+  proxmox_vms: ProxmoxVmsTable
+  proxmox_snapshots: ProxmoxSnapshotsTable
 }

@@ -7,6 +7,7 @@ import { operation, type Ports } from './ports.ts'
 import { type Frozen, freezeTree, frozenRow } from './steps/checkpoint-freezing.ts'
 import { changeCheckpoint } from './steps/checkpoint-state.ts'
 import { enqueueStore } from './steps/checkpoint-storing.ts'
+import { MACHINE_TIMEOUT_MS } from './steps/machine-life.ts'
 import { changeMachine, lockMachine, type MachineRow, setControl } from './steps/machine-state.ts'
 import { openRunOf } from './steps/run-state.ts'
 
@@ -49,6 +50,7 @@ function agentQuiet(): UntilStep<Ports, CreateCheckpoint, { ask: { revision: str
 
 function treeFrozen(): EnsureStep<Ports, CreateCheckpoint, unknown, Frozen> {
   return {
+    timeoutMs: MACHINE_TIMEOUT_MS,
     do: ({ input, ports, signal }) => freezeTree(ports, input.machineId, input.checkpointId, signal),
     // The handle of a snapshot that nobody answered for is the checkpoint's id.
     undo: ({ input, ports, signal }) => ports.substrate.dropSnapshot(input.checkpointId, signal),

@@ -58,10 +58,8 @@ function treePlanted(): EnsureStep<Ports, ImportCheckpoint, { capture: Captured;
     do: async ({ input, ports, outputs, signal }) => {
       if (!outputs.verify.ok) return { done: { handle: null } }
       const { substrate } = ports
-      if (substrate.plant === undefined)
-        throw new AutovibeError('substrate.failed', `The substrate ${substrate.name} takes no trees from outside.`, {
-          fix: 'Import it on a Hub with the local substrate.',
-        })
+      // Where trees do not lie on this host, machines are made from what the store has, under the checkpoint's own name.
+      if (substrate.plant === undefined) return { done: { handle: input.checkpointId } }
       const { files, bytes } = outputs.capture
       const missing = roomProblem({ entries: files, files, bytes, diskBytes: bytes + files * BLOCK_BYTES }, await ports.scratch.room())
       if (missing !== null)

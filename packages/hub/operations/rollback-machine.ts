@@ -9,7 +9,7 @@ import { readRollbackEffects } from './requests/rollback-effects.ts'
 import { type Frozen, freezeTree, frozenRow } from './steps/checkpoint-freezing.ts'
 import { changeCheckpoint } from './steps/checkpoint-state.ts'
 import { enqueueStore } from './steps/checkpoint-storing.ts'
-import { done, machineBoots, machineFailed, machineHalted, machineRegistered, machineRuns, machineWorks } from './steps/machine-life.ts'
+import { done, MACHINE_TIMEOUT_MS, machineBoots, machineFailed, machineHalted, machineRegistered, machineRuns, machineWorks } from './steps/machine-life.ts'
 import { changeMachine, lockMachine, setControl } from './steps/machine-state.ts'
 import { endOpenRun } from './steps/run-state.ts'
 
@@ -45,6 +45,7 @@ async function leaveFailed({ input, ports, outputs, reason }: Context<object>, t
 
 function treeSaved(): EnsureStep<Ports, RollbackMachine, object, Frozen> {
   return {
+    timeoutMs: MACHINE_TIMEOUT_MS,
     do: ({ input, ports, signal }) => freezeTree(ports, input.machineId, input.saved, signal),
     // Once its row says that it is there, it stays: a checkpoint like any other.
     undo: async ({ input, ports, outputs, signal }) => {
@@ -61,6 +62,7 @@ async function keepSaved({ input, ports, outputs }: Context<{ save: Frozen }>, t
 
 function treeRolledBack(): EnsureStep<Ports, RollbackMachine, { save: Frozen }, null> {
   return {
+    timeoutMs: MACHINE_TIMEOUT_MS,
     do: async ({ input, ports, signal }) => {
       const { snapshot } = await ports.db.selectFrom('checkpoints').select('snapshot').where('id', '=', input.to).executeTakeFirstOrThrow()
       await ports.substrate.rollback(input.machineId, snapshot ?? input.to, signal)

@@ -33,6 +33,8 @@ export interface CreateMachine {
   readonly token: string
   /** What it may take from its first start on; left out: the default. */
   readonly limits?: MachineLimits | undefined
+  /** Machines of one group (a project) are kept apart where there are several hosts to choose from. */
+  readonly group?: string | undefined
 }
 
 export type Power = 'running' | 'stopped'
@@ -110,7 +112,7 @@ export interface Substrate {
   dropSnapshot(handle: SnapshotHandle, signal: AbortSignal): Promise<void>
   /**
    * A snapshot under the checkpoint's name of a tree that no machine has had: what `write` puts into the empty folder it is given. `machineId` is whom it counts to. Missing
-   * where trees do not lie on this host.
+   * where trees do not lie on this host: there, whatever the store has verified is a snapshot under its checkpoint's id.
    */
   plant?(machineId: MachineId, checkpointId: CheckpointId, write: (folder: string) => Promise<void>, signal: AbortSignal): Promise<Snapshot>
   /** What changed since `since`, which must be a snapshot on the same line (or null for everything). */

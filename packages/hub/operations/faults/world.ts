@@ -11,6 +11,7 @@ import { encodeId } from '@autovibe/core/ids.ts'
 import { openImports } from '../../checkpoints/archive/imports.ts'
 import { openFolderStore } from '../../checkpoints/create-checkpoint-store.ts'
 import { openScratch } from '../../checkpoints/scratch.ts'
+import type { CheckpointStore } from '../../checkpoints/store.ts'
 import type { OpenDatabase } from '../../database/database.ts'
 import { type FreshDatabase, freshDatabase } from '../../database/testing.ts'
 import { createDoor } from '../../door/door.ts'
@@ -23,6 +24,7 @@ import { lookAtMachine } from '../../scheduler/meter.ts'
 import { machineTokens } from '../../security/machine-tokens.ts'
 import { createSecrets } from '../../security/secrets.ts'
 import { createLocalSubstrate } from '../../substrates/local/create-local-substrate.ts'
+import type { DoorListener, Substrate } from '../../substrates/substrate.ts'
 import { silentLog } from '../engine/testing.ts'
 import { openWakeFeed, type WakeFeed } from '../engine/wake-feed.ts'
 import type { Ports } from '../ports.ts'
@@ -65,25 +67,33 @@ function shiftedClock(): ShiftedClock {
   }
 }
 
+/** What a world's machines are made on, and how that is taken down when they are gone. */
+export interface WorldSubstrate {
+  readonly substrate: Substrate
+  close(): Promise<void>
+}
+
+/** What a substrate may need of the world that it is opened for. */
+export interface WorldParts {
+  readonly dataDir: string
+  readonly door: DoorListener
+  readonly database: FreshDatabase
+  readonly store: CheckpointStore
+  readonly tokenFor: (machineId: MachineId) => string
+}
+
 /** Everything that the operations need, with one project imported. Behind its provider is nobody: a run ends at its first model call. */
-export async function openWorld(): Promise<World> {
+export async function openWorld(openSubstrate: (parts: WorldParts) => Promise<WorldSubstrate> = openLocal): Promise<World> {
   const dataDir = await mkdtemp(join(tmpdir(), 'avf-'))
   const clock = shiftedClock()
   const database = await freshDatabase()
   const handlers: { machine?: Parameters<typeof createDoorListener>[0] } = {}
   const listener = createDoorListener((machineId, request, response) => handlers.machine?.(machineId, request, response))
-  const substrate = await createLocalSubstrate({
-    dataDir,
-    agentCode: { root: CHECKOUT },
-    agentsDir: join(dataDir, 'agents'),
-    nodePath: process.execPath,
-    door: listener,
-    logger: silentLog,
-  })
   const store = await openFolderStore(dataDir, createSecrets(randomBytes(32)))
   const scratch = await openScratch(join(dataDir, 'scratch'))
   const imports = await openImports(join(dataDir, 'imports'), async () => false, scratch.room)
   const tokenFor = machineTokens(randomBytes(32))
+  const { substrate, close: closeSubstrate } = await openSubstrate({ dataDir, door: listener, database, store, tokenFor })
   const portsOver = ({ db, pool }: OpenDatabase): Ports => ({
     db,
     runtime: clock,
@@ -131,11 +141,28 @@ export async function openWorld(): Promise<World> {
       await listener.closeAll()
       await door.close()
       await wakes.close()
+      await closeSubstrate()
       await database.close()
-      // What it removes in the background is in the folder.
-      await substrate.close()
-      await substrate.settled()
       await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+async function openLocal({ dataDir, door }: WorldParts): Promise<WorldSubstrate> {
+  const substrate = await createLocalSubstrate({
+    dataDir,
+    agentCode: { root: CHECKOUT },
+    agentsDir: join(dataDir, 'agents'),
+    nodePath: process.execPath,
+    door,
+    logger: silentLog,
+  })
+  return {
+    substrate,
+    close: async () => {
+      await substrate.close()
+      // What it removes in the background is in the folder.
+      await substrate.settled()
     },
   }
 }

@@ -35,11 +35,15 @@ function tierOf(ports: Ports, { allow_unisolated: isAccepted }: { readonly allow
   return { substrate: tier.substrate, isolation: tier.isolation, copy_tier: tier.copy }
 }
 
+/** A clone of a large disk, a boot of a virtual computer: on a remote substrate these take minutes, in ms. */
+export const MACHINE_TIMEOUT_MS = 15 * 60_000
+
 export const machineExists: EnsureStep<Ports, OnMachine & { readonly from: CheckpointId | null }, unknown, null> = {
+  timeoutMs: MACHINE_TIMEOUT_MS,
   do: async ({ input, ports, signal }) => {
-    const { name, token_hash, limits } = await ports.db
+    const { name, project_id, token_hash, limits } = await ports.db
       .selectFrom('machines')
-      .select(['name', 'token_hash', 'limits'])
+      .select(['name', 'project_id', 'token_hash', 'limits'])
       .where('id', '=', input.machineId)
       .executeTakeFirstOrThrow()
     await ports.substrate.create(
@@ -49,6 +53,7 @@ export const machineExists: EnsureStep<Ports, OnMachine & { readonly from: Check
         from: await snapshotOf(ports, input.from),
         token: ports.tokenFor(input.machineId, token_hash),
         limits: limits ?? undefined,
+        group: project_id,
       },
       signal,
     )
@@ -87,6 +92,7 @@ export async function bootMachine(ports: Ports, tx: Tx, machineId: MachineId, re
 }
 
 export const machineRuns: EnsureStep<Ports, OnMachine, unknown, null> = {
+  timeoutMs: MACHINE_TIMEOUT_MS,
   do: async ({ input, ports, signal }) => {
     // They may have been changed since it was made.
     const { limits } = await ports.db.selectFrom('machines').select('limits').where('id', '=', input.machineId).executeTakeFirstOrThrow()

@@ -89,7 +89,7 @@ export async function probeHost(layout: Layout, options: LocalSubstrateOptions):
     ownersRights = !asRoot && userNamespaces === null
     const outcomes: Outcomes = { asRoot, sandbox, hardened, seccomp, landlock, landlockAbi, userNamespaces, overlay, btrfs, reflink, facts }
     const tiers = chooseTiers(outcomes, options)
-    const filter = { I3: seccomp === null, I2: seccomp === null, I1: true, I0: false }[tiers.isolation]
+    const filter = { I4: false, I3: seccomp === null, I2: seccomp === null, I1: true, I0: false }[tiers.isolation]
     return {
       ...tiers,
       asRoot,

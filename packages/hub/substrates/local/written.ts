@@ -1,9 +1,9 @@
 /** Brings what a snapshot names to the disk, behind the back of the machine that goes on; until then it is only as good as this boot of the host. */
 import { AutovibeError } from '@autovibe/contract'
+import type { KeyedLock } from '../keyed-lock.ts'
 import { runOrThrow } from './command.ts'
 import { readSnapshot, type SnapshotDocument, writeSnapshot } from './documents.ts'
 import type { Host } from './host.ts'
-import type { KeyedLock } from './keyed-lock.ts'
 
 /** A slow disk with much to write. */
 const SYNC_TIMEOUT_MS = 10 * 60_000

@@ -3,7 +3,7 @@
  * input. Errors are `AutovibeError`; `substrate.unavailable`, which is retryable, while nobody is linked.
  */
 import type { CheckpointId, MachineId } from '@autovibe/contract'
-import type { Snapshot, TreeChange } from '../substrate.ts'
+import type { Figure, Snapshot, TreeChange } from '../substrate.ts'
 
 /** How a new VM finds its Hub and is let in, once; goes to the guest in the serial number of its SMBIOS, at most 200 characters of printable ASCII without blanks. */
 export type Invitation = string
@@ -14,12 +14,14 @@ export interface GuestState {
   /** Milliseconds since that boot. */
   readonly upMs: number
   readonly agent: 'running' | 'stopped'
-  /** Of the agent and all that it has started, in its life now or the last one. */
+  /** Of the agent and all that it has started, in its life now or the last one; empty before its first. */
   readonly life: string
   readonly cpuSeconds: number
   readonly memoryBytes: number
   readonly peakMemoryBytes: number
   readonly processes: number
+  /** Of these figures. */
+  readonly quality: Figure['quality']
   /** Of the tree; null until the first look has ended. */
   readonly diskBytes: number | null
   readonly refused: { readonly memory: number | null; readonly processes: number | null }
@@ -36,6 +38,8 @@ export interface AgentStart {
   readonly token: string
   readonly memoryBytes: number
   readonly processes: number
+  /** No single file may be larger. */
+  readonly diskBytes: number
 }
 
 /** A guest that is linked now. Each call may be repeated: it looks first, then acts. */
@@ -66,6 +70,8 @@ export interface GuestLinks {
   linked(machineId: MachineId, withinMs: number, signal: AbortSignal): Promise<Guest>
   /** Null when none is. */
   current(machineId: MachineId): Guest | null
+  /** Its VM is off: what is left of its link ends. It may come back. */
+  cut(machineId: MachineId): void
   /** Ends its link, and lets nobody in for it any more. */
   forget(machineId: MachineId): Promise<void>
 }

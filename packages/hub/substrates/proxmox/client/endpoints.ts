@@ -62,6 +62,8 @@ interface Configure extends OnVm {
   net0?: string
   ipconfig0?: string
   nameserver?: string
+  searchdomain?: string
+  smbios1?: string
   ciuser?: string
   sshkeys?: string
 }
@@ -89,6 +91,8 @@ export const ENDPOINTS = {
   'GET /version': endpoint<object>()(shapes.Version),
   'GET /access/permissions': endpoint<{ path?: string }>()(shapes.Permissions),
   'GET /cluster/resources': endpoint<{ type?: 'vm' | 'node' }>()(shapes.Resources),
+  /** With a number: that one, or refused by the name of its parameter when any VM has it, also one that we cannot see. */
+  'GET /cluster/nextid': endpoint<{ vmid?: number }>()(shapes.FreeVmid),
   'GET /nodes': endpoint<object>()(shapes.Nodes),
   'GET /nodes/{node}/status': endpoint<OnNode>()(shapes.NodeStatus),
   'GET /nodes/{node}/network': endpoint<OnNode & { type?: 'any_bridge' }>()(shapes.Bridges),

@@ -20,6 +20,7 @@ export const NEEDS: Readonly<Record<EndpointName, Need>> = {
   'GET /version': ANYBODY,
   'GET /access/permissions': ANYBODY,
   'GET /cluster/resources': ANYBODY,
+  'GET /cluster/nextid': ANYBODY,
   'GET /nodes': ANYBODY,
   'GET /nodes/{node}/status': { described: ['perm', '/nodes/{node}', ['Sys.Audit']] },
   'GET /nodes/{node}/network': ANYBODY,
@@ -54,7 +55,7 @@ export const NEEDS: Readonly<Record<EndpointName, Need>> = {
     ),
     told: [
       'and',
-      ['perm', '/vms/{vmid}', ['VM.Config.CPU', 'VM.Config.Memory', 'VM.Config.Network', 'VM.Config.Options']],
+      ['perm', '/vms/{vmid}', ['VM.Config.CPU', 'VM.Config.Memory', 'VM.Config.Network', 'VM.Config.HWType', 'VM.Config.Options']],
       ['perm', '/vms/{vmid}', ['VM.Config.Cloudinit', 'VM.Config.Network'], 'any', 1],
       BRIDGE,
     ],

@@ -48,6 +48,7 @@ async function wholeLife(call: Caller): Promise<void> {
   await call('GET /version', {})
   await call('GET /access/permissions', {})
   await call('GET /cluster/resources', { type: 'vm' })
+  await call('GET /cluster/nextid', { vmid: OURS })
   await call('GET /nodes', {})
   await call('GET /nodes/{node}/status', { node })
   await call('GET /nodes/{node}/network', { node, type: 'any_bridge' })
@@ -63,6 +64,7 @@ async function wholeLife(call: Caller): Promise<void> {
     net0: 'virtio,bridge=vmbr1,firewall=1',
     ciuser: 'agent',
     tags: 'autovibe',
+    smbios1: 'serial=aGVyZQ==,base64=1',
     onboot: true,
   })
   await call('PUT /nodes/{node}/qemu/{vmid}/resize', { ...vm, disk: 'scsi0', size: '2G' })

@@ -19,6 +19,7 @@ const vmid = whole.refine((value) => value >= 100 && value <= 999_999_999, 'a VM
 export const Nothing = z.null().optional()
 export const UpidText = z.string().refine((text) => parseUpid(text) !== null, 'a UPID')
 
+export const FreeVmid = vmid
 export const Version = z.object({ version: z.string(), release: z.string(), repoid: z.string() })
 /** Path to privilege to whether it reaches what is below. */
 export const Permissions = z.record(z.string(), z.record(z.string(), flag))

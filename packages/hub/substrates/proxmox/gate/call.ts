@@ -52,9 +52,13 @@ export function begin(
   signal.throwIfAborted()
   if (session.closed || session.destroyed) throw unavailable('its link has ended')
   const within = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
-  const stream = session.request({ ':method': 'POST', ':path': path }, { endStream: false })
-  stream.on('error', () => undefined)
-  return { stream, signal: within }
+  try {
+    const stream = session.request({ ':method': 'POST', ':path': path }, { endStream: false })
+    stream.on('error', () => undefined)
+    return { stream, signal: within }
+  } catch (error) {
+    throw unavailable('its link is ending', error)
+  }
 }
 
 /** Also one that nobody has opened yet: what still comes of it is thrown away by the library. */

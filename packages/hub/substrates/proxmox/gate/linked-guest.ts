@@ -39,6 +39,7 @@ export class LinkedGuest implements Guest {
       memoryBytes: answer.memory_bytes,
       peakMemoryBytes: answer.peak_memory_bytes,
       processes: answer.processes,
+      quality: answer.counted ? 'measured' : 'estimated',
       diskBytes: answer.disk_bytes,
       refused: answer.refused,
       frozen: answer.frozen,
@@ -46,8 +47,8 @@ export class LinkedGuest implements Guest {
     }
   }
 
-  async startAgent({ machineId, name, token, memoryBytes, processes }: AgentStart, signal: AbortSignal): Promise<void> {
-    const body: GuestAgentStart = { machine: machineId, name, token, memory_bytes: memoryBytes, processes }
+  async startAgent({ machineId, name, token, memoryBytes, processes, diskBytes }: AgentStart, signal: AbortSignal): Promise<void> {
+    const body: GuestAgentStart = { machine: machineId, name, token, memory_bytes: memoryBytes, processes, disk_bytes: diskBytes }
     await callJson(this.#session, '/start-agent', body, GuestDone, { timeoutMs: AGENT_MS, signal })
   }
 

@@ -1,6 +1,6 @@
 /** The gate: where the guests of machines that are VMs find their Hub. It lets in whom it invited, keeps their links, and joins their streams to the machine's own door. */
 import { mkdir } from 'node:fs/promises'
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
 import { AutovibeError, encodeInvitation, GuestInvitation, type MachineId } from '@autovibe/contract'
 import type { DoorListener } from '../../substrate.ts'
@@ -90,7 +90,7 @@ export async function openGate(options: GateOptions): Promise<Gate> {
   server.on('error', (error) => options.logger.warn({ err: error }, 'the gate for machines met an error'))
   const { port } = server.address() as AddressInfo
   const address = options.advertised ?? `${options.listen.host.includes(':') ? `[${options.listen.host}]` : options.listen.host}:${port}`
-  const sockets = new Set<import('node:net').Socket>()
+  const sockets = new Set<Socket>()
   server.on('connection', (socket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
@@ -109,6 +109,10 @@ export async function openGate(options: GateOptions): Promise<Gate> {
     },
     linked: (machineId, withinMs, signal): Promise<Guest> => links.within(machineId, withinMs, signal),
     current: (machineId) => links.current(machineId),
+    cut(machineId) {
+      links.end(machineId)
+      streams.end(machineId)
+    },
     async forget(machineId) {
       await admissions.forget(machineId)
       links.end(machineId)

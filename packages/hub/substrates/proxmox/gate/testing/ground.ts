@@ -141,7 +141,7 @@ export class Ground {
   }
 
   start({ machineId, guest }: { readonly machineId: MachineId; readonly guest: Guest }): Promise<void> {
-    return guest.startAgent({ machineId, name: 'machine', token: TOKEN, memoryBytes: 512 * 1024 ** 2, processes: 200 }, never)
+    return guest.startAgent({ machineId, name: 'machine', token: TOKEN, memoryBytes: 512 * 1024 ** 2, processes: 200, diskBytes: 1024 ** 3 }, never)
   }
 
   linked(machineId: MachineId): Promise<Guest> {

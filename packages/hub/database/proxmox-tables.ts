@@ -1,0 +1,43 @@
+/** The rows of schema.ts that only the Proxmox substrate reads and writes. */
+import type { CheckpointId, MachineId, MachineLimits } from '@autovibe/contract'
+import type { Generated, JSONColumnType } from 'kysely'
+
+/** Figures as the port's `Usage`, kept as they were last seen. */
+export interface KeptUsage {
+  readonly life: string
+  readonly cpuSeconds: number
+  readonly peakMemoryBytes: number
+  readonly diskBytes: number | null
+  readonly quality: 'measured' | 'estimated'
+  readonly refused: { readonly memory: number | null; readonly processes: number | null }
+}
+
+export interface ProxmoxVmsTable {
+  machine_id: MachineId
+  vmid: number
+  node: string
+  name: string
+  machine_group: string | null
+  source_vmid: number
+  source_node: string
+  source_snapshot: CheckpointId | null
+  full_clone: boolean
+  cloned_at: Date | null
+  upid: string | null
+  state: Generated<'making' | 'made' | 'remains'>
+  tree: CheckpointId | 'empty' | null
+  agent: Generated<boolean>
+  reboot: Generated<boolean>
+  limits: JSONColumnType<MachineLimits, string, string>
+  last_usage: JSONColumnType<KeptUsage, string, string> | null
+  created_at: Generated<Date>
+}
+
+export interface ProxmoxSnapshotsTable {
+  checkpoint_id: CheckpointId
+  machine_id: MachineId
+  consistency: 'consistent' | 'fuzzy'
+  in_vm: boolean
+  state: Generated<'taking' | 'taken' | 'dropped'>
+  created_at: Generated<Date>
+}

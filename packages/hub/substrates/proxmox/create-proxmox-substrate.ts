@@ -1,0 +1,87 @@
+/** Opens the Proxmox substrate: asks the cluster once what its storage can, and finds the machines that an earlier Hub left. */
+import type { Finding, MachineId } from '@autovibe/contract'
+import type { Database } from '../../database/database.ts'
+import { KeyedLock } from '../keyed-lock.ts'
+import type { Capabilities } from '../substrate.ts'
+import type { ProxmoxClient } from './client/client.ts'
+import { Slots } from './client/slots.ts'
+import type { GuestLinks, StoredTrees } from './guest-links.ts'
+import { ProxmoxSubstrate } from './proxmox-substrate.ts'
+import { VmRecords } from './records.ts'
+import { PATIENCE, type ProxmoxLogger, type ProxmoxPatience, type ProxmoxSettings, type Site } from './site.ts'
+
+export interface ProxmoxSubstrateOptions {
+  readonly client: ProxmoxClient
+  readonly db: Database
+  readonly hubId: string
+  readonly settings: ProxmoxSettings
+  readonly links: GuestLinks
+  readonly trees: StoredTrees
+  /** The machine's own token for door and gateway. */
+  readonly tokenOf: (machineId: MachineId) => Promise<string>
+  readonly logger: ProxmoxLogger
+  readonly patience?: Partial<ProxmoxPatience>
+}
+
+/** Parallel clones of one source wait for each other's locks in Proxmox, and some give up. */
+const CLONES_MOST = 3
+const CLONES_WAITING_MOST = 1_000
+
+/** Storages that share the disk of a snapshot with its clones. */
+const SHARING: ReadonlySet<string> = new Set(['lvmthin', 'rbd', 'btrfs'])
+
+export async function createProxmoxSubstrate(options: ProxmoxSubstrateOptions, signal: AbortSignal): Promise<ProxmoxSubstrate> {
+  const slots = new Map<number, Slots>()
+  const site: Site = {
+    ...options,
+    patience: { ...PATIENCE, ...options.patience },
+    records: new VmRecords(options.db),
+    locks: new KeyedLock(),
+    clones: (vmid) => {
+      const found = slots.get(vmid) ?? new Slots(CLONES_MOST, CLONES_WAITING_MOST)
+      slots.set(vmid, found)
+      return found
+    },
+    readers: new Map(),
+    neededMs: new Map(),
+  }
+  const { capabilities, findings } = await ask(site, signal)
+  return new ProxmoxSubstrate(site, capabilities, findings)
+}
+
+async function ask({ client, settings }: Site, signal: AbortSignal): Promise<{ capabilities: Capabilities; findings: readonly Finding[] }> {
+  const { version } = await client.call('GET /version', {}, { signal })
+  const [first] = settings.templates
+  const storages = first === undefined ? [] : await client.call('GET /nodes/{node}/storage', { node: first.node }, { signal })
+  const storage = storages.find((each) => each.storage === settings.storage)
+  const shares = SHARING.has(storage?.type ?? '')
+  const kind = storage === undefined ? 'unknown' : storage.type
+  const finding = (name: string, ok: boolean, detail: string, fix: string | null): Finding => ({
+    area: 'proxmox',
+    name,
+    status: ok ? 'ok' : 'warning',
+    detail,
+    fix: ok ? null : fix,
+  })
+  return {
+    capabilities: {
+      tier: { substrate: 'proxmox', isolation: 'I4', copy: shares ? 'C3' : 'C1' },
+      summary: `a virtual machine each on Proxmox VE ${version}, its firewall lets it reach the Hub alone; ${shares ? 'forks share disks' : 'forks get their files from the checkpoint store'}`,
+      isolated: true,
+      liveSnapshot: true,
+      constantTimeFork: shares,
+      defaultLimits: settings.defaultLimits,
+    },
+    findings: [
+      finding('version', true, `Proxmox VE ${version}`, null),
+      finding(
+        'storage',
+        storage !== undefined,
+        storage === undefined
+          ? `${first?.node} has no storage ${settings.storage}`
+          : `${settings.storage} is ${kind}: ${shares ? 'clones of snapshots share their blocks' : 'machines from checkpoints are clones of the template with the tree from the store'}`,
+        'See what is wrong: autovibe substrate probe',
+      ),
+    ],
+  }
+}

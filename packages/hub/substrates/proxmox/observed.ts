@@ -1,0 +1,111 @@
+/** What exists with our mark, and what it takes: Proxmox's list, the guests' own figures, and the rows between them. */
+import type { MachineId } from '@autovibe/contract'
+import { machineOfName } from '@autovibe/core/proxmox/vm-names.ts'
+import type { KeptUsage } from '../../database/proxmox-tables.ts'
+import type { Figure, ObservedMachine, Power, Usage } from '../substrate.ts'
+import type { AnswerOf } from './client/endpoints.ts'
+import type { GuestState } from './guest-links.ts'
+import type { VmRecord } from './records.ts'
+import type { Site } from './site.ts'
+
+export type Listed = AnswerOf<'GET /cluster/resources'>[number] & { readonly vmid: number }
+
+/** Our VMs as the cluster lists them; the row is missing for one that nobody knows any more. */
+export async function ownVms(
+  site: Site,
+  signal: AbortSignal,
+): Promise<{ readonly machineId: MachineId; readonly listed: Listed; readonly record: VmRecord | null }[]> {
+  const listed = await site.client.call('GET /cluster/resources', { type: 'vm' }, { signal })
+  // The rows after the VMs: one that was made after this look has its row by then, whatever it is about to be.
+  const records = new Map((await site.records.all()).map((record) => [record.vmid, record]))
+  return listed.flatMap((each) => {
+    const { vmid, name, template } = each
+    if (vmid === undefined || template === true) return []
+    const record = records.get(vmid) ?? null
+    // A young VM has no name yet in what the nodes have told the cluster.
+    const machineId = name === undefined ? (record?.machine_id ?? null) : machineOfName(site.hubId, name)
+    if (machineId === null) return []
+    return { machineId, listed: { ...each, vmid }, record: record?.machine_id === machineId ? record : null }
+  })
+}
+
+export async function observe(site: Site, signal: AbortSignal): Promise<ObservedMachine[]> {
+  const found = await ownVms(site, signal)
+  return Promise.all(
+    found
+      .filter(({ record }) => record?.state !== 'remains')
+      .map(async ({ machineId, listed, record }) => ({ machineId, power: await powerOf(site, listed, record, signal), createdAt: record?.created_at ?? null })),
+  )
+}
+
+/** A machine runs when its agent does; a VM that is on without one only waits for whoever reads its trees. */
+async function powerOf(site: Site, listed: Listed, record: VmRecord | null, signal: AbortSignal): Promise<Power> {
+  if (record === null) return listed.status === 'running' ? 'running' : 'stopped'
+  if (!record.agent) return 'stopped'
+  const guest = site.links.current(record.machine_id)
+  if (guest !== null) {
+    const state = await stateOf(site, record.machine_id, signal)
+    if (state !== null) return state.agent
+  }
+  // What nodes have told the cluster is up to ten seconds old, and nothing is told of a node that does not answer: then it is taken for running, and its silence decides.
+  const { node, vmid } = record
+  try {
+    return (await site.client.call('GET /nodes/{node}/qemu/{vmid}/status/current', { node, vmid }, { signal })).status === 'running' ? 'running' : 'stopped'
+  } catch (error) {
+    signal.throwIfAborted()
+    site.logger.info({ machineId: record.machine_id, err: error }, 'the state of a VM could not be asked for')
+    return 'running'
+  }
+}
+
+/** Null when the guest does not answer. */
+async function stateOf(site: Site, machineId: MachineId, signal: AbortSignal): Promise<GuestState | null> {
+  try {
+    return (await site.links.current(machineId)?.state(signal)) ?? null
+  } catch (error) {
+    signal.throwIfAborted()
+    site.logger.info({ machineId, err: error }, 'a guest did not tell its state')
+    return null
+  }
+}
+
+export async function usageOf(site: Site, machineId: MachineId, signal: AbortSignal): Promise<Usage | null> {
+  const record = await site.records.find(machineId)
+  if (record === null) return null
+  const state = await stateOf(site, machineId, signal)
+  if (state !== null && state.life !== '') {
+    const kept = keptOf(state)
+    // What a VM took last must be known when it is off.
+    if (state.agent === 'stopped' && JSON.stringify(kept) !== JSON.stringify(record.last_usage)) await site.records.keepUsage(machineId, kept)
+    return usage(kept, state.agent === 'running' ? state : null)
+  }
+  return record.last_usage === null ? null : usage(record.last_usage, null)
+}
+
+/** Before the VM is turned off. */
+export async function keepLastUsage(site: Site, machineId: MachineId, signal: AbortSignal): Promise<void> {
+  const state = await stateOf(site, machineId, signal)
+  if (state !== null && state.life !== '') await site.records.keepUsage(machineId, keptOf(state))
+}
+
+const keptOf = ({ life, cpuSeconds, peakMemoryBytes, diskBytes, quality, refused }: GuestState): KeptUsage => ({
+  life,
+  cpuSeconds,
+  peakMemoryBytes,
+  diskBytes,
+  quality,
+  refused,
+})
+
+function usage({ life, cpuSeconds, peakMemoryBytes, diskBytes, quality, refused }: KeptUsage, now: GuestState | null): Usage {
+  const figure = (value: number): Figure => ({ value, quality })
+  return {
+    life,
+    cpuSeconds: figure(cpuSeconds),
+    memoryBytes: figure(now?.memoryBytes ?? 0),
+    peakMemoryBytes: figure(peakMemoryBytes),
+    processes: figure(now?.processes ?? 0),
+    diskBytes: diskBytes === null ? null : figure(diskBytes),
+    refused,
+  }
+}

@@ -1,0 +1,42 @@
+/** Turns VMs on and off. */
+import type { VmRecord } from './records.ts'
+import type { Site } from './site.ts'
+import { achieve, mustBeThere, ownVm, vmTask } from './vms.ts'
+
+/** Seconds that a guest has to end by itself. */
+const SHUTDOWN_S = 30
+
+export async function ensureOn(site: Site, machine: VmRecord, signal: AbortSignal): Promise<VmRecord> {
+  const { record } = await mustBeThere(site, machine, signal)
+  const { node, vmid } = record
+  await achieve(
+    async () => (await statusOf(site, record, signal)) === 'running',
+    () => {
+      // What is left of the link of its last boot.
+      site.links.cut(record.machine_id)
+      return vmTask(site, record, 'POST /nodes/{node}/qemu/{vmid}/status/start', { node, vmid }, signal)
+    },
+  )
+  return record
+}
+
+/** `plug`: at once; `button`: its guest is asked, and its plug pulled when it does not. A VM that is not there is off. */
+export async function ensureOff(site: Site, machine: VmRecord, how: 'plug' | 'button', signal: AbortSignal): Promise<void> {
+  const found = await ownVm(site, machine, signal)
+  if (found === null) return
+  const { record } = found
+  const { node, vmid } = record
+  await achieve(
+    async () => (await statusOf(site, record, signal)) === 'stopped',
+    () =>
+      how === 'plug'
+        ? vmTask(site, record, 'POST /nodes/{node}/qemu/{vmid}/status/stop', { node, vmid }, signal)
+        : vmTask(site, record, 'POST /nodes/{node}/qemu/{vmid}/status/shutdown', { node, vmid, timeout: SHUTDOWN_S, forceStop: true }, signal),
+  )
+  // A VM whose plug was pulled says no goodbye; its old link must not be taken for that of the next boot.
+  site.links.cut(record.machine_id)
+}
+
+async function statusOf(site: Site, { node, vmid }: VmRecord, signal: AbortSignal): Promise<string> {
+  return (await site.client.call('GET /nodes/{node}/qemu/{vmid}/status/current', { node, vmid }, { signal })).status
+}

@@ -1,0 +1,243 @@
+/** Machines as VMs of a Proxmox cluster, behind the substrate's port. Each call takes its machine's turn, looks first and then acts. */
+import { AutovibeError, CheckpointId, type Finding, type MachineId, type MachineLimits } from '@autovibe/contract'
+import { vmName } from '@autovibe/core/proxmox/vm-names.ts'
+import type { Capabilities, CreateMachine, ObservedMachine, Snapshot, SnapshotHandle, Substrate, TreeChange, Usage } from '../substrate.ts'
+import { ensureCloned, takenNumbers } from './cloning.ts'
+import { configureVm, resizeVm } from './configuring.ts'
+import { keepLastUsage, observe, usageOf } from './observed.ts'
+import { type Choice, choosePlace, snapshotChoice, templateChoice } from './placing.ts'
+import { ensureOff } from './power.ts'
+import { purge, purgeUnknown } from './purge.ts'
+import type { VmRecord } from './records.ts'
+import type { Site } from './site.ts'
+import { dropSnapshot, isNeeded, tidy } from './tidy.ts'
+import { changesOf, gone, guestOf, guestWithTree, haltAgent } from './trees.ts'
+import { rollBackVm, takeVmSnapshot } from './vm-snapshots.ts'
+import { isProxmox, ownVm } from './vms.ts'
+
+const STORE_POLL_MS = 200
+
+export class ProxmoxSubstrate implements Substrate {
+  readonly name = 'proxmox'
+  readonly #site: Site
+  readonly #capabilities: Capabilities
+  readonly #findings: readonly Finding[]
+  readonly #ending = new AbortController()
+  #tidying: Promise<void> | null = null
+
+  constructor(site: Site, capabilities: Capabilities, findings: readonly Finding[]) {
+    this.#site = site
+    this.#capabilities = capabilities
+    this.#findings = findings
+  }
+
+  capabilities(): Capabilities {
+    return this.#capabilities
+  }
+
+  findings(): readonly Finding[] {
+    return this.#findings
+  }
+
+  create(machine: CreateMachine, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(machine.machineId, signal, async () => {
+      const known = await this.#site.records.find(machine.machineId)
+      if (known !== null && known.state !== 'making') return
+      const record = await ensureCloned(this.#site, known ?? (await this.#placed(machine, signal)), signal)
+      await configureVm(this.#site, record, signal)
+      await this.#site.records.set(machine.machineId, { state: 'made' })
+    })
+  }
+
+  start(machineId: MachineId, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(machineId, signal, async () => {
+      const site = this.#site
+      const machine = await this.#made(machineId)
+      if (machine.reboot) {
+        await ensureOff(site, machine, 'button', signal)
+        await site.records.set(machineId, { reboot: false })
+      }
+      const { record, guest } = await guestWithTree(site, machine, signal)
+      const { limits, name } = record
+      // Before it runs, so that it is never taken for one that runs without being asked to.
+      await site.records.set(machineId, { agent: true })
+      const token = await site.tokenOf(machineId)
+      await guest.startAgent({ machineId, name, token, memoryBytes: limits.memory_bytes, processes: limits.processes, diskBytes: limits.disk_bytes }, signal)
+    })
+  }
+
+  stop(machineId: MachineId, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(machineId, signal, async () => {
+      const record = await this.#site.records.find(machineId)
+      if (record === null || record.state === 'making') return
+      await haltAgent(this.#site, record, signal)
+      await keepLastUsage(this.#site, machineId, signal)
+    })
+  }
+
+  destroy(machineId: MachineId, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(machineId, signal, async () => {
+      const site = this.#site
+      const record = await site.records.find(machineId)
+      if (record === null) return purgeUnknown(site, machineId, signal)
+      const isThere = record.state !== 'making' && (await ownVm(site, record, signal)) !== null
+      const snapshots = await site.records.snapshots(machineId)
+      if (!isThere || !(await isNeeded(site, snapshots))) {
+        try {
+          return await purge(site, record, signal)
+        } catch (error) {
+          // Clones may grow out of its snapshots; then it goes after them.
+          if (!isProxmox(error, 'task failed') || error.retryable || !snapshots.some(({ in_vm }) => in_vm)) throw error
+          site.logger.info({ machineId, err: error }, 'a VM cannot be removed yet; it is tried again')
+        }
+      }
+      await haltAgent(site, record, signal)
+      await site.records.set(machineId, { state: 'remains' })
+    })
+  }
+
+  snapshot(machineId: MachineId, checkpointId: CheckpointId, signal: AbortSignal): Promise<Snapshot> {
+    return this.#inTurn(machineId, signal, async () => {
+      const site = this.#site
+      const machine = await this.#made(machineId)
+      const earlier = await site.records.snapshot(checkpointId)
+      if (earlier?.state === 'taken') return { handle: checkpointId, consistency: earlier.consistency }
+      await site.records.beginSnapshot(checkpointId, machineId)
+      const { record, guest } = await guestWithTree(site, machine, signal)
+      const consistency = await guest.freeze(checkpointId, signal)
+      // What the storage takes is what the guest has written.
+      await guest.sync(signal)
+      const in_vm = await takeVmSnapshot(site, record, checkpointId, signal)
+      await site.records.setSnapshot(checkpointId, { state: 'taken', consistency, in_vm })
+      return { handle: checkpointId, consistency }
+    })
+  }
+
+  rollback(machineId: MachineId, to: SnapshotHandle, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(machineId, signal, async () => {
+      const site = this.#site
+      const checkpointId = CheckpointId.parse(to)
+      const machine = await this.#made(machineId)
+      const snapshot = await site.records.snapshot(checkpointId)
+      if (snapshot?.state !== 'taken' && (await site.trees.state(checkpointId)) === 'never') throw gone(to)
+      await haltAgent(site, machine, signal)
+      await site.records.set(machineId, { tree: checkpointId })
+      if (snapshot?.in_vm !== true || snapshot.machine_id !== machineId || !(await this.#othersAreKept(machine, checkpointId, signal))) return
+      await ensureOff(site, machine, 'button', signal)
+      await rollBackVm(site, machine, checkpointId, signal)
+    })
+  }
+
+  async dropSnapshot(handle: SnapshotHandle, signal: AbortSignal): Promise<void> {
+    const site = this.#site
+    const id = CheckpointId.safeParse(handle).data
+    const snapshot = id === undefined ? null : await site.records.snapshot(id)
+    if (snapshot === null) return
+    await this.#inTurn(snapshot.machine_id, signal, async () => {
+      const machine = await site.records.find(snapshot.machine_id)
+      await site.records.setSnapshot(snapshot.checkpoint_id, { state: 'dropped' })
+      if (machine === null) return site.records.removeSnapshot(snapshot.checkpoint_id)
+      await dropSnapshot(site, machine, snapshot, signal)
+      if (machine.state === 'remains' && !(await isNeeded(site, await site.records.snapshots(machine.machine_id)))) await purge(site, machine, signal)
+    })
+  }
+
+  changes(handle: SnapshotHandle, since: SnapshotHandle | null, signal: AbortSignal): AsyncIterable<TreeChange> {
+    return changesOf(this.#site, CheckpointId.parse(handle), since === null ? null : CheckpointId.parse(since), signal)
+  }
+
+  measure(machineId: MachineId, signal: AbortSignal): Promise<Usage | null> {
+    return usageOf(this.#site, machineId, signal)
+  }
+
+  limit(machineId: MachineId, limits: MachineLimits, signal: AbortSignal): Promise<void> {
+    return this.#inTurn(machineId, signal, async () => {
+      const site = this.#site
+      const known = await site.records.find(machineId)
+      if (known === null || known.state === 'remains') return
+      const resized = known.limits.cores !== limits.cores || known.limits.memory_bytes !== limits.memory_bytes
+      const record = await site.records.set(machineId, { limits: JSON.stringify(limits), ...(resized && known.state === 'made' ? { reboot: true } : {}) })
+      if (resized && record.state === 'made' && (await ownVm(site, record, signal)) !== null) await resizeVm(site, record, signal)
+    })
+  }
+
+  async list(signal: AbortSignal): Promise<readonly ObservedMachine[]> {
+    const observed = await observe(this.#site, signal)
+    this.#tidying ??= tidy(this.#site, this.#ending.signal)
+      .catch((err) => {
+        if (!this.#ending.signal.aborted) this.#site.logger.warn({ err }, 'tidying up failed')
+      })
+      .finally(() => {
+        this.#tidying = null
+      })
+    return observed
+  }
+
+  /** Whoever closes it also closes the client and the gate. VMs go on; the next Hub finds them. */
+  async close(): Promise<void> {
+    this.#ending.abort(new AutovibeError('operation.cancelled', 'The Hub ends.'))
+    await this.#tidying
+  }
+
+  async #placed({ machineId, from, limits = this.#capabilities.defaultLimits, group }: CreateMachine, signal: AbortSignal): Promise<VmRecord> {
+    const site = this.#site
+    const tree = from === null ? null : CheckpointId.parse(from)
+    const wish = { limits, group: group ?? null }
+    // From the checkpoint's own snapshot where the storage can share it, which is the quickest; else the tree comes out of the store.
+    const shared = tree === null ? null : await this.#shared(tree, signal)
+    const choices = [...(shared === null ? [] : [shared]), await templateChoice(site, signal)]
+    const isTaken = await takenNumbers(site, signal)
+    return site.locks.run('placing', async () => {
+      const { node, source } = await choosePlace(site, wish, choices)
+      const vm = { machineId, name: vmName(site.hubId, machineId), group: group ?? null, node, source, tree: tree ?? ('empty' as const), limits }
+      return site.records.add(vm, site.settings.vmids, isTaken)
+    })
+  }
+
+  async #shared(tree: CheckpointId, signal: AbortSignal): Promise<Choice | null> {
+    const site = this.#site
+    const snapshot = await site.records.snapshot(tree)
+    const isTaken = snapshot?.state === 'taken'
+    const owner = isTaken && snapshot.in_vm ? await site.records.find(snapshot.machine_id) : null
+    const found = owner === null ? null : await ownVm(site, owner, signal)
+    if (found !== null) {
+      const { vmid, node } = found.record
+      const choice = await snapshotChoice(site, { vmid, node, snapshot: tree }, signal)
+      if (choice !== null) return choice
+    }
+    if (!isTaken && (await site.trees.state(tree)) === 'never') throw gone(tree)
+    return null
+  }
+
+  /** Whether the store has all trees that would go when the whole VM goes back; waits for those that are on their way. */
+  async #othersAreKept(machine: VmRecord, to: CheckpointId, signal: AbortSignal): Promise<boolean> {
+    const site = this.#site
+    const { clock } = site.client
+    const others = (await site.records.snapshots(machine.machine_id)).filter(({ checkpoint_id, state }) => checkpoint_id !== to && state === 'taken')
+    const untilMs = clock.nowMs() + site.patience.storeMs
+    for (;;) {
+      const states = await Promise.all(others.map(({ checkpoint_id }) => site.trees.state(checkpoint_id)))
+      if (!states.includes('coming')) return true
+      if (clock.nowMs() >= untilMs) return false
+      // Whoever stores them reads them from this guest.
+      await guestOf(site, machine, signal)
+      await clock.pause(STORE_POLL_MS, signal)
+    }
+  }
+
+  async #made(machineId: MachineId): Promise<VmRecord> {
+    const record = await this.#site.records.find(machineId)
+    if (record?.state === 'made') return record
+    throw new AutovibeError('substrate.failed', `The machine ${machineId} does not exist on this substrate.`, {
+      fix: 'autovibe ps --all shows what became of it.',
+    })
+  }
+
+  /** A call that was cancelled before its turn changes nothing. */
+  #inTurn<T>(machineId: MachineId, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    return this.#site.locks.run(machineId, async () => {
+      signal.throwIfAborted()
+      return work()
+    })
+  }
+}
