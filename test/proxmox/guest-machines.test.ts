@@ -79,7 +79,7 @@ async function machine(vmid: number): Promise<{ readonly machineId: MachineId; r
   return { machineId, guest }
 }
 const start = (machineId: MachineId, guest: Guest): Promise<void> =>
-  guest.startAgent({ machineId, name: 'machine', token: 'a-token-of-the-machine', memoryBytes: 512 * 1024 ** 2, processes: 200 }, never)
+  guest.startAgent({ machineId, name: 'machine', token: 'a-token-of-the-machine', memoryBytes: 512 * 1024 ** 2, processes: 200, diskBytes: 1024 ** 3 }, never)
 
 async function said(machineId: MachineId, script: string): Promise<string> {
   const { code, output } = await door.run(machineId, script)

@@ -2,7 +2,7 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { KeyedLock } from '../../packages/hub/substrates/local/keyed-lock.ts'
+import { KeyedLock } from '../../packages/hub/substrates/keyed-lock.ts'
 import { readProcess } from '../../packages/hub/substrates/local/processes.ts'
 import { GuestNetwork, type Reachable } from './guest-network.ts'
 import type { Boot, Disk, DiskSource, GuestAgent, Guests, Network, SnapshotRequest, Usage } from './guests.ts'
