@@ -184,7 +184,10 @@ vmTest('our guest links to the gate from a fenced VM, its agent works behind the
   await guests.networkChanged(100, fencedNetwork(toGate))
   const guest = await gate.linked(machineId, VM_MS, never)
   await guest.plant(null, never)
-  await guest.startAgent({ machineId, name: 'machine', token: 'a-token-of-the-machine', memoryBytes: 256 * 1024 ** 2, processes: 200, diskBytes: 1024 ** 3 }, never)
+  await guest.startAgent(
+    { machineId, name: 'machine', token: 'a-token-of-the-machine', memoryBytes: 256 * 1024 ** 2, processes: 200, diskBytes: 1024 ** 3 },
+    never,
+  )
   const ran = async (script: string): Promise<string> => String((await door.run(machineId, script)).output)
   assert.equal(await ran('pwd; id -u; hostname'), '/machine\n1000\nvm-100\n')
   const state = await guest.state(never)
