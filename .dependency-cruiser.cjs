@@ -25,10 +25,11 @@ const HUB = {
   metering: ['ledger/', 'database/', PORT],
   exec: ['operations/', 'database/'],
   ledger: ['database/'],
-  checkpoints: ['database/', 'security/', PORT],
-  substrates: [],
+  checkpoints: ['database/', 'security/', 'paths/', PORT],
+  substrates: ['paths/'],
   // What it has asked Proxmox for must outlive it.
   'substrates/proxmox': ['substrates/', 'database/'],
+  paths: [],
   database: [],
   security: ['database/'],
   observability: ['database/'],

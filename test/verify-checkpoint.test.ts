@@ -10,6 +10,7 @@ import { type Place, recordsOf } from './support/command.ts'
 import { openScriptedPlace, type ScriptedPlace } from './support/scripted-place.ts'
 
 const SCRIPT = fileURLToPath(new URL('../packages/scripted-model/scripts/demo.yaml', import.meta.url))
+const Listed = z.object({ checkpoints: z.array(Checkpoint) })
 const Verified = z.object({ checkpoint: Checkpoint, restored: z.boolean(), operation_id: OperationId })
 
 let scripted: ScriptedPlace
@@ -45,6 +46,22 @@ test('a checkpoint of a run is read back, restored and compared; a damaged one e
   assert.match(damaged.stderr, /is damaged\. .*\(checkpoint\.corrupt\)/)
   assert.match(damaged.stderr, /Fix:.*autovibe checkpoint list/)
   assert.equal((await place.run(['fork', newest.id])).code, 6)
+  // The machine stands on it, so that the Hub is not well, and whoever asks is told where to look.
+  const health = await (await place.client()).hub.health()
+  const checked = health.checks.find(({ name }) => name === 'checkpoints')
+  assert.deepEqual([health.status, checked?.ok, checked?.detail], ['degraded', false, `1 damaged, 1 of them needed: ${newest.id}`])
+  const doctor = await place.run(['doctor'])
+  assert.equal(doctor.code, 1, doctor.stdout)
+  assert.match(doctor.stdout, /✗ .*checkpoints.*1 damaged, 1 of them needed.*\n.*autovibe checkpoint list --state corrupt/)
+  const all = await place.run(['checkpoint', 'list'])
+  assert.match(all.stdout, /\n1 of them is damaged: autovibe checkpoint list --state corrupt\n/)
+  assert.deepEqual(
+    (await place.json(Listed, ['checkpoint', 'list', '--state', 'corrupt'])).checkpoints.map(({ id, state }) => [id, state]),
+    [[newest.id, 'corrupt']],
+  )
+  assert.match((await place.run(['checkpoint', 'list', '--state', 'corrupt'])).stderr, new RegExp(`autovibe checkpoint verify ${newest.id}`))
+  assert.match((await place.refusal(['checkpoint', 'list', '--state', 'corupt'])).fix ?? '', /--state corrupt$/)
+  await (await place.client()).machines.destroy(run.machine_id)
   const unknown = await place.refusal(['checkpoint', 'verify', 'ckp_00000000000000000000000000'])
   assert.deepEqual([unknown.code, unknown.exit], ['not_found', 5])
 })

@@ -20,6 +20,7 @@ import { providerCommand } from './commands/provider.ts'
 import { psCommand } from './commands/ps.ts'
 import { rollbackCommand } from './commands/rollback.ts'
 import { runCommand } from './commands/run.ts'
+import { substrateCommand } from './commands/substrate.ts'
 import { upCommand } from './commands/up.ts'
 import { versionCommand } from './commands/version.ts'
 import { withHelpOption, withMeantCommand, words } from './words.ts'
@@ -39,7 +40,7 @@ const DAILY = [
   rollbackCommand,
   budgetCommand,
 ]
-const OTHERS = [demoCommand, doctorCommand, agentCommand, machineCommand, operationCommand, projectCommand, providerCommand, versionCommand]
+const OTHERS = [demoCommand, doctorCommand, agentCommand, machineCommand, operationCommand, projectCommand, providerCommand, substrateCommand, versionCommand]
 
 export function buildProgram(): Command {
   const program = takeCommonOptions(new Command('autovibe').usage('COMMAND'))

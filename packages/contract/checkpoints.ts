@@ -75,7 +75,12 @@ export type ForkedCheckpoint = z.infer<typeof ForkedCheckpoint>
 export const RollbackMachine = z.object({ checkpoint: CheckpointId })
 export type RollbackMachine = z.infer<typeof RollbackMachine>
 
-export const CheckpointQuery = PageQuery.extend({ project: ProjectId.optional(), machine: MachineId.optional(), run: RunId.optional() })
+export const CheckpointQuery = PageQuery.extend({
+  project: ProjectId.optional(),
+  machine: MachineId.optional(),
+  run: RunId.optional(),
+  state: CheckpointState.optional(),
+})
 export type CheckpointQuery = z.infer<typeof CheckpointQuery>
 export const CheckpointWait = waitQuery(['capturing', 'stored', 'verified'])
 

@@ -1,6 +1,7 @@
-/** How the Hub is: whether its database answers, and what machines stand on. */
+/** How the Hub is: whether its database answers, what machines stand on, and whether what they can go back to is sound. */
 import type { Health } from '@autovibe/contract'
 import type pg from 'pg'
+import { damagedCheckpoints } from './damaged-checkpoints.ts'
 import type { Substrate } from './substrates/substrate.ts'
 
 /** Asked anew at each call. */
@@ -13,6 +14,7 @@ export function healthOf(pool: pg.Pool, substrate: Substrate, version: string, s
     const checks = [
       { name: 'database', ok: answered, detail: answered ? 'answers' : 'does not answer' },
       { name: 'substrate', ok: true, detail: substrate.capabilities().summary },
+      await damagedCheckpoints(pool),
     ]
     return { status: checks.every(({ ok }) => ok) ? 'ok' : 'degraded', version, started_at: startedAt.toISOString(), checks }
   }

@@ -44,6 +44,7 @@ import { settleMasterKeys } from './security/reseal.ts'
 import { createSecrets } from './security/secrets.ts'
 import { stopMachines } from './shutdown.ts'
 import { createLocalSubstrate } from './substrates/local/create-local-substrate.ts'
+import { proxmoxBringing } from './substrates/proxmox/bringing.ts'
 import { startAgain, takeOver } from './take-over.ts'
 
 const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url))
@@ -205,7 +206,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   })
   const health = healthOf(pool, substrate, VERSION, startedAt)
   const agents = { agents: () => listAgents(paths.agents), installAgent: (name: string) => installAgent(paths.agents, name) }
-  const parts = { ledger, store, imports, secrets, execs, changes, health, info, metrics, ...agents }
+  const parts = { ledger, store, imports, secrets, execs, changes, health, info, metrics, proxmox: proxmoxBringing, ...agents }
   const api = await createApi({ db, runtime, logger, requests, dataDir, ...parts })
   ending.add('the API', () => api.close())
   const url = await api.listen({ host: '127.0.0.1', port: config.port }).catch((error: NodeJS.ErrnoException) => {

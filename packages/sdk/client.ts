@@ -8,6 +8,7 @@ import { Machines } from './machines.ts'
 import { Operations } from './operations.ts'
 import { Projects } from './projects.ts'
 import { Runs } from './runs.ts'
+import { Substrates } from './substrates.ts'
 import { type AutovibeOptions, type CallOptions, Transport } from './transport.ts'
 
 export class Autovibe {
@@ -19,6 +20,7 @@ export class Autovibe {
   readonly usage: Usage
   readonly operations: Operations
   readonly providers: Providers
+  readonly substrates: Substrates
   readonly keys: Keys
   readonly hub: Hub
   readonly #transport: Transport
@@ -34,6 +36,7 @@ export class Autovibe {
     this.usage = new Usage(transport)
     this.operations = new Operations(transport)
     this.providers = new Providers(transport)
+    this.substrates = new Substrates(transport)
     this.keys = new Keys(transport)
     this.hub = new Hub(transport)
   }

@@ -19,6 +19,8 @@ export interface Node {
   readonly bridges: readonly string[]
   readonly bootedAt: number
   online: boolean
+  /** Whether the host's own firewall rules are on; those of VMs do not ask for it. */
+  firewallOn: boolean
   /** Under `ha-manager crm-command node-maintenance enable`. */
   maintenance: boolean
 }
@@ -116,6 +118,7 @@ export class Cluster {
       bridges: ['vmbr0', 'vmbr1'],
       bootedAt: this.now() - 86_400,
       online: true,
+      firewallOn: true,
       maintenance: false,
       ...node,
     }

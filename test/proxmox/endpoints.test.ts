@@ -48,7 +48,18 @@ test('what the cluster and its nodes are can be read', async () => {
   const ha = await ok('GET', '/cluster/ha/status/current')
   assert.equal(ha.find((each: { id: string }) => each.id === 'lrm:pve2').status, 'pve2 (maintenance mode)')
   assert.equal((await ok('GET', '/cluster/resources', { type: 'node' }))[1].hastate, 'maintenance')
-  for (const path of ['', '/status', '/version', '/tasks', '/storage', '/storage/thin', '/storage/thin/status', '/storage/thin/content', '/qemu'])
+  for (const path of [
+    '',
+    '/status',
+    '/version',
+    '/firewall/options',
+    '/tasks',
+    '/storage',
+    '/storage/thin',
+    '/storage/thin/status',
+    '/storage/thin/content',
+    '/qemu',
+  ])
     await ok('GET', `/nodes/pve1${path}`)
   await ok('GET', '/nodes')
   assert.deepEqual(

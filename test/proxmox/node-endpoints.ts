@@ -33,6 +33,7 @@ export const NODE_ENDPOINTS: Endpoints = {
   'GET /nodes/{node}/status': status,
   'GET /nodes/{node}/version': () => ({ version: '9.1.3', release: '9.1', repoid: 'f0e1d2c3b4a59687' }),
   'GET /nodes/{node}/network': network,
+  'GET /nodes/{node}/firewall/options': (call) => (call.cluster.node(call.node).firewallOn ? {} : { enable: 0 }),
   'GET /nodes/{node}/tasks': tasks,
   'GET /nodes/{node}/tasks/{upid}/status': taskStatus,
   'GET /nodes/{node}/tasks/{upid}/log': taskLog,

@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   'role add': { method: 'POST', path: '/access/roles', positional: ['roleid'] },
   'role modify': { method: 'PUT', path: '/access/roles/{roleid}', positional: ['roleid'] },
   'acl modify': { method: 'PUT', path: '/access/acl', positional: ['path'] },
+  'pool modify': { method: 'PUT', path: '/pools', positional: ['poolid'] },
   'pool add': { method: 'POST', path: '/pools', positional: ['poolid'] },
 }
 

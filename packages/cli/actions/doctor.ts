@@ -1,5 +1,5 @@
 /** Checks this host and, where one runs, the Hub with its providers. */
-import { AutovibeError, EXIT, type Finding } from '@autovibe/contract'
+import { AutovibeError, EXIT, type Finding, type Health } from '@autovibe/contract'
 import type { Action } from '../commands/define.ts'
 import type { Context } from '../context.ts'
 import { localChecks } from '../local/checks.ts'
@@ -24,11 +24,10 @@ async function hubFindings(context: Context): Promise<Finding[]> {
     const client = await context.connect()
     const [info, health, providers] = await Promise.all([client.hub.info({ signal }), client.hub.health({ signal }), providerFindings(client, { signal })])
     const stuck = await client.operations.list({ state: 'stuck' }, { signal }).take(100)
+    const damaged = await client.checkpoints.list({ state: 'corrupt' }, { signal }).take(1)
     return [
       { area: 'hub', name: 'process', status: 'ok', detail: `version ${info.version}, Node ${info.node}, ${info.database}`, fix: null },
-      ...health.checks.map(
-        ({ name, ok, detail }): Finding => ({ area: 'hub', name, status: ok ? 'ok' : 'failed', detail, fix: ok ? null : 'autovibe logs --hub' }),
-      ),
+      ...health.checks.map((check) => healthFinding(check, damaged.length)),
       {
         area: 'hub',
         name: 'isolation',
@@ -47,4 +46,12 @@ async function hubFindings(context: Context): Promise<Finding[]> {
     // No Hub is no fault: one is started when it is needed.
     return [{ area: 'hub', name: 'process', status: 'warning', detail: thrown.message, fix: thrown.fix ?? 'autovibe up' }]
   }
+}
+
+/** One check of the Hub. Of checkpoints also what is damaged and nothing needs is worth a look. */
+function healthFinding({ name, ok, detail }: Health['checks'][number], damaged: number): Finding {
+  const isOfCheckpoints = name === 'checkpoints'
+  const status = !ok ? 'failed' : isOfCheckpoints && damaged > 0 ? 'warning' : 'ok'
+  const fix = isOfCheckpoints ? 'autovibe checkpoint list --state corrupt' : 'autovibe logs --hub'
+  return { area: 'hub', name, status, detail, fix: status === 'ok' ? null : fix }
 }

@@ -32,11 +32,23 @@ export const rollback: Action<RollbackOptions> = async (context, [ref = '', to =
   const saved = savedBy(operation)
   const effects = effectsOf(operation) ?? foreseen
   const isMore = figures(effects) !== figures(foreseen)
-  out.answer({ machine: await client.machines.get(id, { signal }), checkpoint_id: checkpoint, saved_as: saved, effects, operation_id }, [
-    `${out.paint.green('✓')} ${name} is back at ${checkpoint}.`,
-    ...(saved === null ? [] : [`  What it had until now is kept as ${saved}.`]),
-    ...(isMore ? ['By then it had come to this:', ...effectLines(effects, Date.now())] : []),
-  ])
+  const untold = untoldBy(operation)
+  out.answer(
+    {
+      machine: await client.machines.get(id, { signal }),
+      checkpoint_id: checkpoint,
+      saved_as: saved,
+      effects,
+      ...(untold === null ? {} : { effects_error: untold }),
+      operation_id,
+    },
+    [
+      `${out.paint.green('✓')} ${name} is back at ${checkpoint}.`,
+      ...(saved === null ? [] : [`  What it had until now is kept as ${saved}.`]),
+      ...(isMore ? ['By then it had come to this:', ...effectLines(effects, Date.now())] : []),
+      ...(untold === null ? [] : [`  What it had come to by then could not be told: ${untold.message}`]),
+    ],
+  )
   out.next([
     `autovibe run "PROMPT" --machine ${name} --budget 1.00`,
     `autovibe diff ${checkpoint}`,
@@ -56,7 +68,14 @@ function effectsOf({ output }: Operation): RollbackEffects | undefined {
   return RollbackEffects.safeParse(fieldOf(output, 'effects')).data
 }
 
-const fieldOf = (value: Json, name: string): unknown =>
+/** Why the Hub could not tell it once more. */
+function untoldBy({ output }: Operation): { code: string; message: string } | null {
+  const error = fieldOf(output, 'effects_error')
+  const [code, message] = [fieldOf(error, 'code'), fieldOf(error, 'message')]
+  return typeof code === 'string' && typeof message === 'string' ? { code, message } : null
+}
+
+const fieldOf = (value: Json | undefined, name: string): Json | undefined =>
   typeof value === 'object' && value !== null && !Array.isArray(value) && Object.hasOwn(value, name) ? value[name] : undefined
 
 const figures = ({ model_calls, egress, commands }: RollbackEffects): string =>

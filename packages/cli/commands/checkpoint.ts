@@ -6,6 +6,10 @@ export interface CheckpointCreateOptions {
   readonly label?: string
 }
 
+export interface CheckpointListOptions {
+  readonly state?: string
+}
+
 export interface CheckpointVerifyOptions {
   readonly restore?: boolean
 }
@@ -28,8 +32,11 @@ export const checkpointCommand = () =>
         .option('--label <text>', 'a word to find it again'),
       async () => (await import('../actions/checkpoint.ts')).checkpointCreate,
     ),
-    act(
-      define('list', 'List checkpoints, and what they take').alias('ls').argument('[ref]', 'only those of this machine or run'),
+    act<CheckpointListOptions>(
+      define('list', 'List checkpoints, and what they take')
+        .alias('ls')
+        .argument('[ref]', 'only those of this machine or run')
+        .option('--state <state>', 'only those in this state, for instance corrupt'),
       async () => (await import('../actions/checkpoint.ts')).checkpointList,
     ),
     act(define('show', 'Show one checkpoint').argument('<checkpoint>', 'its id'), async () => (await import('../actions/checkpoint.ts')).checkpointShow),

@@ -27,9 +27,10 @@ export interface AgentPlace {
 
 const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
-/** The same path in every machine, because agents file their conversations by it; seen by the agent's processes alone. */
+/** When memory runs out, the agent goes before its guest. The same path in every machine, because agents file their conversations by it; seen by the agent's processes alone. */
 const JOIN_AND_MOUNT = `
 group=$1 tree=$2 at=$3 file_blocks=$4; shift 4
+echo 200 2>/dev/null >/proc/self/oom_score_adj
 if [ -n "$group" ]; then echo 0 >"$group" || exit 125; fi
 if [ -n "$at" ]; then mkdir -p "$at" && mount --bind "$tree" "$at" || exit 125; fi
 ulimit -c 0

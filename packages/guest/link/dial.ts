@@ -23,7 +23,8 @@ export async function dial(gate: Gate, hello: GuestHello, signal: AbortSignal): 
   const options: ConnectionOptions & { allowHalfOpen: boolean } = {
     ...{ host, port, rejectUnauthorized: false, checkServerIdentity: () => undefined },
     minVersion: 'TLSv1.3',
-    allowHalfOpen: true,
+    // Only the door's two ways end one by one.
+    allowHalfOpen: hello.wants === 'door',
   }
   const socket = connect(options)
   socket.setNoDelay(true)

@@ -11,9 +11,17 @@ export const millisecondsOf = (ns: bigint): number => Number(ns / NS_PER_SECOND)
 /** The nearest one. */
 export const microsecondsOf = (ns: bigint): bigint => (ns >= 0n ? ns + 500n : ns - 500n) / 1000n
 
-/** Text, because Node takes a negative number to be now; a quarter more, so that neither a double nor who cuts it off at the microsecond comes out below. */
+/** Text, because Node takes a negative number to be now. Where the nearest double is the one below, a quarter of a microsecond is added, so that nothing cuts it off to the one before. */
 export function timeText(us: bigint): string {
-  const hundredths = us * 100n + 25n
-  const digits = (hundredths < 0n ? -hundredths : hundredths).toString().padStart(9, '0')
-  return `${hundredths < 0n ? '-' : ''}${digits.slice(0, -8)}.${digits.slice(-8)}`
+  const plain = decimal(us * 100n)
+  const seconds = Number(plain)
+  const isBelow = Math.trunc((seconds - Math.floor(seconds)) * 1e9) < Number(((us % US_PER_SECOND) + US_PER_SECOND) % US_PER_SECOND) * 1000
+  return isBelow ? decimal(us * 100n + 25n) : plain
+}
+
+const US_PER_SECOND = 1_000_000n
+
+function decimal(hundredthsOfUs: bigint): string {
+  const digits = (hundredthsOfUs < 0n ? -hundredthsOfUs : hundredthsOfUs).toString().padStart(9, '0')
+  return `${hundredthsOfUs < 0n ? '-' : ''}${digits.slice(0, -8)}.${digits.slice(-8)}`
 }

@@ -1,20 +1,20 @@
-/** `GET /v1/checkpoints/:checkpoint/archive`: the tree of a checkpoint as a tar, streamed from the store. */
-import { Readable } from 'node:stream'
+/** `GET /v1/checkpoints/:checkpoint/archive`: the tree of a checkpoint as a tar, streamed from the store no faster than it is taken. */
 import { ARCHIVE_HEADERS, ArchiveQuery, AutovibeError, CheckpointId } from '@autovibe/contract'
 import { z } from 'zod'
 import { chooseEntries, type IgnoreBase } from '../checkpoints/archive/choose-entries.ts'
 import { archiveOf } from '../checkpoints/archive/write-archive.ts'
 import type { Database } from '../database/database.ts'
+import { answerStream, whileThere } from './plumbing/answer-stream.ts'
 import type { Api, ApiContext } from './plumbing/deps.ts'
 import { Places } from './plumbing/places.ts'
 import { findDiffBase, readSourceOf, readVerifiedCheckpoint } from './read/checkpoints.ts'
 
 const TYPE = 'application/x-tar'
-/** Each may hold a few contents, also for a client that does not read on. */
+/** Each holds a few contents. */
 const UNDER_WAY_MAX = 8
 const TAKE_ALL = 'Take the ignored files along: autovibe checkpoint export CHECKPOINT --branch --ignored'
 
-export function registerCheckpointArchive(app: Api, { db, store, closing }: ApiContext): void {
+export function registerCheckpointArchive(app: Api, { db, store, closing, stalledMs }: ApiContext): void {
   const places = new Places(UNDER_WAY_MAX, 'archives are being made')
   app.get(
     '/v1/checkpoints/:checkpoint/archive',
@@ -32,24 +32,22 @@ export function registerCheckpointArchive(app: Api, { db, store, closing }: ApiC
       const { id, project_id, manifest_sha256 } = await readVerifiedCheckpoint(db, request.params.checkpoint)
       const source = await readSourceOf(db, id)
       const project = store.of(project_id)
-      const leave = places.take()
-      const gone = new AbortController()
-      reply.raw.once('close', () => {
-        gone.abort()
-        leave()
-      })
-      const signal = AbortSignal.any([gone.signal, closing])
       const since = request.query.ignored ? null : await ignoreBase(db, id)
-      const archive = archiveOf(project, id, chooseEntries(project, manifest_sha256, request.query, since), signal)
-      // What fails before the first byte is an answer like any other; later, all that can be done is to break off.
-      const first = await archive.next()
-      if (source) reply.header(ARCHIVE_HEADERS.sourceCommit, source.commit).header(ARCHIVE_HEADERS.sourceBaseCommit, source.base_commit)
-      reply
-        .header('content-type', TYPE)
+      const headers = {
+        'content-type': TYPE,
         // What an agent wrote must never run as a page of the Hub.
-        .header('x-content-type-options', 'nosniff')
-        .header('content-disposition', `attachment; filename="${id}.tar"`)
-      return reply.send(Readable.from(following(first, archive), { objectMode: false }))
+        'x-content-type-options': 'nosniff',
+        'content-disposition': `attachment; filename="${id}.tar"`,
+        ...(source ? { [ARCHIVE_HEADERS.sourceCommit]: source.commit, [ARCHIVE_HEADERS.sourceBaseCommit]: source.base_commit } : {}),
+      }
+      const leave = places.take()
+      try {
+        const signal = whileThere(reply, closing)
+        const archive = archiveOf(project, id, chooseEntries(project, manifest_sha256, request.query, since), signal)
+        return await answerStream(request, reply, headers, archive, { signal, stalledMs })
+      } finally {
+        leave()
+      }
     },
   )
 }
@@ -62,14 +60,4 @@ async function ignoreBase(db: Database, id: CheckpointId): Promise<IgnoreBase> {
   })
   const isOfCommit = base.trigger === 'start' || (base.trigger === 'import' && (await readSourceOf(db, base.id)) !== null)
   return { manifestSha256: base.manifest_sha256, isTracked: isOfCommit }
-}
-
-async function* following(first: IteratorResult<Uint8Array, void>, rest: AsyncGenerator<Uint8Array, void>): AsyncGenerator<Uint8Array, void> {
-  try {
-    if (first.done !== true) yield first.value
-    yield* rest
-  } finally {
-    // Also when nobody has asked for more than the first.
-    await rest.return()
-  }
 }

@@ -31,6 +31,8 @@ import { registerProjectTriggers } from './project-triggers.ts'
 import { registerProjects } from './projects.ts'
 import { registerProviders } from './providers.ts'
 import { registerRuns } from './runs.ts'
+import { registerSubstrateProbes } from './substrate-probes.ts'
+import { registerSubstrates } from './substrates.ts'
 import { registerUsageEvents } from './usage-events.ts'
 
 export type { ApiDeps } from './plumbing/deps.ts'
@@ -57,6 +59,8 @@ const RESOURCES = [
   registerOperations,
   registerEvents,
   registerProviders,
+  registerSubstrates,
+  registerSubstrateProbes,
   registerApiKeys,
 ]
 

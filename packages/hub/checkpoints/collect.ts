@@ -8,7 +8,10 @@ import type { Collected } from './store.ts'
 
 /** One look. The order of what is read matters: segments, then markers and writers, then names; whoever has ended by then has left a name. */
 export async function collectSegments(place: StorePlace, signal: AbortSignal): Promise<Collected> {
-  const { backend, folder, objects } = place
+  const { backend, folder, objects, left } = place
+  const stuck = await left.endAgain(backend)
+  // What collectors would wait for without end is to be heard of.
+  if (stuck !== null) throw stuck
   await objects.refresh()
   const segments = objects.segments.map(({ id }) => id)
   const markers = await readMarkers(backend, folder)
@@ -78,8 +81,8 @@ async function lookAt(
 const bytesOf = (rows: readonly ObjectRow[]): number => rows.reduce((sum, { bytes }) => sum + bytes + 1, 0)
 
 /** Writes them into new segments; answers how many bytes they are. Those that cannot be read stay where they are. */
-async function moveObjects({ backend, folder, objects, writer: as }: StorePlace, rows: readonly ObjectRow[], signal: AbortSignal): Promise<number> {
-  const intent = await beginWriting(backend, folder, as)
+async function moveObjects({ backend, folder, objects, writer: as, left }: StorePlace, rows: readonly ObjectRow[], signal: AbortSignal): Promise<number> {
+  const intent = await beginWriting(backend, folder, as, left)
   try {
     const writer = objects.writer(intent.id)
     let moved = 0

@@ -6,6 +6,7 @@ import { AutovibeError, type ManifestEntry } from '@autovibe/contract'
 import { quotePath } from '@autovibe/core/checkpoints/manifest.ts'
 import { decodePath, encodePath } from '@autovibe/core/checkpoints/paths.ts'
 import { differenceFrom, type FoundEntry, NOTHING, roomProblem, type TreeSize, withEntry } from '@autovibe/core/checkpoints/restored.ts'
+import { reach } from '../paths/long-path.ts'
 import type { Scratch } from './scratch.ts'
 import type { ProjectStore } from './store.ts'
 import { errnoOf } from './store-errors.ts'
@@ -73,25 +74,28 @@ async function differingIn(entries: AsyncIterable<ManifestEntry>, folder: string
 
 /** What lies at the entry's path; null when nothing does. */
 async function look(folder: string, { path, size }: ManifestEntry, signal: AbortSignal): Promise<FoundEntry | null> {
-  const at = Buffer.concat([Buffer.from(folder), SLASH, decodePath(path)])
   try {
-    const stats = await lstat(at)
-    const common = { mode: stats.mode & 0o7777, size: stats.size, mtime_ms: stats.mtimeMs, sha256: null, link_target: null }
-    if (stats.isDirectory()) {
-      // A folder that its own mode locks would hide what is in it from a Hub that is not root; its mode is known by now.
-      if ((stats.mode & 0o700) !== 0o700) await chmod(at, 0o700)
-      return { ...common, type: 'directory' }
-    }
-    if (stats.isSymbolicLink()) return { ...common, type: 'symlink', link_target: encodePath(await readlink(at, { encoding: 'buffer' })) }
-    if (!stats.isFile()) return { ...common, type: 'other' }
-    if ((stats.mode & 0o400) === 0) await chmod(at, 0o600)
-    // Of another size than it should have: then its content need not be read.
-    return { ...common, type: 'file', sha256: stats.size === size ? await hashOf(at, signal) : null }
+    return await reach(Buffer.concat([Buffer.from(folder), SLASH, decodePath(path)]), (at) => lookAt(at, size, signal))
   } catch (error) {
     const code = errnoOf(error)
     if (code === 'ENOENT' || code === 'ENOTDIR') return null
     throw error
   }
+}
+
+async function lookAt(at: Buffer, size: number, signal: AbortSignal): Promise<FoundEntry> {
+  const stats = await lstat(at)
+  const common = { mode: stats.mode & 0o7777, size: stats.size, mtime_ms: stats.mtimeMs, sha256: null, link_target: null }
+  if (stats.isDirectory()) {
+    // A folder that its own mode locks would hide what is in it from a Hub that is not root; its mode is known by now.
+    if ((stats.mode & 0o700) !== 0o700) await chmod(at, 0o700)
+    return { ...common, type: 'directory' }
+  }
+  if (stats.isSymbolicLink()) return { ...common, type: 'symlink', link_target: encodePath(await readlink(at, { encoding: 'buffer' })) }
+  if (!stats.isFile()) return { ...common, type: 'other' }
+  if ((stats.mode & 0o400) === 0) await chmod(at, 0o600)
+  // Of another size than it should have: then its content need not be read.
+  return { ...common, type: 'file', sha256: stats.size === size ? await hashOf(at, signal) : null }
 }
 
 async function hashOf(path: Buffer, signal: AbortSignal): Promise<string> {
@@ -129,7 +133,7 @@ async function* pathsBelow(folder: string, signal: AbortSignal): AsyncGenerator<
   for (let within = waiting.pop(); within !== undefined; within = waiting.pop()) {
     signal.throwIfAborted()
     const at = Buffer.concat([Buffer.from(folder), SLASH, within])
-    for (const entry of await readdir(at, { encoding: 'buffer', withFileTypes: true })) {
+    for (const entry of await reach(at, (near) => readdir(near, { encoding: 'buffer', withFileTypes: true }))) {
       const path = within.length === 0 ? entry.name : Buffer.concat([within, SLASH, entry.name])
       yield path
       if (entry.isDirectory()) waiting.push(path)

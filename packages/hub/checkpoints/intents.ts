@@ -22,17 +22,53 @@ export interface Writer {
 export interface Intent {
   readonly id: Buffer
   readonly condemned: ReadonlySet<string>
+  /** What was written stands whether or not its end can be told: one that cannot is left for the next occasion. */
   end(): Promise<void>
 }
 
+/** The intents of one project that have ended and could not be taken away: as long as one is there, collectors wait for it. */
+export class LeftIntents {
+  readonly #names = new Set<string>()
+
+  async end(backend: Backend, name: string): Promise<void> {
+    this.#names.add(name)
+    await this.#delete(backend, name)
+  }
+
+  /** Answers why one of them is still there, null when none is. The others are not tried then: a place that does not answer would take its time for each. */
+  async endAgain(backend: Backend): Promise<unknown> {
+    for (const name of [...this.#names]) {
+      const failure = await this.#delete(backend, name)
+      if (failure !== null) return failure
+    }
+    return null
+  }
+
+  async #delete(backend: Backend, name: string): Promise<unknown> {
+    try {
+      await backend.delete(name)
+      this.#names.delete(name)
+      return null
+    } catch (error) {
+      return error
+    }
+  }
+}
+
 /** `writer`: null in a place that nobody else uses. */
-export async function beginWriting(backend: Backend, folder: string, writer: Writer | null): Promise<Intent> {
+export async function beginWriting(backend: Backend, folder: string, writer: Writer | null, left = new LeftIntents()): Promise<Intent> {
   const id = randomBytes(ID_BYTES)
   const name = intentName(folder, writer === null ? id.toString('hex') : `${writer.hubId}-${writer.bootedAt.getTime()}-${id.toString('hex')}`)
-  await backend.put(name, Buffer.alloc(0), { fleeting: true })
-  const condemned = new Set<string>()
-  for await (const segmentId of namesIn(backend, condemnedFolder(folder))) condemned.add(segmentId)
-  return { id, condemned, end: () => backend.delete(name) }
+  try {
+    await backend.put(name, Buffer.alloc(0), { fleeting: true })
+    const condemned = new Set<string>()
+    for await (const segmentId of namesIn(backend, condemnedFolder(folder))) condemned.add(segmentId)
+    return { id, condemned, end: () => left.end(backend, name) }
+  } catch (error) {
+    // Of a place far away whose answer was lost it may be there.
+    await left.end(backend, name)
+    throw error
+  }
 }
 
 /** For a user who has just begun: what is there of its own, or of anyone in a place that nobody else uses, was left by a process that died. What another Hub has begun stays. */

@@ -4,7 +4,7 @@ import type { Backend } from './backends/backend.ts'
 import { captureTree } from './capture.ts'
 import { collectSegments } from './collect.ts'
 import type { HostFiles } from './host-files/host-files.ts'
-import { beginWriting, endOldIntents, type Writer } from './intents.ts'
+import { beginWriting, endOldIntents, LeftIntents, type Writer } from './intents.ts'
 import { diffTrees } from './manifest-tree/diff-trees.ts'
 import type { ReadNode } from './manifest-tree/ports.ts'
 import { findEntry, readEntries } from './manifest-tree/read-entries.ts'
@@ -37,6 +37,7 @@ export interface ProjectPlace {
 
 export function projectStore({ backend, folder, writer, files }: ProjectPlace, findKey: () => Promise<Buffer>): ProjectStore {
   let opening: Promise<Opened> | null = null
+  const left = new LeftIntents()
 
   async function open(): Promise<Opened> {
     const key = await findKey()
@@ -57,7 +58,9 @@ export function projectStore({ backend, folder, writer, files }: ProjectPlace, f
 
   async function capture({ checkpointId, parent, changes }: CaptureTree, signal: AbortSignal): Promise<Captured> {
     const { key, gears, objects } = await opened()
-    const intent = await beginWriting(backend, folder, writer)
+    // What is still there then keeps nobody from writing: the next collection says so.
+    await left.endAgain(backend)
+    const intent = await beginWriting(backend, folder, writer, left)
     try {
       // What another Hub has deleted meanwhile must not be taken for stored; what it deletes from now on is among the condemned.
       if (writer !== null) await objects.refresh()
@@ -99,11 +102,11 @@ export function projectStore({ backend, folder, writer, files }: ProjectPlace, f
     },
     async collect(signal) {
       const { key, objects } = await opened()
-      return await collectSegments({ backend, folder, key, objects, writer }, signal)
+      return await collectSegments({ backend, folder, key, objects, writer, left }, signal)
     },
     async scrub(bytesPerSecond, signal) {
       const { key, objects } = await opened()
-      return await scrubSegments({ backend, folder, key, objects, writer }, bytesPerSecond, signal)
+      return await scrubSegments({ backend, folder, key, objects, writer, left }, bytesPerSecond, signal)
     },
     async size() {
       const { objects } = await opened()

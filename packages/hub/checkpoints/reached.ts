@@ -2,7 +2,7 @@
 
 import type { CheckpointId } from '@autovibe/contract'
 import type { Backend } from './backends/backend.ts'
-import type { Writer } from './intents.ts'
+import type { LeftIntents, Writer } from './intents.ts'
 import { nodesOf } from './manifest-tree/nodes-of.ts'
 import { chunksOf } from './read-content.ts'
 import { listRefs, readRef } from './refs.ts'
@@ -19,6 +19,7 @@ export interface StorePlace {
   readonly objects: ObjectStore
   /** As whom it is written to. */
   readonly writer: Writer | null
+  readonly left: LeftIntents
 }
 
 /** Objects by kind and SHA-256; compact, for there may be millions. */

@@ -7,6 +7,7 @@ import type { ManifestEntry } from '@autovibe/contract'
 import { quotePath } from '@autovibe/core/checkpoints/manifest.ts'
 import { decodePath } from '@autovibe/core/checkpoints/paths.ts'
 import { fileTime } from '@autovibe/core/checkpoints/restored.ts'
+import { anyLength, reach } from '../paths/long-path.ts'
 import type { HostFiles } from './host-files/host-files.ts'
 import { Load } from './load.ts'
 import { readEntries } from './manifest-tree/read-entries.ts'
@@ -38,11 +39,13 @@ export async function restoreTree(from: Source, root: string, folder: string, si
     signal.throwIfAborted()
     if (entry.type === 'directory') {
       // Entries come after their folder, and a folder's own mode may forbid what comes.
-      await mkdir(at(entry.path), { mode: OWNER_MAY_WRITE })
+      await reach(at(entry.path), (path) => mkdir(path, { mode: OWNER_MAY_WRITE }))
       folders.push(entry)
     } else if (entry.type === 'symlink') {
-      await symlink(Buffer.from(decodePath(entry.link_target ?? '')), at(entry.path))
-      await lutimes(at(entry.path), fileTime(entry.mtime_ms), fileTime(entry.mtime_ms))
+      await reach(at(entry.path), async (path) => {
+        await symlink(Buffer.from(decodePath(entry.link_target ?? '')), path)
+        await lutimes(path, fileTime(entry.mtime_ms), fileTime(entry.mtime_ms))
+      })
     } else files.push(entry)
     if (files.length < TOGETHER) continue
     await writeFiles(from, files, at, signal)
@@ -51,8 +54,10 @@ export async function restoreTree(from: Source, root: string, folder: string, si
   await writeFiles(from, files, at, signal)
   // From the innermost out: what is written in a folder changes its time.
   for (const { path, mode, mtime_ms } of folders.toReversed()) {
-    await utimes(at(path), fileTime(mtime_ms), fileTime(mtime_ms))
-    await chmod(at(path), mode)
+    await reach(at(path), async (folder) => {
+      await utimes(folder, fileTime(mtime_ms), fileTime(mtime_ms))
+      await chmod(folder, mode)
+    })
   }
 }
 
@@ -75,11 +80,13 @@ async function writeFiles({ objects, files }: Source, entries: readonly Manifest
       else byContent.set(sha256, [entry])
     }
     const wanted = [...byContent.keys()].map((sha256) => ({ kind: 'content' as const, sha256 }))
-    for await (const { sha256, bytes } of objects.readMany(wanted, signal))
+    for await (const { sha256, bytes, unread } of objects.readMany(wanted, signal)) {
+      if (unread !== null) throw unread
       for (const entry of byContent.get(sha256) ?? []) {
         if (bytes?.length !== entry.size) throw damaged(entry)
         await run(1 + Math.floor(entry.size / LOAD_BYTES), () => files.write(at(entry.path), bytes, { mode: entry.mode, time: fileTime(entry.mtime_ms) }))
       }
+    }
   } finally {
     // Nothing is written behind the back of whoever hears of a failure.
     await load.ended()
@@ -90,9 +97,11 @@ async function writeFiles({ objects, files }: Source, entries: readonly Manifest
 async function writeLarge(objects: ObjectStore, entry: ManifestEntry, sha256: string, path: Buffer, signal: AbortSignal): Promise<void> {
   const chunks = await chunksOf(objects, sha256)
   if (chunks === null || chunks.reduce((sum, { bytes }) => sum + bytes, 0) !== entry.size) throw damaged(entry)
-  await pipeline(Readable.from(partsOf(objects, sha256, chunks)), createWriteStream(path, { flags: 'wx', mode: 0o600 }), { signal })
-  await chmod(path, entry.mode)
-  await utimes(path, fileTime(entry.mtime_ms), fileTime(entry.mtime_ms))
+  await pipeline(Readable.from(partsOf(objects, sha256, chunks)), createWriteStream(path, { flags: 'wx', mode: 0o600, fs: anyLength }), { signal })
+  await reach(path, async (file) => {
+    await chmod(file, entry.mode)
+    await utimes(file, fileTime(entry.mtime_ms), fileTime(entry.mtime_ms))
+  })
 }
 
 const damaged = (entry: ManifestEntry) => corrupt(`The content of ${quotePath(entry.path)} is missing from the store, or is damaged.`)

@@ -1,7 +1,8 @@
 /** A private folder of the Hub in which trees are restored only to be looked at: nothing in it outlives its use, nor its Hub. */
-import { chmod, lstat, mkdir, mkdtemp, readdir, rm, statfs } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, rm, rmdir, statfs, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Room } from '@autovibe/core/limits/verdict.ts'
+import { reach } from '../paths/long-path.ts'
 import { errnoOf, storeError } from './store-errors.ts'
 
 export interface Scratch {
@@ -44,23 +45,32 @@ async function removeTree(path: string): Promise<void> {
   try {
     await rm(path, { recursive: true, force: true })
   } catch (error) {
-    const code = errnoOf(error)
-    if (code !== 'EACCES' && code !== 'EPERM' && code !== 'ENOTEMPTY') throw error
-    await unlockFolders(Buffer.from(path))
-    await rm(path, { recursive: true, force: true })
+    if (!BY_HAND.has(errnoOf(error) ?? '')) throw error
+    await removeByHand(Buffer.from(path))
   }
 }
 
-async function unlockFolders(top: Buffer): Promise<void> {
+/** Locked folders, and paths that are too long for one call. */
+const BY_HAND: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'ENOTEMPTY', 'ENAMETOOLONG'])
+
+/** Everything that is no folder on the way down, and then the folders, the innermost first. */
+async function removeByHand(top: Buffer): Promise<void> {
+  const folders: Buffer[] = []
   const waiting = [top]
   for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
-    const within = folder
-    await chmod(within, 0o700)
-    for (const name of await readdir(within, { encoding: 'buffer' })) {
-      const path = Buffer.concat([within, SLASH, name])
-      if ((await lstat(path)).isDirectory()) waiting.push(path)
+    const here = folder
+    folders.push(here)
+    const names = await reach(here, async (near) => {
+      await chmod(near, 0o700)
+      return readdir(near, { encoding: 'buffer', withFileTypes: true })
+    })
+    for (const entry of names) {
+      const path = Buffer.concat([here, SLASH, entry.name])
+      if (entry.isDirectory()) waiting.push(path)
+      else await reach(path, (near) => unlink(near))
     }
   }
+  for (const folder of folders.toReversed()) await reach(folder, (near) => rmdir(near))
 }
 
 async function guarded<T>(place: string, work: () => Promise<T>): Promise<T> {

@@ -5,7 +5,7 @@ import { segmentProblem } from './segments/check-segment.ts'
 import { segmentKey } from './segments/format.ts'
 import { segmentName } from './segments/names.ts'
 import type { Scrubbed } from './store.ts'
-import { errnoOf } from './store-errors.ts'
+import { isUnread } from './store-errors.ts'
 
 const PROBLEMS_MAX = 100
 
@@ -13,15 +13,17 @@ const PROBLEMS_MAX = 100
 export async function scrubSegments({ backend, folder, key, objects }: StorePlace, bytesPerSecond: number, signal: AbortSignal): Promise<Scrubbed> {
   await objects.refresh()
   const problems: string[] = []
+  const unread: string[] = []
   let [segments, bytes] = [0, 0]
   for (const { id } of [...objects.segments]) {
     signal.throwIfAborted()
     const begunMs = performance.now()
     const segment = await backend.get(segmentName(folder, id)).catch((error: unknown) => {
-      if (error instanceof Error && errnoOf(error.cause) === 'EIO') return Buffer.alloc(0)
-      throw error
+      if (!isUnread(error)) throw error
+      if (unread.length < PROBLEMS_MAX) unread.push(`The segment ${id} could not be read: ${error.message}`)
+      return null
     })
-    // It was collected meanwhile.
+    // It was collected meanwhile, or the disk does not give it.
     if (segment === null) continue
     const name = Buffer.from(id, 'hex')
     const problem = segmentProblem(segment, name, segmentKey(key, name))
@@ -31,5 +33,5 @@ export async function scrubSegments({ backend, folder, key, objects }: StorePlac
     const restMs = (segment.length / bytesPerSecond) * 1000 - (performance.now() - begunMs)
     if (restMs > 0) await delay(restMs, undefined, { signal })
   }
-  return { segments, bytes, problems }
+  return { segments, bytes, problems, unread }
 }

@@ -2,6 +2,7 @@
 import { AutovibeError } from '@autovibe/contract'
 
 const FULL = new Set(['ENOSPC', 'EDQUOT'])
+const UNREAD = 'EIO'
 
 /** An error of the store's own disk; our errors and an abort pass as they are. */
 export function storeError(thrown: unknown, folder: string): unknown {
@@ -16,9 +17,15 @@ export function storeError(thrown: unknown, folder: string): unknown {
   return new AutovibeError('substrate.failed', `The checkpoint store could not be written or read (${code ?? 'unknown reason'}).`, {
     cause: thrown,
     internal: String(thrown),
-    fix: `Check the disk and the permissions of ${folder}.`,
+    // What a disk does not give once it may give at the next attempt.
+    ...(code === UNREAD
+      ? { retryable: true, fix: `Check the disk of ${folder} (dmesg), then try again.` }
+      : { fix: `Check the disk and the permissions of ${folder}.` }),
   })
 }
+
+/** The disk did not give what was asked of it: whether that is sound nobody knows. */
+export const isUnread = (thrown: unknown): thrown is AutovibeError => thrown instanceof AutovibeError && errnoOf(thrown.cause) === UNREAD
 
 /** An error while a file of the captured tree was read; a file that is gone or stale may be read at the next attempt. */
 export function treeError(name: string, thrown: unknown): unknown {

@@ -44,6 +44,8 @@ export interface Scrubbed {
   readonly bytes: number
   /** What is wrong with a segment, as a sentence each. */
   readonly problems: readonly string[]
+  /** Which segments the disk did not give, as a sentence each: whether they are sound nobody knows. */
+  readonly unread: readonly string[]
 }
 
 export interface StoreSize {
@@ -70,7 +72,7 @@ export interface CheckpointStore {
 export interface ProjectStore {
   /** Stores every content that the changes bring, then the manifest, all durable, then its name. A repeat answers the same manifest. */
   capture(tree: CaptureTree, signal: AbortSignal): Promise<Captured>
-  /** Reads everything back and hashes it; `sinceManifestSha256` limits it to what that verified manifest does not already hold. */
+  /** Reads everything back and hashes it, and writes nothing; `sinceManifestSha256` limits it to what that verified manifest does not already hold. */
   verify(manifestSha256: string, sinceManifestSha256: string | null, signal: AbortSignal): Promise<Verification>
   /** All entries in the order of their paths' bytes, or those beneath one folder; with `after`, those behind all that lies beneath the last of these folders, of which the others have begun before it. Fails with `checkpoint.corrupt` where a part is missing or damaged. */
   entries(manifestSha256: string, under?: string, after?: readonly string[]): AsyncIterable<ManifestEntry>
@@ -84,7 +86,7 @@ export interface ProjectStore {
   restore(manifestSha256: string, folder: string, signal: AbortSignal): Promise<void>
   /** Deletes what no kept checkpoint needs, over several calls: others may be writing meanwhile. `checkpoint.corrupt`, with nothing deleted, when what a kept one needs cannot be told. */
   collect(signal: AbortSignal): Promise<Collected>
-  /** Reads every segment to its last byte, no faster than so. */
+  /** Reads every segment to its last byte, no faster than so. Writes nothing. */
   scrub(bytesPerSecond: number, signal: AbortSignal): Promise<Scrubbed>
   /** The checkpoint's name is gone; what nothing else needs may be collected. One that is not there is no error. */
   forget(checkpointId: CheckpointId): Promise<void>

@@ -18,7 +18,7 @@ interface Needed {
   readonly size: number
 }
 
-/** Checks every node and content that `since`, a verified manifest, does not hold already; each once. `checkpoint.corrupt` when a node of the manifest itself is damaged. */
+/** Checks every node and content that `since`, a verified manifest, does not hold already; each once. `checkpoint.corrupt` when a node of the manifest itself is damaged; what the disk does not give is neither sound nor damaged, and fails as that. */
 export async function verifyManifest(objects: ObjectStore, root: string, since: string | null, signal: AbortSignal): Promise<Verification> {
   objects.forgetWhatWasRead()
   const read: ReadNode = (sha256) => objects.read('node', sha256)
@@ -78,8 +78,10 @@ async function brokenAmong(objects: ObjectStore, needed: AsyncIterable<Needed>, 
 
 async function checkSmall(objects: ObjectStore, small: ReadonlyMap<string, readonly number[]>, broken: Set<string>, signal: AbortSignal): Promise<void> {
   const wanted = [...small.keys()].map((sha256) => ({ kind: 'content' as const, sha256 }))
-  for await (const { sha256, bytes } of objects.readMany(wanted, signal))
+  for await (const { sha256, bytes, unread } of objects.readMany(wanted, signal)) {
+    if (unread !== null) throw unread
     for (const size of small.get(sha256) ?? []) if (bytes?.length !== size) broken.add(keyOf({ sha256, size }))
+  }
 }
 
 async function isLargeSound(objects: ObjectStore, { sha256, size }: Needed, signal: AbortSignal): Promise<boolean> {

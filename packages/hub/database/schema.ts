@@ -12,6 +12,7 @@ import type {
   MachineLimits,
   MachineState,
   ProjectId,
+  ProxmoxConfig,
   ReservationId,
   RunId,
   RunState,
@@ -253,6 +254,17 @@ export interface AuditLogTable {
   detail: JsonColumn<Record<string, Json>>
 }
 
+export interface SubstratesTable {
+  name: string
+  kind: 'proxmox'
+  config: JSONColumnType<ProxmoxConfig, string, string>
+  token_sealed: Buffer
+  version: Generated<bigint>
+  in_use: Generated<boolean>
+  serves: Generated<boolean>
+  updated_at: Date
+}
+
 export interface Schema {
   sources: SourcesTable
   projects: ProjectsTable
@@ -278,4 +290,5 @@ export interface Schema {
   audit_log: AuditLogTable
   proxmox_vms: ProxmoxVmsTable
   proxmox_snapshots: ProxmoxSnapshotsTable
+  substrates: SubstratesTable
 }

@@ -1,14 +1,14 @@
 /** Takes a machine back to a checkpoint. What it had since is saved first as a checkpoint of its own, so that a rollback can be undone too. */
-import { CheckpointId, MachineId, type RollbackEffects } from '@autovibe/contract'
+import { CheckpointId, MachineId } from '@autovibe/contract'
 import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
 import { recordEvent } from '../database/events.ts'
 import type { EnsureStep, StepContext } from './engine/define.ts'
 import { operation, type Ports } from './ports.ts'
-import { readRollbackEffects } from './requests/rollback-effects.ts'
 import { type Frozen, freezeTree, frozenRow } from './steps/checkpoint-freezing.ts'
 import { changeCheckpoint } from './steps/checkpoint-state.ts'
 import { enqueueStore } from './steps/checkpoint-storing.ts'
+import { type EffectsTold, tellEffects } from './steps/effects-told.ts'
 import { done, MACHINE_TIMEOUT_MS, machineBoots, machineFailed, machineHalted, machineRegistered, machineRuns, machineWorks } from './steps/machine-life.ts'
 import { changeMachine, lockMachine, setControl } from './steps/machine-state.ts'
 import { endOpenRun } from './steps/run-state.ts'
@@ -27,6 +27,7 @@ export const rollbackMachine = operation('rollback-machine', RollbackMachine)
   .tx('boot', { do: machineBoots })
   .ensure('start', machineRuns)
   .until('registered', machineRegistered)
+  .ensure('effects', { do: effectsTold })
   .tx('ready', { do: machineIsBack })
 
 async function haltRun({ input, ports }: Context, tx: Tx): Promise<null> {
@@ -87,20 +88,27 @@ async function moveHeadBack({ input }: Context, tx: Tx): Promise<void> {
 }
 
 /** By now what its last life had begun has been cut off and settled, so only here is it read what has been left but not undone. */
-async function machineIsBack(context: Context<{ head: { before: CheckpointId | null } }>, tx: Tx): Promise<{ effects: RollbackEffects }> {
+async function effectsTold({ input, outputs, ports, operationId }: Context<{ head: { before: CheckpointId | null } }>): Promise<{ done: EffectsTold }> {
+  const { machineId, to } = input
+  return { done: await tellEffects(ports.db, { machineId, head: outputs.head.before, to, except: operationId }) }
+}
+
+/** `effects` is missing of a rollback that was begun before there was such a step. */
+async function machineIsBack(context: Context<{ effects?: EffectsTold }>, tx: Tx): Promise<EffectsTold> {
   const { input, outputs, ports, operationId } = context
-  const machine = await tx.selectFrom('machines').selectAll().where('id', '=', input.machineId).executeTakeFirstOrThrow()
-  // Before its row is locked: a machine that has done much has much to be read.
-  const effects = await readRollbackEffects(tx, { machine, head: outputs.head.before, to: input.to, except: operationId })
   await machineWorks(context, tx)
-  const { project_id, id: machine_id } = machine
+  const { name, project_id } = await tx.selectFrom('machines').select(['name', 'project_id']).where('id', '=', input.machineId).executeTakeFirstOrThrow()
+  const told: EffectsTold = outputs.effects ?? {
+    effects: null,
+    effects_error: { code: 'hub.data_version', message: 'The rollback was begun by an earlier version, which tells them otherwise.' },
+  }
   await recordEvent(tx, ports.runtime, {
     type: 'machine.rolled_back',
     project_id,
-    machine_id,
+    machine_id: input.machineId,
     operation_id: operationId,
     checkpoint_id: input.to,
-    data: { name: machine.name, saved: input.saved, effects },
+    data: { name, saved: input.saved, ...told },
   })
-  return { effects }
+  return told
 }

@@ -2,6 +2,7 @@
 import { AutovibeError, CheckpointId, isId } from '@autovibe/contract'
 import { z } from 'zod'
 import type { KeptTree, ProjectStore } from '../checkpoints/store.ts'
+import { isUnread } from '../checkpoints/store-errors.ts'
 import type { Tx } from '../database/database.ts'
 import type { EnsureStep, StepContext, UntilStep } from './engine/define.ts'
 import { operation, type Ports } from './ports.ts'
@@ -72,8 +73,8 @@ function treeCaptured(): EnsureStep<Ports, StoreCheckpoint, { parent: Base }, Ca
       try {
         return { done: await captureOn(parent, parent === null ? null : outputs.parent.handle) }
       } catch (error) {
-        if (parent === null || !isCorrupt(error)) throw error
-        // What it builds on is damaged or gone from the store: then all of it is stored, from the snapshot.
+        if (parent === null || !(isCorrupt(error) || isUnread(error))) throw error
+        // What it builds on is damaged or gone from the store, or its disk does not give it: then all of it is stored, from the snapshot.
         return { done: await captureOn(null, null) }
       }
     },

@@ -5,7 +5,10 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import type { CheckpointId, Operation, OperationRef } from '@autovibe/contract'
 import { startTestApi } from '../api/testing/test-api.ts'
+import { openFolder } from '../checkpoints/backends/folder.ts'
+import { createCheckpointStore } from '../checkpoints/create-checkpoint-store.ts'
 import { openScratch, type Scratch } from '../checkpoints/scratch.ts'
+import { badDisk } from '../checkpoints/testing/bad-disk.ts'
 import { testClock, testEngine } from './engine/testing.ts'
 import { registry } from './registry.ts'
 
@@ -13,8 +16,8 @@ const api = await startTestApi()
 after(() => api.close())
 const machine = await api.machine(await api.project('p'), 'm')
 const scratch = await openScratch(join(api.dataDir, 'scratch'))
-const engineOver = (lent: Scratch) =>
-  testEngine({ db: api.db, registry, clock: testClock(), ports: { db: api.db, runtime: api.runtime, store: api.store, scratch: lent } })
+const engineOver = (lent: Scratch, store = api.store) =>
+  testEngine({ db: api.db, registry, clock: testClock(), ports: { db: api.db, runtime: api.runtime, store, scratch: lent } })
 const engine = engineOver(scratch)
 
 async function verify(id: CheckpointId, restore: boolean, by = engine): Promise<Operation['state']> {
@@ -87,6 +90,24 @@ test('without the room to restore it the operation fails, and the checkpoint is 
   assert.deepEqual([operation.error?.code, operation.error?.step], ['substrate.disk_full', 'restore'])
   assert.match(operation.error?.fix ?? '', /without --restore/)
   assert.equal((await found(id)).state, 'verified')
+})
+
+test('one that the disk does not give is neither damaged nor sound: the operation fails with what the disk said, after a few attempts', async () => {
+  const others = new Set(await segments())
+  const id = await api.checkpoint(machine, { files: { 'project/kept.txt': 'not given\n'.repeat(50) } })
+  const [path = ''] = (await segments()).filter((each) => !others.has(each))
+  const before = await found(id)
+  const disk = badDisk(await openFolder(join(api.dataDir, 'store'), { isOwn: false }))
+  disk.isBad = (name, from) => from >= 0 && path.endsWith(name)
+  const bad = engineOver(scratch, await createCheckpointStore({ backend: disk.backend, secrets: api.secrets, isOwn: true }))
+  assert.equal(await verify(id, true, bad), 'failed')
+  const { error } = await api.db.selectFrom('operations').select('error').where('checkpoint_id', '=', id).executeTakeFirstOrThrow()
+  assert.deepEqual([error?.code, error?.step], ['substrate.failed', 'verify'])
+  assert.match(error?.message ?? '', /EIO/)
+  assert.deepEqual([await found(id), await told(id)], [before, []])
+  disk.isBad = () => false
+  assert.equal(await verify(id, true, bad), 'done')
+  assert.deepEqual(await told(id), [[true, true, 1, 500]])
 })
 
 test('what is not kept, not stored yet or being looked at already is refused with what to do', async () => {

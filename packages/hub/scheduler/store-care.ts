@@ -50,7 +50,7 @@ async function collect(deps: StoreCareDeps, projectId: ProjectId): Promise<void>
 }
 
 async function scrub(deps: StoreCareDeps, projectId: ProjectId): Promise<void> {
-  const { problems } = await deps.store.of(projectId).scrub(SCRUB_BYTES_PER_SECOND, withTimeout(deps.signal))
+  const { problems, unread } = await deps.store.of(projectId).scrub(SCRUB_BYTES_PER_SECOND, withTimeout(deps.signal))
   const isAnyDamaged = await deps.db
     .selectFrom('checkpoints')
     .select('id')
@@ -59,6 +59,7 @@ async function scrub(deps: StoreCareDeps, projectId: ProjectId): Promise<void> {
     .limit(1)
     .executeTakeFirst()
   if (problems.length > 0) deps.log.error({ project: projectId, problems }, 'the disk of the checkpoint store has lost something')
+  if (unread.length > 0) deps.log.error({ project: projectId, unread }, 'the disk of the checkpoint store does not give what lies on it')
   // What was damaged may have healed meanwhile.
   if (problems.length > 0 || isAnyDamaged) await judgeCheckpoints(deps, projectId)
 }
@@ -75,7 +76,13 @@ export async function judgeCheckpoints(deps: StoreCareDeps, projectId: ProjectId
     .execute()
   for (const { id, state, manifest_sha256 } of rows) {
     if (manifest_sha256 === null) continue
-    const damaged = await damagedIn(store.of(projectId), manifest_sha256, deps.signal)
+    const damaged = await damagedIn(store.of(projectId), manifest_sha256, deps.signal).catch((error: unknown) => {
+      if (!isUnread(error)) throw error
+      log.error({ err: error, checkpoint: id }, 'a checkpoint could not be read')
+      return null
+    })
+    // What the disk does not give says nothing of what was written there.
+    if (damaged === null) continue
     if (damaged.length > 0 && state === 'verified') {
       log.error({ checkpoint: id, damaged }, 'a checkpoint is damaged')
       await change(deps, id, state, 'corrupt', `Damaged: ${damaged.slice(0, NAMED_MAX).map(quotePath).join(', ')}`)
@@ -108,5 +115,8 @@ async function change(
 }
 
 const withTimeout = (signal: AbortSignal): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(SCRUB_TIMEOUT_MS)])
+
+/** What the disk does not give now it may give at the next attempt. */
+const isUnread = (error: unknown): boolean => error instanceof AutovibeError && error.code === 'substrate.failed' && error.retryable
 
 const isCorrupt = (error: unknown): boolean => error instanceof AutovibeError && error.code === 'checkpoint.corrupt'

@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import type { Logger } from 'pino'
 import type { Database, Tx } from '../database/database.ts'
 import { forgetPreviousKey, type MasterKeys } from './master-key.ts'
-import { idempotencyContext, projectKeyContext, providerKeyContext, type Secrets } from './secrets.ts'
+import { idempotencyContext, projectKeyContext, providerKeyContext, type Secrets, substrateTokenContext } from './secrets.ts'
 
 export interface Resealed {
   readonly resealed: number
@@ -15,7 +15,7 @@ export interface Resealed {
 const BATCH = 500
 
 /** Every place where a sealed secret stands: whoever adds one adds it here. */
-export const SEALED_COLUMNS = ['idempotency_keys.response', 'project_provider_keys.key_sealed', 'providers.key_sealed'] as const
+export const SEALED_COLUMNS = ['idempotency_keys.response', 'project_provider_keys.key_sealed', 'providers.key_sealed', 'substrates.token_sealed'] as const
 
 /** Seals everything under the current key that is not, in the caller's transaction: afterwards all of it is, or, when that does not commit, none. */
 export async function resealSecrets(tx: Tx, secrets: Secrets): Promise<Resealed> {
@@ -29,7 +29,8 @@ export async function resealSecrets(tx: Tx, secrets: Secrets): Promise<Resealed>
     }
   }
   const head = secrets.currentHead
-  const isOld = sql<boolean>`substring(key_sealed from 1 for ${sql.lit(head.length)}) <> ${head}`
+  const isOldIn = (column: string) => sql<boolean>`substring(${sql.ref(column)} from 1 for ${sql.lit(head.length)}) <> ${head}`
+  const isOld = isOldIn('key_sealed')
 
   for (const { name, key_sealed } of await tx.selectFrom('providers').select(['name', 'key_sealed']).where(isOld).forUpdate().execute()) {
     if (key_sealed === null) continue
@@ -38,6 +39,16 @@ export async function resealSecrets(tx: Tx, secrets: Secrets): Promise<Resealed>
   for (const row of await tx.selectFrom('project_provider_keys').selectAll().where(isOld).forUpdate().execute()) {
     await again(row.key_sealed, projectKeyContext(row.project_id, row.provider, row.origin), (key_sealed) =>
       tx.updateTable('project_provider_keys').set({ key_sealed }).where('project_id', '=', row.project_id).where('provider', '=', row.provider).execute(),
+    )
+  }
+  for (const { name, token_sealed } of await tx
+    .selectFrom('substrates')
+    .select(['name', 'token_sealed'])
+    .where(isOldIn('token_sealed'))
+    .forUpdate()
+    .execute()) {
+    await again(token_sealed, substrateTokenContext(name), (token) =>
+      tx.updateTable('substrates').set({ token_sealed: token }).where('name', '=', name).execute(),
     )
   }
   for await (const { api_key_id, key, response } of sealedAnswers(tx, head)) {

@@ -83,6 +83,16 @@ export const ROUTES = {
   'DELETE /v1/providers/:provider': 'admin',
   'DELETE /v1/providers/:provider/key': 'admin',
 
+  'GET /v1/substrates': 'user',
+  'POST /v1/substrates': 'admin',
+  'POST /v1/substrates/certificate': 'admin',
+  'POST /v1/substrates/grants': 'user',
+  'GET /v1/substrates/:substrate': 'user',
+  'PATCH /v1/substrates/:substrate': 'admin',
+  'DELETE /v1/substrates/:substrate': 'admin',
+  'POST /v1/substrates/:substrate/probe': 'admin',
+  'POST /v1/substrates/:substrate/use': 'admin',
+
   'POST /v1/api-keys': 'admin',
   'GET /v1/api-keys': 'admin',
   'DELETE /v1/api-keys/:key': 'admin',

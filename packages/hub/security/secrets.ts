@@ -18,6 +18,9 @@ export const providerKeyContext = (name: string): string => `provider:${name}`
 export const projectKeyContext = (projectId: ProjectId, provider: string, origin: string): string =>
   `project:${projectId} provider:${provider} origin:${origin}`
 
+/** The context of a substrate's token. */
+export const substrateTokenContext = (name: string): string => `substrate:${name}`
+
 /** The context of an answer that is kept for a repeat. */
 export const idempotencyContext = (apiKeyId: string, key: string): string => `idempotency:${apiKeyId}:${key}`
 

@@ -25,14 +25,18 @@ export interface ConformanceGround {
 }
 
 /** Each registers the cases of one theme with node:test. */
-const THEMES: readonly ((stage: ConformanceStage) => void)[] = [lifeCases, changesCases, snapshotCases, forkCases, crashCases, limitCases]
+const THEMES: Themes = [lifeCases, changesCases, snapshotCases, forkCases, crashCases, limitCases]
 
-/** Registers the cases with node:test. */
-export function substrateConformance(name: string, prepare: () => Promise<ConformanceGround>): void {
+/** Those that depend on how trees are copied, and not on what holds a machine. */
+export const TREE_THEMES: Themes = [changesCases, snapshotCases, forkCases]
+type Themes = readonly ((stage: ConformanceStage) => void)[]
+
+/** Registers the cases with node:test: all of them, or those of some themes where others have passed on the same substrate. */
+export function substrateConformance(name: string, prepare: () => Promise<ConformanceGround>, themes: Themes = THEMES): void {
   describe(name, () => {
     const stage = new ConformanceStage()
     before(async () => stage.open(await prepare()))
     after(() => stage.close())
-    for (const register of THEMES) register(stage)
+    for (const register of themes) register(stage)
   })
 }

@@ -71,6 +71,40 @@ test('a client that takes nothing for too long is cut off', async (t) => {
   answer.destroy()
 })
 
+test('a client that takes all but the last bytes is cut off too', async (t) => {
+  let fullFor = 0
+  const server = await serve(
+    t,
+    async function* () {
+      // Until the kernel holds no more, with so little waiting here that nothing has to be drained.
+      while (fullFor < 50) {
+        if (fullFor === 0) yield 'x'.repeat(1024)
+        await setImmediate()
+        fullFor = (server.response().socket?.writableLength ?? 0) > 0 ? fullFor + 1 : 0
+      }
+    },
+    100,
+  )
+  const answer = await askFor(server.url)
+  await server.ended
+  const { destroyed, writableEnded, writableFinished } = server.response()
+  assert.deepEqual({ destroyed, writableEnded, writableFinished }, { destroyed: true, writableEnded: true, writableFinished: false })
+  answer.destroy()
+})
+
+test('a large piece goes out in parts, so that a slow client shows that it takes some of it', async (t) => {
+  const piece = 'x'.repeat(24 * 1024 * 1024)
+  let drained = 0
+  const server = await serve(t, async function* () {
+    server.response().on('drain', () => drained++)
+    yield piece
+  })
+  let bytes = 0
+  for await (const chunk of await askFor(server.url)) bytes += (chunk as Buffer).length
+  assert.equal(bytes, piece.length)
+  assert.ok(drained > 10, `${drained} times`)
+})
+
 test('all pieces arrive in their order', async (t) => {
   const server = await serve(t, async function* () {
     for (let index = 0; index < 50; index++) yield `${index}${PIECE}`

@@ -1,7 +1,8 @@
 /** What the API is built from; main.ts gives it. */
-import type { Health, HubInfo, InstalledAgent } from '@autovibe/contract'
+import type { AskGrants, DoorCertificate, Finding, Grants, Health, HubInfo, InstalledAgent, ProxmoxConfig } from '@autovibe/contract'
 import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
+import type { z } from 'zod'
 import type { Imports } from '../../checkpoints/archive/imports.ts'
 import type { CheckpointStore } from '../../checkpoints/store.ts'
 import type { ChangeFeed } from '../../database/change-feed.ts'
@@ -13,6 +14,18 @@ import type { Metrics } from '../../observability/metrics.ts'
 import type { Requests } from '../../operations/requests.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { Secrets } from '../../security/secrets.ts'
+
+/** How people bring a Proxmox cluster: looked at, and nothing changed there. */
+export interface ProxmoxBringing {
+  /** What a door shows; `substrate.unavailable` where nothing answers. */
+  certificate(url: string, signal: AbortSignal): Promise<DoorCertificate>
+  /** Everything that was looked at; what does not answer is a finding too. */
+  probe(
+    target: { readonly name: string; readonly config: ProxmoxConfig; readonly tokenSecret: string; readonly serves: boolean },
+    signal: AbortSignal,
+  ): Promise<readonly Finding[]>
+  grants(asked: z.output<typeof AskGrants>): Grants
+}
 
 export interface ApiDeps {
   readonly db: Database
@@ -29,12 +42,15 @@ export interface ApiDeps {
   health(): Promise<Health>
   info(): Promise<HubInfo>
   readonly metrics: Pick<Metrics, 'text' | 'contentType'>
+  readonly proxmox: ProxmoxBringing
   /** The agent tools in the data directory. */
   agents(): Promise<readonly InstalledAgent[]>
   /** Installs one, or throws `agent.unknown`; installing what is there is no error. */
   installAgent(name: string): Promise<InstalledAgent>
   /** Host names, besides those of loopback, that a request may be addressed to. */
   readonly allowedHosts?: readonly string[]
+  /** How long a client may take nothing of an archive before it is cut off, in ms. */
+  readonly stalledMs?: number
 }
 
 /** What the files of resources get: the dependencies, and the signal that the API is closing. */

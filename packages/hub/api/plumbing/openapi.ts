@@ -18,9 +18,12 @@ import {
   Project,
   ProjectSettings,
   Provider,
+  ProxmoxConfig,
   RollbackEffects,
   Run,
   Step,
+  Substrate,
+  SubstrateProbe,
   UsageEvent,
 } from '@autovibe/contract'
 import swagger from '@fastify/swagger'
@@ -46,6 +49,9 @@ const COMPONENTS = {
   Event,
   Exec,
   Provider,
+  ProxmoxConfig,
+  Substrate,
+  SubstrateProbe,
   ApiKey,
   Health,
   HubInfo,

@@ -21,6 +21,7 @@ export async function listCheckpoints(db: Database, query: CheckpointQuery): Pro
   if (query.project !== undefined) rows = rows.where('c.project_id', '=', query.project)
   if (query.machine !== undefined) rows = rows.where('c.machine_id', '=', query.machine)
   if (query.run !== undefined) rows = rows.where('c.run_id', '=', query.run)
+  if (query.state !== undefined) rows = rows.where('c.state', '=', query.state)
   return toPage(await rows.execute(), query.limit, toCheckpoint, (row) => row.id)
 }
 

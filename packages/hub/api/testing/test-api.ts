@@ -14,7 +14,7 @@ import { type OpenChangeFeed, openChangeFeed } from '../../database/change-feed.
 import type { Database } from '../../database/database.ts'
 import { recordEvent } from '../../database/events.ts'
 import type { Schema } from '../../database/schema.ts'
-import { freshDatabase } from '../../database/testing.ts'
+import { type FreshDatabase, freshDatabase } from '../../database/testing.ts'
 import { createExecs, type Execs } from '../../exec/execs.ts'
 import { createLedger } from '../../ledger/create-ledger.ts'
 import type { Ledger } from '../../ledger/ledger.ts'
@@ -24,9 +24,10 @@ import { createRequests } from '../../operations/requests.ts'
 import { type Runtime, systemRuntime } from '../../runtime.ts'
 import { createApiKey } from '../../security/keys.ts'
 import { createSecrets, type Secrets } from '../../security/secrets.ts'
+import { proxmoxBringing } from '../../substrates/proxmox/bringing.ts'
 import type { Capabilities, Substrate } from '../../substrates/substrate.ts'
 import { createApi } from '../create-api.ts'
-import type { Api } from '../plumbing/deps.ts'
+import type { Api, ApiDeps } from '../plumbing/deps.ts'
 
 export interface Answer<T> {
   readonly status: number
@@ -44,6 +45,7 @@ export interface CallOptions {
 export class TestApi {
   readonly app: Api
   readonly db: Database
+  readonly pool: FreshDatabase['pool']
   readonly ledger: Ledger
   readonly store: CheckpointStore
   readonly imports: Imports
@@ -54,9 +56,13 @@ export class TestApi {
   readonly runtime: Runtime = systemRuntime
   readonly #changes: OpenChangeFeed
 
-  constructor(parts: Pick<TestApi, 'app' | 'db' | 'ledger' | 'store' | 'imports' | 'secrets' | 'execs' | 'dataDir' | 'keys'>, changes: OpenChangeFeed) {
+  constructor(
+    parts: Pick<TestApi, 'app' | 'db' | 'pool' | 'ledger' | 'store' | 'imports' | 'secrets' | 'execs' | 'dataDir' | 'keys'>,
+    changes: OpenChangeFeed,
+  ) {
     this.app = parts.app
     this.db = parts.db
+    this.pool = parts.pool
     this.ledger = parts.ledger
     this.store = parts.store
     this.imports = parts.imports
@@ -236,7 +242,7 @@ const CAPABILITIES: Capabilities = {
 const substrate = { name: 'local', capabilities: () => CAPABILITIES, findings: () => [] } as unknown as Substrate
 
 /** Starts one; the caller closes it. */
-export async function startTestApi(): Promise<TestApi> {
+export async function startTestApi(options: Pick<ApiDeps, 'stalledMs'> = {}): Promise<TestApi> {
   const { db, pool, address } = await freshDatabase()
   const dataDir = await mkdtemp(join(tmpdir(), 'avapi-'))
   const runtime = systemRuntime
@@ -260,6 +266,7 @@ export async function startTestApi(): Promise<TestApi> {
   const execs = createExecs({ db, runtime, log: createLogger({ level: 'silent' }) })
   const changes = await openChangeFeed(address, { onError: () => undefined })
   const app = await createApi({
+    ...options,
     db,
     runtime,
     logger: createLogger({ level: 'silent' }),
@@ -271,6 +278,7 @@ export async function startTestApi(): Promise<TestApi> {
     execs,
     dataDir,
     changes,
+    proxmox: proxmoxBringing,
     metrics: testMetrics({ db, runtime, sizeOf: (id) => store.of(id).size() }),
     health: async () => ({
       status: 'ok',
@@ -293,5 +301,5 @@ export async function startTestApi(): Promise<TestApi> {
   })
   const key = async (role: Role) => (await db.transaction().execute((tx) => createApiKey(tx, runtime, { name: role, role }))).secret
   const keys = { admin: await key('admin'), user: await key('user') }
-  return new TestApi({ app, db, ledger, store, imports, secrets, execs, dataDir, keys }, changes)
+  return new TestApi({ app, db, pool, ledger, store, imports, secrets, execs, dataDir, keys }, changes)
 }

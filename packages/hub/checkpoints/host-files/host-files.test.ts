@@ -60,6 +60,28 @@ test('a file that is no small one is refused before anything is read', () => {
   assert.throws(() => files.read(at('five'), 3 * 1024 * 1024), RangeError)
 })
 
+test('reads and writes have their turns, however many of the other wait', async () => {
+  const one = new HostFiles(1)
+  writeFileSync(at('turns'), 'turns')
+  const order: ('read' | 'write')[] = []
+  const reads = Array.from({ length: 300 }, () => one.read(at('turns'), 5).then(() => order.push('read')))
+  const writes = Array.from({ length: 300 }, (_, index) =>
+    one.write(at(`turn-${index}`), Buffer.from('x'), { mode: 0o600, time: '0' }).then(() => order.push('write')),
+  )
+  await Promise.all([...reads, ...writes])
+  const runs: { kind: string; length: number }[] = []
+  for (const kind of order) {
+    const last = runs.at(-1)
+    if (last?.kind === kind) last.length++
+    else runs.push({ kind, length: 1 })
+  }
+  // The first is alone; then each order takes up to 64, and the kinds take turns while there is any of both.
+  assert.deepEqual(
+    runs.map(({ kind, length }) => `${length} ${kind}`),
+    ['1 read', ...Array.from({ length: 4 }, () => ['64 write', '64 read']).flat(), '44 write', '43 read'],
+  )
+})
+
 test('threads at rest do not keep a process from its end', async () => {
   writeFileSync(at('read'), 'read')
   const program = `

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto'
 import { closeSync, constants, fchmodSync, fstatSync, futimesSync, openSync, readSync, writeSync } from 'node:fs'
 import { parentPort } from 'node:worker_threads'
+import { reachSync } from '../../paths/long-path.ts'
 
 /** Paths are bytes, one character each: as strings they cross over without what lies beside them in memory. */
 export interface ReadOrder {
@@ -69,7 +70,7 @@ function readAll({ number, reads }: Extract<Order, { reads: unknown }>): Answer 
 }
 
 function read(path: string, into: Buffer): Failure | null {
-  const file = openSync(Buffer.from(path, 'latin1'), READ_FLAGS)
+  const file = reachSync(Buffer.from(path, 'latin1'), (near) => openSync(near, READ_FLAGS))
   try {
     if (!fstatSync(file).isFile()) return { code: 'ENOTFILE', message: 'it is no longer a file' }
     for (let got = 0; got < into.length; ) {
@@ -94,7 +95,7 @@ function writeAll({ number, writes, bytes }: Extract<Order, { writes: unknown }>
 }
 
 function write({ path, mode, time }: WriteOrder, content: Buffer): null {
-  const file = openSync(Buffer.from(path, 'latin1'), WRITE_FLAGS, MODE_AT_FIRST)
+  const file = reachSync(Buffer.from(path, 'latin1'), (near) => openSync(near, WRITE_FLAGS, MODE_AT_FIRST))
   try {
     for (let put = 0; put < content.length; ) put += writeSync(file, content, put)
     if (mode !== MODE_AT_FIRST) fchmodSync(file, mode)

@@ -21,14 +21,15 @@ export class Catalogue {
     return this.#known.has(segmentId)
   }
 
-  /** `isNew` is asked of each object first: true when it is to be read from here from now on, wherever it lay before. */
-  add(segment: Segment, { objects }: Table, isNew: (name: string) => boolean): void {
+  /** `isNew` is asked of each object first, with the segment in which it lies: true when it is to be read from here from now on, wherever it lay before. */
+  add(segment: Segment, { objects }: Table, isNew: (name: string, lies: () => string | undefined) => boolean): void {
     // Two may have looked at it at once, or one while it was put.
     if (this.#known.has(segment.id)) return
     const number = this.segments.push(segment) - 1
     this.#known.add(segment.id)
     for (const row of objects) {
-      if (isNew(`${row.kind}/${row.sha256}`)) this.index.replace(number, row)
+      const lies = (): string | undefined => this.segments[this.index.get(row.kind, row.sha256)?.segment ?? -1]?.id
+      if (isNew(`${row.kind}/${row.sha256}`, lies)) this.index.replace(number, row)
       else this.index.add(number, row)
     }
   }

@@ -5,7 +5,8 @@ import { CHUNK_BYTES, chunkLength, GEARS } from '@autovibe/core/checkpoints/chun
 import { treeChanged, treeError } from '../store-errors.ts'
 import { encodeList } from './chunk-list.ts'
 import type { Kind } from './format.ts'
-import { type ObjectStore, sha256Of } from './object-store.ts'
+import type { ObjectStore } from './object-store.ts'
+import { sha256Of } from './parts.ts'
 import type { SegmentWriter } from './segment-writer.ts'
 
 /** Up to this size a content is one object; beyond it is parted. */
@@ -84,7 +85,7 @@ export class ContentWriter {
 
   async #store(kind: Kind, sha256: string, bytes: Uint8Array): Promise<void> {
     // Two equal contents that are read at once: the writer has the first from this moment on.
-    if (!this.#objects.has(kind, sha256, this.#condemned) && !this.#writer.has(kind, sha256)) await this.#writer.add(kind, sha256, bytes)
+    if (!this.#objects.keeps(kind, sha256, this.#condemned) && !this.#writer.has(kind, sha256)) await this.#writer.add(kind, sha256, bytes)
   }
 }
 

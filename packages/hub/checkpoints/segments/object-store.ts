@@ -1,14 +1,13 @@
 /** The objects of one project: found by SHA-256 over all its segments, read back checked, added by a writer. */
-import { createHash, type KeyObject } from 'node:crypto'
 import { AutovibeError } from '@autovibe/contract'
 import type { Backend } from '../backends/backend.ts'
-import { unpack } from '../compression.ts'
-import { corrupt, errnoOf, isDamage } from '../store-errors.ts'
+import { corrupt, isUnread } from '../store-errors.ts'
 import { Blocks } from './blocks.ts'
 import { Catalogue, type Segment } from './catalogue.ts'
-import { type Kind, openRecord, RECORD_BYTES_MAX, type RecordRow, SHA256_BYTES, segmentKey, type Table } from './format.ts'
+import { type Kind, segmentKey, type Table } from './format.ts'
 import { segmentName, segmentsFolder } from './names.ts'
 import type { Place } from './object-index.ts'
+import { partOrNull, plainOf } from './parts.ts'
 import { readTable } from './read-segment.ts'
 import { SegmentWriter, type WrittenSegment } from './segment-writer.ts'
 import { spansOf } from './spans.ts'
@@ -19,6 +18,14 @@ const LOOKS_AT_ONCE = 8
 export interface Wanted {
   readonly kind: Kind
   readonly sha256: string
+}
+
+/** `bytes` null: missing or damaged, or, with `unread`, on a disk that did not give them. */
+export type Given = Wanted & ({ readonly bytes: Buffer; readonly unread: null } | { readonly bytes: null; readonly unread: AutovibeError | null })
+
+/** What the disk did not give while one object was looked for: where no sound copy is found, that is no damage. */
+interface Search {
+  unread: AutovibeError | null
 }
 
 export class ObjectStore {
@@ -35,6 +42,8 @@ export class ObjectStore {
   readonly #left = new Set<string>()
   /** Objects of which no sound copy was found: whoever brings one again, stores it again. */
   readonly #lost = new Set<string>()
+  /** Segments of which the disk did not give something: what lies in them may be sound, but whoever brings it again does well to store it again. */
+  readonly #spoiled = new Set<string>()
 
   private constructor(backend: Backend, folder: string, key: Buffer) {
     this.#backend = backend
@@ -97,7 +106,7 @@ export class ObjectStore {
     for (const { segment, table } of this.#meanwhile) catalogue.add(segment, table, this.#wasLost)
     this.#catalogue = catalogue
     this.#blocks.clear()
-    for (const id of this.#left) if (!found.has(id)) this.#left.delete(id)
+    for (const ids of [this.#left, this.#spoiled]) for (const id of ids) if (!found.has(id)) ids.delete(id)
   }
 
   async #look(catalogue: Catalogue, id: string, bytes: number): Promise<void> {
@@ -107,7 +116,8 @@ export class ObjectStore {
     if (table !== null) catalogue.add({ id, key, bytes, records: table.records, damaged: table.damaged }, table, this.#wasLost)
   }
 
-  readonly #wasLost = (name: string): boolean => this.#lost.size > 0 && this.#lost.delete(name)
+  readonly #wasLost = (name: string, lies: () => string | undefined): boolean =>
+    (this.#lost.size > 0 && this.#lost.delete(name)) || (this.#spoiled.size > 0 && this.#spoiled.has(lies() ?? ''))
 
   /** What is read from now on is read from the place itself, not from memory. */
   forgetWhatWasRead(): void {
@@ -126,6 +136,11 @@ export class ObjectStore {
     if (this.#lost.size > 0 && this.#lost.has(`${kind}/${sha256}`)) return false
     const segmentId = place === null ? undefined : segments[place.segment]?.id
     return segmentId !== undefined && !this.#left.has(segmentId) && !except?.has(segmentId)
+  }
+
+  /** Whether one who brings it needs not store it: it lies in a segment that is not among these, and that the disk gives. */
+  keeps(kind: Kind, sha256: string, condemned: ReadonlySet<string>): boolean {
+    return this.has(kind, sha256, condemned) && (this.#spoiled.size === 0 || this.has(kind, sha256, this.#spoiled))
   }
 
   /** The table of each segment, read anew; of those that are gone meanwhile, none. */
@@ -155,20 +170,24 @@ export class ObjectStore {
     })
   }
 
-  /** The plain bytes, from another copy where one is damaged. `checkpoint.corrupt` when there is none that is sound. */
+  /** The plain bytes, from another copy where one is damaged. When there is none that is sound: what the disk said, if it did not give one of them, and otherwise `checkpoint.corrupt`. */
   async read(kind: Kind, sha256: string): Promise<Buffer> {
-    const found = await this.#tryToRead(kind, sha256)
-    if (found !== null) return found
-    // Another Hub may have stored it, or moved it elsewhere.
-    await this.refresh()
-    const part = (await this.#tryToRead(kind, sha256)) ?? (await this.#readElsewhere(kind, sha256))
+    const search: Search = { unread: null }
+    let part = await this.#tryToRead(kind, sha256, search)
+    if (part === null) {
+      // Another Hub may have stored it, or moved it elsewhere; and the disk may give now what it did not.
+      search.unread = null
+      await this.refresh()
+      part = (await this.#tryToRead(kind, sha256, search)) ?? (await this.#readElsewhere(kind, sha256, search))
+    }
     if (part !== null) return part
+    if (search.unread !== null) throw search.unread
     this.#lost.add(`${kind}/${sha256}`)
     throw corrupt(`The ${kind} ${sha256} is missing from the store, or is damaged.`)
   }
 
-  /** Gives each of them once, in the order in which they lie; `null` for one that is missing or damaged. Far faster than one by one. */
-  async *readMany(wanted: Iterable<Wanted>, signal: AbortSignal): AsyncGenerator<Wanted & { readonly bytes: Buffer | null }, void> {
+  /** Gives each of them once, in the order in which they lie. Far faster than one by one. */
+  async *readMany(wanted: Iterable<Wanted>, signal: AbortSignal): AsyncGenerator<Given, void> {
     const placed: (Wanted & { readonly place: Place })[] = []
     const missing: Wanted[] = []
     // All places are of one catalogue, whatever is read anew meanwhile.
@@ -178,37 +197,42 @@ export class ObjectStore {
       if (place === null) missing.push({ kind, sha256 })
       else placed.push({ kind, sha256, place })
     }
-    for (const want of missing) yield { ...want, bytes: await this.#orNull(want) }
+    for (const want of missing) yield await this.#given(want)
     placed.sort((a, b) => a.place.segment - b.place.segment || a.place.record - b.place.record || a.place.start - b.place.start)
     for (const span of spansOf(placed, ({ place }) => segments[place.segment]?.records[place.record])) {
       signal.throwIfAborted()
       const records = new Set(span.items.map(({ place }) => place.record))
-      const blocks = await this.#readSpan(segments[span.items[0]?.place.segment ?? 0], span.offset, span.length, records)
+      const segment = segments[span.items[0]?.place.segment ?? 0]
+      // Where the disk does not give all of it, each is read by itself.
+      const blocks =
+        (await this.#ifRead({ unread: null }, segment?.id, () => this.#readSpan(segment, span.offset, span.length, records))) ?? new Map<number, Buffer>()
       for (const { kind, sha256, place } of span.items) {
         const block = blocks.get(place.record)
-        yield { kind, sha256, bytes: (block && partOrNull(kind, sha256, place, block)) ?? (await this.#orNull({ kind, sha256 })) }
+        const bytes = block && partOrNull(kind, sha256, place, block)
+        yield bytes ? { kind, sha256, bytes, unread: null } : await this.#given({ kind, sha256 })
       }
     }
   }
 
-  async #tryToRead(kind: Kind, sha256: string): Promise<Buffer | null> {
+  async #tryToRead(kind: Kind, sha256: string, search: Search): Promise<Buffer | null> {
     const { index, segments } = this.#catalogue
     const place = index.get(kind, sha256)
     const segment = place && segments[place.segment]
-    const block = segment && (await this.#blocks.get(`${segment.id}/${place.record}`, () => this.#readBlock(segment, place.record)))
+    const block =
+      segment && (await this.#ifRead(search, segment.id, () => this.#blocks.get(`${segment.id}/${place.record}`, () => this.#readBlock(segment, place.record))))
     return place && block ? partOrNull(kind, sha256, place, block) : null
   }
 
   /** Looks for it in every segment; the index knows only one place of each. */
-  async #readElsewhere(kind: Kind, sha256: string): Promise<Buffer | null> {
+  async #readElsewhere(kind: Kind, sha256: string, search: Search): Promise<Buffer | null> {
     if (this.#lost.has(`${kind}/${sha256}`)) return null
     const { index, segments } = this.#catalogue
     for (const [number, segment] of [...segments].entries()) {
       const { id, key, bytes } = segment
-      const table = await readTable(this.#backend, segmentName(this.#folder, id), Buffer.from(id, 'hex'), key, bytes)
+      const table = await this.#ifRead(search, id, () => readTable(this.#backend, segmentName(this.#folder, id), Buffer.from(id, 'hex'), key, bytes))
       for (const row of table?.objects ?? []) {
         if (row.sha256 !== sha256 || row.kind !== kind) continue
-        const block = await this.#readBlock(segment, row.record)
+        const block = await this.#ifRead(search, id, () => this.#readBlock(segment, row.record))
         const part = block && partOrNull(kind, sha256, row, block)
         if (part === null) continue
         index.replace(number, row)
@@ -218,11 +242,26 @@ export class ObjectStore {
     return null
   }
 
-  #orNull(want: Wanted): Promise<Buffer | null> {
-    return this.read(want.kind, want.sha256).catch((error: unknown) => {
-      if (error instanceof AutovibeError && error.code === 'checkpoint.corrupt') return null
+  /** Null for what the disk does not give, which the search takes note of. */
+  async #ifRead<T>(search: Search, segmentId: string | undefined, read: () => Promise<T>): Promise<T | null> {
+    try {
+      return await read()
+    } catch (error) {
+      if (!isUnread(error)) throw error
+      search.unread = error
+      if (segmentId !== undefined) this.#spoiled.add(segmentId)
+      return null
+    }
+  }
+
+  async #given(want: Wanted): Promise<Given> {
+    try {
+      return { ...want, bytes: await this.read(want.kind, want.sha256), unread: null }
+    } catch (error) {
+      if (error instanceof AutovibeError && error.code === 'checkpoint.corrupt') return { ...want, bytes: null, unread: null }
+      if (isUnread(error)) return { ...want, bytes: null, unread: error }
       throw error
-    })
+    }
   }
 
   async #readBlock(segment: Segment, record: number): Promise<Buffer | null> {
@@ -232,7 +271,7 @@ export class ObjectStore {
 
   /** The plain bytes of these records, which lie within the span; those that are damaged are left out. */
   async #readSpan(segment: Segment | undefined, offset: number, length: number, records: ReadonlySet<number>): Promise<Map<number, Buffer>> {
-    const sealed = segment === undefined ? null : await this.#sealed(segment.id, offset, length)
+    const sealed = segment === undefined ? null : await this.#backend.get(segmentName(this.#folder, segment.id), { offset, length })
     const plain = new Map<number, Buffer>()
     if (segment === undefined || sealed === null) return plain
     await Promise.all(
@@ -246,36 +285,4 @@ export class ObjectStore {
     )
     return plain
   }
-
-  /** Null for what is not there, or cannot be read from the disk any more. */
-  async #sealed(segmentId: string, offset: number, length: number): Promise<Buffer | null> {
-    try {
-      return await this.#backend.get(segmentName(this.#folder, segmentId), { offset, length })
-    } catch (error) {
-      if (error instanceof AutovibeError && errnoOf(error.cause) === 'EIO') return null
-      throw error
-    }
-  }
 }
-
-/** Null when the record has other bytes than were written. */
-async function plainOf(key: KeyObject, number: number, row: RecordRow, sealed: Uint8Array): Promise<Buffer | null> {
-  const record = openRecord(key, number, sealed)
-  if (record === null || record.plainBytes !== row.plainBytes || row.plainBytes > RECORD_BYTES_MAX) return null
-  try {
-    const plain = await unpack(record, record.plainBytes)
-    return plain.length === row.plainBytes ? Buffer.from(plain.buffer, plain.byteOffset, plain.byteLength) : null
-  } catch (error) {
-    if (isDamage(error)) return null
-    throw error
-  }
-}
-
-function partOrNull(kind: Kind, sha256: string, { start, bytes }: Pick<Place, 'start' | 'bytes'>, block: Buffer): Buffer | null {
-  const part = block.subarray(start, start + bytes)
-  // A list is named by the content that it makes up: it says so itself, and the rest is checked when that is read.
-  const name = kind === 'list' ? part.toString('hex', 0, SHA256_BYTES) : sha256Of(part)
-  return part.length === bytes && name === sha256 ? part : null
-}
-
-export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex')

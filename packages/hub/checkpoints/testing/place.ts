@@ -80,14 +80,28 @@ async function objectsOf(dataDir: string): Promise<{ objects: ObjectStore; key: 
 
 export const keyOf = async (dataDir: string): Promise<Buffer> => (await objectsOf(dataDir)).key
 
+interface Sealed {
+  readonly name: string
+  readonly offset: number
+  readonly length: number
+}
+
+function sealedPlace(objects: ObjectStore, kind: Kind, sha256: string): Sealed {
+  const place = objects.locate(kind, sha256)
+  if (place === null) throw new Error(`${kind} ${sha256} is not in the store`)
+  return { name: segmentName(projectFolder(PROJECT), place.segmentId), offset: place.offset, length: place.length }
+}
+
+/** Where the record lies that holds the object. */
+export const locate = async (dataDir: string, kind: Kind, sha256: string): Promise<Sealed> => sealedPlace((await objectsOf(dataDir)).objects, kind, sha256)
+
 /** Flips a bit in the middle of an object, or of the second chunk that a list names. */
 export async function damage(dataDir: string, kind: Kind, sha256: string, what: 'itself' | 'chunk'): Promise<void> {
   const { objects } = await objectsOf(dataDir)
   const target =
     what === 'itself' ? { kind, sha256 } : { kind: 'content' as const, sha256: decodeList(sha256, await objects.read(kind, sha256))[1]?.sha256 ?? '' }
-  const place = objects.locate(target.kind, target.sha256)
-  if (place === null) throw new Error(`${kind} ${sha256} is not in the store`)
-  const file = await open(join(dataDir, 'store', segmentName(projectFolder(PROJECT), place.segmentId)), 'r+')
+  const place = sealedPlace(objects, target.kind, target.sha256)
+  const file = await open(join(dataDir, 'store', place.name), 'r+')
   try {
     const at = place.offset + (place.length >> 1)
     const { buffer } = await file.read(Buffer.alloc(1), 0, 1, at)

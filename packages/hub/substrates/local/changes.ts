@@ -7,6 +7,7 @@ import { constants } from 'node:fs'
 import { lstat, open, readdir } from 'node:fs/promises'
 import type { ManifestEntry } from '@autovibe/contract'
 import { encodePath } from '@autovibe/core/checkpoints/paths.ts'
+import { reach } from '../../paths/long-path.ts'
 import type { TreeChange } from '../substrate.ts'
 import { type Entry, type Tree, under } from './view.ts'
 
@@ -84,7 +85,7 @@ async function layersWithFolder(layers: readonly Buffer[], folder: Buffer): Prom
   const found: Buffer[] = []
   for (const layer of layers) {
     try {
-      if ((await lstat(under(layer, folder))).isDirectory()) found.push(layer)
+      if ((await reach(under(layer, folder), (path) => lstat(path))).isDirectory()) found.push(layer)
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code
       if (code === 'EACCES') return null
@@ -99,7 +100,7 @@ async function touchedNames(layers: readonly Buffer[], folder: Buffer): Promise<
   const names = new Set<string>()
   for (const layer of layers) {
     try {
-      for (const name of await readdir(under(layer, folder), { encoding: 'buffer' })) names.add(key(name))
+      for (const name of await reach(under(layer, folder), (path) => readdir(path, { encoding: 'buffer' }))) names.add(key(name))
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code
       if (code === 'EACCES') return null
@@ -125,8 +126,8 @@ async function differs(comparison: Comparison, before: Tree, path: Buffer, was: 
 async function sameBytes(one: Buffer, other: Buffer, signal: AbortSignal): Promise<boolean> {
   const flags = constants.O_RDONLY | constants.O_NOFOLLOW
   try {
-    await using first = await open(one, flags)
-    await using second = await open(other, flags)
+    await using first = await reach(one, (path) => open(path, flags))
+    await using second = await reach(other, (path) => open(path, flags))
     const [a, b] = [Buffer.alloc(COMPARE_BYTES), Buffer.alloc(COMPARE_BYTES)]
     for (;;) {
       signal.throwIfAborted()

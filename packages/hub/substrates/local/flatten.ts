@@ -3,6 +3,7 @@ import { chmod, link, lstat, lutimes, mkdir, symlink } from 'node:fs/promises'
 import { AutovibeError } from '@autovibe/contract'
 import { encodePath } from '@autovibe/core/checkpoints/paths.ts'
 import { fileTime } from '@autovibe/core/checkpoints/restored.ts'
+import { reach } from '../../paths/long-path.ts'
 import type { KeyedLock } from '../keyed-lock.ts'
 import { listSnapshotIds, readSnapshot, writeSnapshot } from './documents.ts'
 import type { Host } from './host.ts'
@@ -102,21 +103,26 @@ async function linkMerged(host: Host, stack: readonly string[], flat: string): P
         const path = under(folder, entry.name)
         const at = under(target, path)
         if (entry.type === 'directory') {
-          await mkdir(at, { mode: 0o700 })
+          await reach(at, (near) => mkdir(near, { mode: 0o700 }))
           closed.push({ path: at, mode: entry.mode, mtimeMs: entry.mtimeMs })
           waiting.push(path)
         } else if (entry.type === 'symlink') {
-          await symlink(entry.target ?? Buffer.alloc(0), at)
-          await lutimes(at, fileTime(entry.mtimeMs), fileTime(entry.mtimeMs))
+          await reach(at, async (near) => {
+            await symlink(entry.target ?? Buffer.alloc(0), near)
+            await lutimes(near, fileTime(entry.mtimeMs), fileTime(entry.mtimeMs))
+          })
         } else {
-          await link(await topMostFile(newestFirst, path), at)
+          const file = await topMostFile(newestFirst, path)
+          await reach(file, (from) => reach(at, (to) => link(from, to)))
         }
       }
     }
     // Modes last and children first: a folder may have been locked against its own owner.
     for (const folder of closed.reverse()) {
-      await lutimes(folder.path, fileTime(folder.mtimeMs), fileTime(folder.mtimeMs))
-      await chmod(folder.path, folder.mode)
+      await reach(folder.path, async (near) => {
+        await lutimes(near, fileTime(folder.mtimeMs), fileTime(folder.mtimeMs))
+        await chmod(near, folder.mode)
+      })
     }
   } finally {
     await views.close()
@@ -128,7 +134,7 @@ async function topMostFile(newestFirst: readonly Buffer[], path: Buffer): Promis
   for (const layer of newestFirst) {
     const candidate = under(layer, path)
     try {
-      if ((await lstat(candidate)).isFile() && (await standsInFolders(layer, path))) return candidate
+      if ((await reach(candidate, (near) => lstat(near))).isFile() && (await standsInFolders(layer, path))) return candidate
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code
       if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error
@@ -140,7 +146,7 @@ async function topMostFile(newestFirst: readonly Buffer[], path: Buffer): Promis
 /** Whether every part of the way is a real folder: a link that lies in an older layer leads elsewhere. */
 async function standsInFolders(layer: Buffer, path: Buffer): Promise<boolean> {
   for (let at = path.indexOf('/'); at !== -1; at = path.indexOf('/', at + 1)) {
-    if (!(await lstat(Buffer.concat([layer, Buffer.from('/'), path.subarray(0, at)]))).isDirectory()) return false
+    if (!(await reach(under(layer, path.subarray(0, at)), (near) => lstat(near))).isDirectory()) return false
   }
   return true
 }

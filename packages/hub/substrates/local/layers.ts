@@ -108,16 +108,20 @@ export async function copyTree(host: Host, from: string, to: string, live: boole
   const [command, ...args] =
     (live ? liveCopyCommand(host, from, to) : null) ??
     withOwnersRights(needsOwnersRights(host), [
-      'cp',
-      '-a',
+      'sh',
+      ...['-c', COPY, 'sh', host.layout.trash, layerTree(host.layout, from), layerTree(host.layout, to)],
       // Never in silence: a plain copy of a large tree would be a surprise.
       `--reflink=${host.offer.copy === 'C2' ? 'always' : 'auto'}`,
-      '--',
-      `${layerTree(host.layout, from)}/.`,
-      layerTree(host.layout, to),
     ])
   await runOrThrow(command, args, { timeoutMs: COPY_TIMEOUT_MS, what: 'Copying the machine’s tree', ...(signal === null ? {} : { signal }) })
 }
+
+/** By names of one letter: cp(1) puts them before every path of the tree, and the kernel takes 4095 bytes. */
+const COPY = `
+short=$(mktemp -d -p "$1") && ln -s "$2" "$short/a" && ln -s "$3" "$short/b" && cd "$short" && shift 3 && cp -a "$@" -T -- a/ b/
+how=$?
+cd / && rm -rf "$short"
+exit $how`
 
 /** Removes every layer that no machine and no snapshot names, each announced to `leaving` first. Interrupted anywhere, the next call goes on. */
 export function collectLayers(host: Host, pins: Pins, leaving: (layer: string) => void): Promise<void> {

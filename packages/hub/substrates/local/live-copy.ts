@@ -5,8 +5,9 @@
 import { type Host, sharesHost } from './host.ts'
 import { layerTree } from './layout.ts'
 
-/** Inside; the skeleton has no other use for it, and nobody's links count on it. */
-const [FROM, TO] = ['/tmp/from', '/tmp/to']
+/** Inside; the skeleton has no other use for it, and nobody's links count on it. One letter each, beside where cp(1) works: it puts them before every path of the tree, and the kernel takes 4095 bytes. */
+const WITHIN = '/tmp'
+const [FROM, TO] = ['a', 'b']
 
 /** The command; null where there is no sandbox, and so no fence that a link could lead out of. */
 export function liveCopyCommand(host: Host, from: string, to: string): readonly [string, ...string[]] | null {
@@ -19,8 +20,8 @@ export function liveCopyCommand(host: Host, from: string, to: string): readonly 
     // cp(1) sets the modes of locked folders by way of /proc; that must show no process but its own, whose root is this one.
     ...['--unshare-pid', '--unshare-net', '--unshare-ipc', '--unshare-uts', '--cap-add', 'ALL', '--new-session', '--die-with-parent'],
     ...['--bind', skeleton.folder, '/', ...skeleton.binds.flatMap(([path, inside]) => ['--ro-bind', path, inside])],
-    ...['--proc', '/proc', '--tmpfs', '/tmp', '--ro-bind', layerTree(layout, from), FROM, '--bind', layerTree(layout, to), TO],
-    ...['--remount-ro', '/tmp', '--remount-ro', '/', '--chdir', '/', '--'],
-    ...['cp', '-a', `--reflink=${offer.copy === 'C2' ? 'always' : 'auto'}`, '--', `${FROM}/.`, TO],
+    ...['--proc', '/proc', '--tmpfs', '/tmp', '--ro-bind', layerTree(layout, from), `${WITHIN}/${FROM}`, '--bind', layerTree(layout, to), `${WITHIN}/${TO}`],
+    ...['--remount-ro', '/tmp', '--remount-ro', '/', '--chdir', WITHIN, '--'],
+    ...['cp', '-a', `--reflink=${offer.copy === 'C2' ? 'always' : 'auto'}`, '-T', '--', FROM, TO],
   ]
 }

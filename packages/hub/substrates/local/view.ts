@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { PassThrough, type Readable } from 'node:stream'
 import { AutovibeError } from '@autovibe/contract'
 import { encodePath } from '@autovibe/core/checkpoints/paths.ts'
+import { anyLength, reach } from '../../paths/long-path.ts'
 import type { HeldFile } from '../substrate.ts'
 import { fileFailure, runOrThrow, TOOL_ENV, toolFailure } from './command.ts'
 import { freshNamespace, type Host, insideNamespaceOf } from './host.ts'
@@ -46,6 +47,7 @@ const LIST_BYTES = 512 * 1024 * 1024
 /** Linux refuses longer paths in one call (PATH_MAX with its NUL). */
 const MAX_PATH_BYTES = 4095
 const LSTAT_AT_ONCE = 32
+const SLASH = 0x2f
 
 const HOLD = `
 mount -n -t tmpfs -o mode=700,size=1m views "$1" && cd "$1" || exit 1
@@ -137,7 +139,7 @@ class DiskTree implements Tree {
 
   async names(folder: Buffer): Promise<Buffer[]> {
     try {
-      const names = await readdir(under(this.#base, folder), { encoding: 'buffer' })
+      const names = await reach(under(this.#base, folder), (path) => readdir(path, { encoding: 'buffer' }))
       if (names.length > MAX_ENTRIES) throw new AutovibeError('substrate.failed', `The folder “${encodePath(folder)}” holds more than ${MAX_ENTRIES} names.`)
       return names.sort(Buffer.compare)
     } catch (error) {
@@ -149,14 +151,8 @@ class DiskTree implements Tree {
   }
 
   async look(folder: Buffer, names: readonly Buffer[]): Promise<Entry[]> {
-    const base = under(this.#base, folder)
-    const entries: Entry[] = []
     try {
-      for (let at = 0; at < names.length; at += LSTAT_AT_ONCE) {
-        const found = await Promise.all(names.slice(at, at + LSTAT_AT_ONCE).map((name) => entryAt(under(base, name), name)))
-        for (const entry of found) if (entry !== null) entries.push(entry)
-      }
-      return entries
+      return await reach(under(this.#base, folder), (base) => entriesIn(base, names))
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EACCES' || this.#rescue === null) throw fileFailure(`Reading the folder “${encodePath(folder)}”`, error)
       const wanted = new Set(names.map((name) => name.toString('latin1')))
@@ -165,7 +161,8 @@ class DiskTree implements Tree {
   }
 
   open(file: Buffer): Readable {
-    const stream = createReadStream(under(this.#base, file), { flags: (constants.O_RDONLY | constants.O_NOFOLLOW) as unknown as string })
+    const flags = (constants.O_RDONLY | constants.O_NOFOLLOW) as unknown as string
+    const stream = createReadStream(under(this.#base, file), { flags, fs: anyLength })
     const { promise: opened, resolve } = Promise.withResolvers<void>()
     for (const event of ['open', 'close']) stream.once(event, resolve)
     this.#track(opened)
@@ -229,6 +226,15 @@ async function listRescued(rescue: Rescue, folder: Buffer): Promise<Entry[]> {
   return entries.sort((a, b) => Buffer.compare(a.name, b.name))
 }
 
+async function entriesIn(folder: Buffer, names: readonly Buffer[]): Promise<Entry[]> {
+  const entries: Entry[] = []
+  for (let at = 0; at < names.length; at += LSTAT_AT_ONCE) {
+    const found = await Promise.all(names.slice(at, at + LSTAT_AT_ONCE).map((name) => reach(under(folder, name), (path) => entryAt(path, name))))
+    for (const entry of found) if (entry !== null) entries.push(entry)
+  }
+  return entries
+}
+
 async function entryAt(path: Buffer, name: Buffer): Promise<Entry | null> {
   const stat = await lstat(path)
   const common = { name, mode: stat.mode & 0o7777, mtimeMs: stat.mtimeMs }
@@ -260,10 +266,11 @@ function pipeRescued(rescue: Rescue, file: Buffer, out: PassThrough): Promise<vo
   return promise
 }
 
-/** Joins paths of bytes; an empty one is the base itself. */
+/** Joins paths of bytes; an empty one is the base itself. Within a tree a path may be as long as the kernel takes, wherever the tree stands. */
 export function under(base: Buffer, path: Buffer): Buffer {
   const joined = path.length === 0 ? base : base.length === 0 ? path : Buffer.concat([base, Buffer.from('/'), path])
-  if (joined.length > MAX_PATH_BYTES)
+  const within = base[0] === SLASH ? path : joined
+  if (within.length > MAX_PATH_BYTES)
     throw new AutovibeError('substrate.failed', 'A path in the machine’s tree is longer than the kernel can open.', {
       internal: encodePath(path).slice(0, 500),
     })

@@ -5,7 +5,7 @@ import { ProxmoxError } from './client/errors.ts'
 import { awaitTask, findLostTasks } from './client/tasks.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
-import { isFree, isProxmox, locate, settleTask, unfinished, vmTask } from './vms.ts'
+import { isProxmox, locate, settleTask, unfinished, vmTask } from './vms.ts'
 
 /** Numbers that others may take from under us before we give up. */
 const NUMBERS_MAX = 10
@@ -106,6 +106,3 @@ export async function takenNumbers(site: Site, signal: AbortSignal): Promise<(vm
   const seen = new Set(listed.map(({ vmid }) => vmid))
   return (vmid) => seen.has(vmid)
 }
-
-/** Of a number that was just taken, whether it is free in Proxmox too. */
-export const isFreeNumber = isFree

@@ -1,7 +1,7 @@
-import { substrateConformance } from '../conformance.ts'
+import { substrateConformance, TREE_THEMES } from '../conformance.ts'
 import { ProxmoxGround } from './test-ground.ts'
 
-// One storage for each way in which a machine comes from a checkpoint: a clone of its snapshot on the same node, the same on any node, and the store.
+// Machines come from checkpoints as clones of a snapshot on the same node, as clones on any node, or out of the store.
 substrateConformance('proxmox on LVM-thin', () => ProxmoxGround.make({ storage: 'lvmthin', nodes: 2 }))
-// substrateConformance('proxmox on RBD', () => ProxmoxGround.make({ storage: 'rbd', nodes: 3 }))
-// substrateConformance('proxmox on ZFS', () => ProxmoxGround.make({ storage: 'zfspool' }))
+substrateConformance('proxmox on RBD', () => ProxmoxGround.make({ storage: 'rbd', nodes: 3 }), TREE_THEMES)
+substrateConformance('proxmox on ZFS', () => ProxmoxGround.make({ storage: 'zfspool' }), TREE_THEMES)

@@ -11,11 +11,9 @@ import { purge, purgeUnknown } from './purge.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 import { dropSnapshot, isNeeded, tidy } from './tidy.ts'
-import { changesOf, gone, guestOf, guestWithTree, haltAgent } from './trees.ts'
+import { changesOf, gone, guestOf, guestWithTree, haltAgent, STORE_POLL_MS } from './trees.ts'
 import { rollBackVm, takeVmSnapshot } from './vm-snapshots.ts'
 import { isProxmox, ownVm } from './vms.ts'
-
-const STORE_POLL_MS = 200
 
 export class ProxmoxSubstrate implements Substrate {
   readonly name = 'proxmox'
@@ -45,6 +43,8 @@ export class ProxmoxSubstrate implements Substrate {
       if (known !== null && known.state !== 'making') return
       const record = await ensureCloned(this.#site, known ?? (await this.#placed(machine, signal)), signal)
       await configureVm(this.#site, record, signal)
+      // From then on it needs nobody else for its tree: a clone of the checkpoint's snapshot has that on its disk, one of the template gets it now.
+      if (record.source_snapshot === null && record.tree !== 'empty') await guestWithTree(this.#site, record, signal)
       await this.#site.records.set(machine.machineId, { state: 'made' })
     })
   }
@@ -122,9 +122,10 @@ export class ProxmoxSubstrate implements Substrate {
       if (snapshot?.state !== 'taken' && (await site.trees.state(checkpointId)) === 'never') throw gone(to)
       await haltAgent(site, machine, signal)
       await site.records.set(machineId, { tree: checkpointId })
-      if (snapshot?.in_vm !== true || snapshot.machine_id !== machineId || !(await this.#othersAreKept(machine, checkpointId, signal))) return
-      await ensureOff(site, machine, 'button', signal)
-      await rollBackVm(site, machine, checkpointId, signal)
+      const isWhole = snapshot?.in_vm === true && snapshot.machine_id === machineId && (await this.#othersAreKept(machine, checkpointId, signal))
+      if (isWhole) await ensureOff(site, machine, 'button', signal)
+      // Whole, its disk has the tree already; otherwise it gets it now, as long as it is there to be had.
+      if (!isWhole || !(await rollBackVm(site, machine, checkpointId, signal))) await guestWithTree(site, { ...machine, tree: checkpointId }, signal)
     })
   }
 
@@ -137,6 +138,8 @@ export class ProxmoxSubstrate implements Substrate {
       const machine = await site.records.find(snapshot.machine_id)
       await site.records.setSnapshot(snapshot.checkpoint_id, { state: 'dropped' })
       if (machine === null) return site.records.removeSnapshot(snapshot.checkpoint_id)
+      // What it shall start from is on its way to its tree; afterwards nobody needs the snapshot.
+      if (machine.state === 'made' && machine.tree === snapshot.checkpoint_id) await guestWithTree(site, machine, signal)
       await dropSnapshot(site, machine, snapshot, signal)
       if (machine.state === 'remains' && !(await isNeeded(site, await site.records.snapshots(machine.machine_id)))) await purge(site, machine, signal)
     })

@@ -58,7 +58,7 @@ async function thawStored(site: Site, record: VmRecord, snapshots: readonly Snap
   const rows = new Map(snapshots.map((snapshot) => [snapshot.checkpoint_id, snapshot]))
   // Ids sort by time.
   const old = frozen.toSorted().slice(0, Math.max(0, frozen.length - FROZEN_KEPT))
-  for (const id of old) {
+  for (const id of old.filter((each) => each !== record.tree)) {
     const isOwn = rows.get(id)?.state === 'taken'
     if (!isOwn || (await site.trees.state(id)) !== 'coming') await guest.thaw(id, signal)
   }

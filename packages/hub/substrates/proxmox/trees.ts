@@ -6,6 +6,9 @@ import { ensureOff, ensureOn } from './power.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 
+/** How often the store is asked about a tree that is on its way. */
+export const STORE_POLL_MS = 200
+
 /** The guest of a VM that was turned on if it was off; its tree is whatever lies on the disk. */
 export async function guestOf(site: Site, machine: VmRecord, signal: AbortSignal): Promise<{ readonly record: VmRecord; readonly guest: Guest }> {
   site.neededMs.set(machine.machine_id, site.client.clock.nowMs())
@@ -27,7 +30,7 @@ export async function guestWithTree(site: Site, machine: VmRecord, signal: Abort
 }
 
 async function plantStored(site: Site, guest: Guest, checkpointId: CheckpointId, signal: AbortSignal): Promise<void> {
-  const state = await site.trees.state(checkpointId)
+  const state = await stored(site, checkpointId, signal)
   if (state === 'coming')
     throw new AutovibeError(
       'substrate.unavailable',
@@ -40,6 +43,17 @@ async function plantStored(site: Site, guest: Guest, checkpointId: CheckpointId,
   await guest.plant(site.trees.tar(checkpointId, signal), signal)
   // What changes from here on is told against it.
   await guest.freeze(checkpointId, signal)
+}
+
+/** As the store says when it has come to a decision, or when patience has ended. */
+async function stored(site: Site, checkpointId: CheckpointId, signal: AbortSignal): Promise<'kept' | 'coming' | 'never'> {
+  const { clock } = site.client
+  const untilMs = clock.nowMs() + site.patience.storeMs
+  for (;;) {
+    const state = await site.trees.state(checkpointId)
+    if (state !== 'coming' || clock.nowMs() >= untilMs) return state
+    await clock.pause(STORE_POLL_MS, signal)
+  }
 }
 
 /** What lies between two checkpoints: from the disk of the VM that has them frozen, or else out of the store. */

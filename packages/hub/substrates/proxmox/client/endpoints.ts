@@ -93,9 +93,12 @@ export const ENDPOINTS = {
   'GET /cluster/resources': endpoint<{ type?: 'vm' | 'node' }>()(shapes.Resources),
   /** With a number: that one, or refused by the name of its parameter when any VM has it, also one that we cannot see. */
   'GET /cluster/nextid': endpoint<{ vmid?: number }>()(shapes.FreeVmid),
+  'GET /cluster/status': endpoint<object>()(shapes.ClusterStatus),
+  'GET /cluster/firewall/options': endpoint<object>()(shapes.FirewallSwitch),
   'GET /nodes': endpoint<object>()(shapes.Nodes),
   'GET /nodes/{node}/status': endpoint<OnNode>()(shapes.NodeStatus),
   'GET /nodes/{node}/network': endpoint<OnNode & { type?: 'any_bridge' }>()(shapes.Bridges),
+  'GET /nodes/{node}/firewall/options': endpoint<OnNode>()(shapes.FirewallSwitch),
   'GET /nodes/{node}/tasks': endpoint<TaskFilter>()(shapes.Tasks),
   'GET /nodes/{node}/tasks/{upid}/status': endpoint<OnTask>()(shapes.TaskStatus),
   'GET /nodes/{node}/tasks/{upid}/log': endpoint<OnTask & { start?: number; limit?: number }>()(shapes.TaskLog),

@@ -11,6 +11,7 @@ export interface Need {
 const vm = (privilege: string): Need => ({ described: ['perm', '/vms/{vmid}', [privilege]] })
 const vmAny = (...privileges: readonly string[]): Need => ({ described: ['perm', '/vms/{vmid}', privileges, 'any', 1] })
 const ANYBODY: Need = { described: null }
+const CLUSTER: Need = { described: ['perm', '/', ['Sys.Audit']] }
 const STORAGE: Need = { described: ['perm', '/storage/{storage}', ['Datastore.Audit', 'Datastore.AllocateSpace'], 'any', 1] }
 
 /** Of a network card, for each bridge that it is plugged into. */
@@ -20,10 +21,13 @@ export const NEEDS: Readonly<Record<EndpointName, Need>> = {
   'GET /version': ANYBODY,
   'GET /access/permissions': ANYBODY,
   'GET /cluster/resources': ANYBODY,
+  'GET /cluster/status': CLUSTER,
   'GET /cluster/nextid': ANYBODY,
+  'GET /cluster/firewall/options': CLUSTER,
   'GET /nodes': ANYBODY,
   'GET /nodes/{node}/status': { described: ['perm', '/nodes/{node}', ['Sys.Audit']] },
   'GET /nodes/{node}/network': ANYBODY,
+  'GET /nodes/{node}/firewall/options': { described: ['perm', '/nodes/{node}', ['Sys.Audit']] },
   // Our own tasks need nothing; those of others are not ours to see.
   'GET /nodes/{node}/tasks': ANYBODY,
   'GET /nodes/{node}/tasks/{upid}/status': ANYBODY,

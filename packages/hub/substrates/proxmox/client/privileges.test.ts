@@ -48,9 +48,12 @@ async function wholeLife(call: Caller): Promise<void> {
   await call('GET /version', {})
   await call('GET /access/permissions', {})
   await call('GET /cluster/resources', { type: 'vm' })
+  await call('GET /cluster/status', {})
+  await call('GET /cluster/firewall/options', {})
   await call('GET /cluster/nextid', { vmid: OURS })
   await call('GET /nodes', {})
   await call('GET /nodes/{node}/status', { node })
+  await call('GET /nodes/{node}/firewall/options', { node })
   await call('GET /nodes/{node}/network', { node, type: 'any_bridge' })
   await call('GET /nodes/{node}/storage', { node })
   await call('GET /nodes/{node}/storage/{storage}/status', { node, storage: 'thin' })
@@ -147,7 +150,7 @@ test('on a VM outside the pool it may do nothing', { skip }, async () => {
   assert.equal(at.pve.digestOfVm(500), digest)
 })
 
-const ROLE_OF: Readonly<Record<string, string>> = { vm: 'Machines', storage: 'Storages', node: 'Nodes', bridge: 'Bridges' }
+const ROLE_OF: Readonly<Record<string, string>> = { vm: 'Machines', storage: 'Storages', node: 'Nodes', cluster: 'Cluster', bridge: 'Bridges' }
 for (const [place, privileges] of Object.entries(neededPrivileges()))
   for (const privilege of privileges)
     test(`without ${privilege} on ${place} some endpoint refuses`, { skip }, async () => {

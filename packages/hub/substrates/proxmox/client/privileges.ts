@@ -4,16 +4,23 @@ import { type Check, leastGrants } from '@autovibe/core/proxmox/privileges.ts'
 import { NEEDS } from './needs.ts'
 
 /** Kinds of places, each with a role of its own: one role for all would let the token do on nodes what it needs on VMs. */
-const PLACES = ['vm', 'storage', 'node', 'bridge'] as const
+const PLACES = ['vm', 'storage', 'node', 'cluster', 'bridge'] as const
 type Place = (typeof PLACES)[number]
 
-const ROLE: Readonly<Record<Place, string>> = { vm: 'AutovibeMachines', storage: 'AutovibeStorages', node: 'AutovibeNodes', bridge: 'AutovibeBridges' }
+const ROLE: Readonly<Record<Place, string>> = {
+  vm: 'AutovibeMachines',
+  storage: 'AutovibeStorages',
+  node: 'AutovibeNodes',
+  cluster: 'AutovibeCluster',
+  bridge: 'AutovibeBridges',
+}
 
 /** Ours and our templates are the VMs of one pool: on VMs of others the token may do nothing. */
 const placeOfPath = (path: string): Place | undefined => {
   if (/^\/(?:vms|pool)\b/.test(path)) return 'vm'
   if (/^\/storage\b/.test(path)) return 'storage'
   if (/^\/nodes\b/.test(path)) return 'node'
+  if (path === '/') return 'cluster'
   return /^\/sdn\b/.test(path) ? 'bridge' : undefined
 }
 
@@ -26,7 +33,7 @@ function placeOf(path: string): Place {
 /** For each kind of place the privileges that are needed there, sorted. */
 export function neededPrivileges(): Record<Place, string[]> {
   const checks = Object.values(NEEDS).flatMap(({ described, told }): Check[] => [...(described ? [described] : []), ...(told ? [told] : [])])
-  const needed: Record<Place, string[]> = { vm: [], storage: [], node: [], bridge: [] }
+  const needed: Record<Place, string[]> = { vm: [], storage: [], node: [], cluster: [], bridge: [] }
   for (const each of leastGrants(checks, placeOf)) {
     const [place = '', privilege = ''] = each.split(' ')
     needed[place as Place].push(privilege)
@@ -42,20 +49,36 @@ export interface Site {
   readonly pool: string
   readonly storages: readonly string[]
   readonly bridges: readonly string[]
+  /** VMs that exist already and shall come into the pool. */
+  readonly templates?: readonly number[]
 }
 
 const NAME = /^[A-Za-z][A-Za-z0-9._-]{0,62}$/
 const USER = /^[A-Za-z0-9._-]{1,60}@[A-Za-z][A-Za-z0-9._-]{1,31}$/
 
+export interface PlaceGrant {
+  readonly place: Place
+  readonly path: string
+  readonly role: string
+  /** Whether it holds below the path too: at the root it must not, or it would hold everywhere. */
+  readonly propagate: boolean
+}
+
 /** The paths of the access list on which the roles are given. */
-export function grantsOf(site: Site): { readonly path: string; readonly role: string }[] {
+export function grantsOf(site: Omit<Site, 'user' | 'token'>): PlaceGrant[] {
+  const on = (place: Place, path: string): PlaceGrant => ({ place, path, role: ROLE[place], propagate: place !== 'cluster' })
   return [
-    { path: `/pool/${checked('pool', site.pool)}`, role: ROLE.vm },
-    ...site.storages.map((storage) => ({ path: `/storage/${checked('storage', storage)}`, role: ROLE.storage })),
-    { path: '/nodes', role: ROLE.node },
-    ...site.bridges.map((bridge) => ({ path: `/sdn/zones/localnetwork/${checked('bridge', bridge)}`, role: ROLE.bridge })),
+    on('vm', `/pool/${checked('pool', site.pool)}`),
+    ...site.storages.map((storage) => on('storage', `/storage/${checked('storage', storage)}`)),
+    on('node', '/nodes'),
+    on('cluster', '/'),
+    ...site.bridges.map((bridge) => on('bridge', `/sdn/zones/localnetwork/${checked('bridge', bridge)}`)),
   ]
 }
+
+/** The line that gives a role to a user or (with quotes, for the shell) to a token. */
+export const grantLine = ({ path, role, propagate }: PlaceGrant, to: string): string =>
+  `pveum acl modify ${path} ${to.includes('!') ? `--tokens '${to}'` : `--users ${to}`} --roles ${role}${propagate ? '' : ' --propagate 0'}`
 
 /** What an administrator types, once, as root on any node; the line that makes the token prints its secret. */
 export function pveumLines(site: Site): string[] {
@@ -65,13 +88,17 @@ export function pveumLines(site: Site): string[] {
   return [
     ...PLACES.map((place) => `pveum role add ${ROLE[place]} --privs "${needed[place].join(' ')}"`),
     `pveum pool add ${checked('pool', site.pool)}`,
+    ...(site.templates ?? []).map((vmid) => poolLine(site.pool, vmid)),
     `pveum user add ${user}`,
     // A separated token may do what both it and its user may: so both are given the roles.
-    ...grantsOf(site).map(({ path, role }) => `pveum acl modify ${path} --users ${user} --roles ${role}`),
+    ...grantsOf(site).map((grant) => grantLine(grant, user)),
     `pveum user token add ${user} ${token} --privsep 1`,
-    ...grantsOf(site).map(({ path, role }) => `pveum acl modify ${path} --tokens '${user}!${token}' --roles ${role}`),
+    ...grantsOf(site).map((grant) => grantLine(grant, `${user}!${token}`)),
   ]
 }
+
+/** The line that brings a VM into the pool, so that the token may clone it. */
+export const poolLine = (pool: string, vmid: number): string => `pveum pool modify ${pool} --vms ${vmid}`
 
 /** What grants what a refusal of Proxmox names ("Permission check failed (/vms/100, VM.Clone)"); undefined when it names nothing that we ask for. */
 export function fixOfRefusal(words: string): string | undefined {

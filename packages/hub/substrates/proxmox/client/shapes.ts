@@ -48,6 +48,10 @@ const Resource = z.object({
   uptime: whole.optional(),
 })
 export const Resources = z.array(Resource)
+/** The cluster's own entry, which a single node has not, and one for each node. */
+export const ClusterStatus = z.array(z.object({ type: z.string(), name: z.string(), quorate: flag.optional(), online: flag.optional() }))
+/** Of the datacenter, or of a node. */
+export const FirewallSwitch = z.object({ enable: flag.optional() })
 export const Nodes = z.array(z.object({ node: z.string(), status: z.string(), ssl_fingerprint: z.string().optional() }))
 const amounts = z.object({ total: whole, used: whole, free: whole })
 export const NodeStatus = z.object({ cpu: decimal, cpuinfo: z.object({ cpus: whole }), memory: amounts, rootfs: amounts, pveversion: z.string() })

@@ -69,7 +69,10 @@ export function end(stream: ClientHttp2Stream): void {
 export async function statusOf(stream: ClientHttp2Stream, signal: AbortSignal): Promise<number> {
   const ended = new AbortController()
   stream.once('close', () => ended.abort(unavailable('the stream was closed without an answer')))
-  const [headers] = (await once(stream, 'response', { signal: AbortSignal.any([signal, ended.signal]) })) as [Record<string, unknown>]
+  const until = AbortSignal.any([signal, ended.signal])
+  const [headers] = (await once(stream, 'response', { signal: until }).catch((error: unknown) => {
+    throw until.aborted ? until.reason : error
+  })) as [Record<string, unknown>]
   return Number(headers[constants.HTTP2_HEADER_STATUS])
 }
 
@@ -87,7 +90,7 @@ export async function answerOf<T extends z.ZodType>(stream: ClientHttp2Stream, a
 export function problemFailure(json: unknown): AutovibeError {
   const problem = Problem.safeParse(json)
   if (!problem.success) return unavailable('a failure of another form')
-  const code = problem.data.code in SENTENCES ? (problem.data.code as ErrorCode) : 'substrate.failed'
+  const code = Object.hasOwn(SENTENCES, problem.data.code) ? (problem.data.code as ErrorCode) : 'substrate.failed'
   const internal = JSON.stringify(problem.data.detail.slice(0, WORDS_MAX))
   return new AutovibeError(code, SENTENCES[code] ?? 'The guest of the machine could not do it.', { internal, retryable: problem.data.retryable })
 }
@@ -118,11 +121,16 @@ export async function nextChunk(stream: ClientHttp2Stream, signal: AbortSignal):
     const chunk = stream.read() as Buffer | null
     if (chunk !== null) return chunk
     if (stream.readableEnded && !stream.aborted && stream.rstCode === constants.NGHTTP2_NO_ERROR) return null
-    if (stream.readableEnded || stream.destroyed || stream.closed) throw unavailable('the stream broke off')
+    // One that was closed well may still owe its end.
+    const isClosedWell = stream.closed && !stream.destroyed && !stream.aborted && stream.rstCode === constants.NGHTTP2_NO_ERROR
+    if (stream.readableEnded || stream.destroyed || (stream.closed && !isClosedWell)) throw unavailable('the stream broke off')
     const turn = new AbortController()
     const until = AbortSignal.any([signal, turn.signal])
     try {
       await Promise.race(['readable', 'end', 'close'].map((event) => once(stream, event, { signal: until })))
+    } catch (error) {
+      // Whose patience has ended, rather than that it has.
+      throw signal.aborted ? signal.reason : error
     } finally {
       turn.abort()
     }

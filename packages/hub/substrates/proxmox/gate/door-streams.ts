@@ -13,6 +13,7 @@ export class DoorStreams {
 
   /** Byte for byte; each way ends by itself, and when one side is gone, so is the other. */
   join(machineId: MachineId, guest: TLSSocket, doorPath: string): void {
+    guest.allowHalfOpen = true
     const door = connect({ path: doorPath, allowHalfOpen: true })
     const open = this.#open.get(machineId) ?? new Set()
     this.#open.set(machineId, open.add(guest))

@@ -27,8 +27,8 @@ const KEEP_ALIVE_MS = 30_000
 /** A server that calls `receive` for each connection with a hello of the right form; whatever that throws ends the connection. */
 export function reception(certificate: GateCertificate, limits: ReceptionLimits, receive: (received: Received) => Promise<void>): Server {
   const unknown = new Map<string, string>()
-  const options: TlsOptions & { allowHalfOpen: boolean } = {
-    ...{ key: certificate.key, cert: certificate.cert, allowHalfOpen: true, handshakeTimeout: limits.helloMs },
+  const options: TlsOptions = {
+    ...{ key: certificate.key, cert: certificate.cert, handshakeTimeout: limits.helloMs },
     minVersion: 'TLSv1.3',
     // A session that is resumed would show no certificate; nobody here resumes one.
     secureOptions: constants.SSL_OP_NO_TICKET,
@@ -41,7 +41,7 @@ export function reception(certificate: GateCertificate, limits: ReceptionLimits,
       .catch(() => socket.destroy())
   })
   secure.on('tlsClientError', (_error, socket) => socket.destroy())
-  return createServer({ allowHalfOpen: true }, (socket) => {
+  return createServer((socket) => {
     const [name, address] = [nameOf(socket), socket.remoteAddress ?? '']
     socket.on('error', () => undefined)
     socket.once('close', () => unknown.delete(name))

@@ -71,7 +71,8 @@ export class Vm {
     this.#child = null
     if (child === null || child.exitCode !== null || child.signalCode !== null) return
     child.kill(signal)
-    await once(child, 'close')
+    // Its agent may still hold its standard error.
+    await once(child, 'exit')
   }
 
   get pid(): number {
