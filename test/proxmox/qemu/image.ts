@@ -57,10 +57,21 @@ async function fetchPackages(folder: string): Promise<{ readonly kernel: string;
   if (kernel === undefined) throw new Error(`${KERNEL_PACKAGE} depends on no kernel`)
   const there = await readdir(folder)
   const missing = [kernel, ...PACKAGES].filter((name) => !there.some((file) => file.startsWith(`${name}_`)))
-  if (missing.length > 0) await run('apt-get', ['download', ...missing], { cwd: folder, timeout: TOOL_MS })
+  if (missing.length > 0) await download(missing, folder)
   const files = await readdir(folder)
   const fileOf = (name: string): string => join(folder, files.find((file) => file.startsWith(`${name}_`)) ?? name)
   return { kernel: fileOf(kernel), others: PACKAGES.map(fileOf) }
+}
+
+/** Each is whole or not there. */
+async function download(names: readonly string[], folder: string): Promise<void> {
+  const partial = await mkdtemp(join(folder, 'partial-'))
+  try {
+    await run('apt-get', ['download', ...names], { cwd: partial, timeout: TOOL_MS })
+    for (const file of await readdir(partial)) await rename(join(partial, file), join(folder, file))
+  } finally {
+    await rm(partial, { recursive: true, force: true })
+  }
 }
 
 async function build(work: string, packages: { readonly kernel: string; readonly others: readonly string[] }): Promise<void> {
