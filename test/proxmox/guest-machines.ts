@@ -17,15 +17,18 @@ export interface GuestMachinesOptions {
   readonly agentCommand?: readonly string[]
   /** More for the guest's command line. */
   readonly args?: readonly string[]
+  /** Folders of the host that guests may read besides. */
+  readonly readable?: readonly string[]
 }
 
-export function openGuestMachines({ root, gate, agentCommand, args = [] }: GuestMachinesOptions): Promise<SandboxGuests> {
+export function openGuestMachines({ root, gate, agentCommand, args = [], readable = [] }: GuestMachinesOptions): Promise<SandboxGuests> {
   const own = ['--invitation', SERIAL, '--rekey-root', SYSTEM, ...(agentCommand ? ['--agent-command', JSON.stringify(agentCommand)] : []), ...args]
   // Whoever is root in the sandbox alone can become no other user there.
   const asOrdinary = process.getuid?.() === 0 ? [] : ['--user', 'none', '--tree-at', 'none']
   return SandboxGuests.open({
     root,
     command: () => ['/bin/sh', '-c', BOOT, 'sh', SYSTEM, process.execPath, resolve(CHECKOUT, 'packages/guest/main.ts'), ...asOrdinary, ...own],
+    readable,
     reachable: () => [{ address: gate.address, port: gate.port, to: { host: '127.0.0.1', port: gate.listens() } }],
   })
 }

@@ -1,10 +1,10 @@
 /** A Proxmox cluster for tests: the stand-in with real guests and a template on it, a token with the least privileges, and a Hub's driver and gate. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { MachineId } from '@autovibe/contract'
 import { asker } from '../../../../test/proxmox/ask.ts'
-import { SandboxGuests } from '../../../../test/proxmox/sandbox-guests.ts'
+import { openGuestMachines } from '../../../../test/proxmox/guest-machines.ts'
+import type { SandboxGuests } from '../../../../test/proxmox/sandbox-guests.ts'
 import { expectOk } from '../../../../test/proxmox/stage.ts'
 import { type Options, type ProxmoxStandIn, startProxmox } from '../../../../test/proxmox/stand-in.ts'
 import type { StorageType } from '../../../../test/proxmox/storages.ts'
@@ -21,7 +21,6 @@ import type { ProxmoxSubstrate } from './proxmox-substrate.ts'
 import type { ProxmoxPatience, ProxmoxSettings } from './site.ts'
 
 const GIB = 1024 ** 3
-const GUEST = fileURLToPath(new URL('../../../guest/main.ts', import.meta.url))
 const SITE = { user: 'autovibe@pve', token: 'hub', pool: 'autovibe', storages: ['machines'], bridges: ['vmbr1'] }
 const TEMPLATE = 9000
 /** As machines dial it; the stand-in joins it to where the gate really listens. */
@@ -70,11 +69,12 @@ export class TestCluster {
       nodes: names.map((name) => ({ name })),
       storages: [{ id: 'machines', type: storage }],
       guests: async (directory) => {
-        guests = await SandboxGuests.open({
+        guests = await openGuestMachines({
           root: join(directory, 'guests'),
-          command: () => guestCommand(agent, agentsDir),
+          gate: { address: GATE.host, port: GATE.port, listens: () => cluster?.gatePort ?? 0 },
+          agentCommand: [process.execPath, agent],
+          args: ['--agents', agentsDir],
           readable: existsSync(agentsDir) ? [agentsDir] : [],
-          reachable: () => [{ address: GATE.host, port: GATE.port, to: { host: '127.0.0.1', port: cluster?.gatePort ?? 0 } }],
         })
         return guests
       },
@@ -112,13 +112,6 @@ export class TestCluster {
     if (this.pve.violations.length > 0) throw new Error(`the stand-in broke its description:\n${this.pve.violations.join('\n')}`)
   }
 }
-
-const guestCommand = (agent: string, agentsDir: string): readonly string[] => [
-  process.execPath,
-  GUEST,
-  ...['--run', '/run/autovibe', '--user', 'none', '--tree-at', 'none', '--rekey-root', 'none'],
-  ...['--agents', agentsDir, '--agent-command', JSON.stringify([process.execPath, agent])],
-]
 
 /** As an administrator does it: by the lines that the Hub prints. */
 async function letIn(pve: ProxmoxStandIn): Promise<string> {
