@@ -7,13 +7,13 @@ import { configureVm, resizeVm } from './configuring.ts'
 import { keepLastUsage, observe, usageOf } from './observed.ts'
 import { type Choice, choosePlace, snapshotChoice, templateChoice } from './placing.ts'
 import { ensureOff } from './power.ts'
-import { purge, purgeUnknown } from './purge.ts'
+import { purgeIfFree, purgeUnknown } from './purge.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 import { dropSnapshot, isNeeded, tidy } from './tidy.ts'
 import { changesOf, gone, guestOf, guestWithTree, haltAgent, STORE_POLL_MS } from './trees.ts'
 import { rollBackVm, takeVmSnapshot } from './vm-snapshots.ts'
-import { isProxmox, ownVm } from './vms.ts'
+import { ownVm } from './vms.ts'
 
 export class ProxmoxSubstrate implements Substrate {
   readonly name = 'proxmox'
@@ -81,16 +81,8 @@ export class ProxmoxSubstrate implements Substrate {
       const record = await site.records.find(machineId)
       if (record === null) return purgeUnknown(site, machineId, signal)
       const isThere = record.state !== 'making' && (await ownVm(site, record, signal)) !== null
-      const snapshots = await site.records.snapshots(machineId)
-      if (!isThere || !(await isNeeded(site, snapshots))) {
-        try {
-          return await purge(site, record, signal)
-        } catch (error) {
-          // Clones may grow out of its snapshots; then it goes after them.
-          if (!isProxmox(error, 'task failed') || error.retryable || !snapshots.some(({ in_vm }) => in_vm)) throw error
-          site.logger.info({ machineId, err: error }, 'a VM cannot be removed yet; it is tried again')
-        }
-      }
+      const isFree = !isThere || !(await isNeeded(site, await site.records.snapshots(machineId)))
+      if (isFree && (await purgeIfFree(site, record, signal))) return
       await haltAgent(site, record, signal)
       await site.records.set(machineId, { state: 'remains' })
     })
@@ -141,7 +133,7 @@ export class ProxmoxSubstrate implements Substrate {
       // What it shall start from is on its way to its tree; afterwards nobody needs the snapshot.
       if (machine.state === 'made' && machine.tree === snapshot.checkpoint_id) await guestWithTree(site, machine, signal)
       await dropSnapshot(site, machine, snapshot, signal)
-      if (machine.state === 'remains' && !(await isNeeded(site, await site.records.snapshots(machine.machine_id)))) await purge(site, machine, signal)
+      if (machine.state === 'remains' && !(await isNeeded(site, await site.records.snapshots(machine.machine_id)))) await purgeIfFree(site, machine, signal)
     })
   }
 
@@ -174,6 +166,11 @@ export class ProxmoxSubstrate implements Substrate {
         this.#tidying = null
       })
     return observed
+  }
+
+  /** Resolves when nothing is being tidied up any more. */
+  async settled(): Promise<void> {
+    await this.#tidying
   }
 
   /** Whoever closes it also closes the client and the gate. VMs go on; the next Hub finds them. */

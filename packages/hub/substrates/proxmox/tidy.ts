@@ -2,7 +2,7 @@
 import type { MachineId } from '@autovibe/contract'
 import { keepLastUsage } from './observed.ts'
 import { ensureOff } from './power.ts'
-import { purge } from './purge.ts'
+import { purgeIfFree } from './purge.ts'
 import type { SnapshotRecord, VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 import { dropVmSnapshot, surplus } from './vm-snapshots.ts'
@@ -27,7 +27,7 @@ async function tidyMachine(site: Site, machineId: MachineId, signal: AbortSignal
   const record = await site.records.find(machineId)
   if (record === null || record.state === 'making') return
   const snapshots = await site.records.snapshots(machineId)
-  if (record.state === 'remains' && !(await isNeeded(site, snapshots))) return purge(site, record, signal)
+  if (record.state === 'remains' && !(await isNeeded(site, snapshots))) return void (await purgeIfFree(site, record, signal))
   for (const snapshot of snapshots.filter(({ state }) => state === 'dropped')) await dropSnapshot(site, record, snapshot, signal)
   for (const { checkpoint_id } of await surplus(site, snapshots)) {
     if (await dropVmSnapshot(site, record, checkpoint_id, signal)) await site.records.setSnapshot(checkpoint_id, { in_vm: false })
