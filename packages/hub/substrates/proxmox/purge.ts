@@ -4,7 +4,7 @@ import { ownVms } from './observed.ts'
 import { ensureOff } from './power.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
-import { achieve, isProxmox, locate, ownVm, vmTask } from './vms.ts'
+import { achieve, locate, ownVm, vmTask } from './vms.ts'
 
 export async function purge(site: Site, machine: VmRecord, signal: AbortSignal): Promise<void> {
   const found = await ownVm(site, machine, signal)
@@ -22,17 +22,11 @@ export async function purge(site: Site, machine: VmRecord, signal: AbortSignal):
   site.neededMs.delete(machine.machine_id)
 }
 
-/** False while clones grow out of its snapshots, which some storages hold fast; then it goes after them. */
+/** False while clones grow out of its snapshots and the storage holds those fast; then it goes after them. */
 export async function purgeIfFree(site: Site, record: VmRecord, signal: AbortSignal): Promise<boolean> {
-  try {
-    await purge(site, record, signal)
-    return true
-  } catch (error) {
-    const snapshots = await site.records.snapshots(record.machine_id)
-    if (!isProxmox(error, 'task failed') || error.retryable || !snapshots.some(({ in_vm }) => in_vm)) throw error
-    site.logger.info({ machineId: record.machine_id, err: error }, 'a VM cannot be removed yet; it is tried again')
-    return false
-  }
+  if (site.clonesHold && (await site.records.hasClones(record.vmid))) return false
+  await purge(site, record, signal)
+  return true
 }
 
 /** A VM with our mark that no row knows: made by a call that landed after its machine was given up. */

@@ -102,7 +102,14 @@ export class VmRecords {
     )
   }
 
-  /** Null where there is no such row any more. */
+  /** Whether any VM of ours was cloned from a snapshot of this one, or from that one of them. */
+  async hasClones(vmid: number, snapshot?: CheckpointId): Promise<boolean> {
+    const clones = this.#db.selectFrom('proxmox_vms').select('vmid').where('source_vmid', '=', vmid).where('source_snapshot', 'is not', null)
+    const found = await (snapshot === undefined ? clones : clones.where('source_snapshot', '=', snapshot)).limit(1).executeTakeFirst()
+    return found !== undefined
+  }
+
+  /** Throws where there is no such row any more. */
   async set(machineId: MachineId, change: Updateable<ProxmoxVmsTable>): Promise<VmRecord> {
     return this.#db.updateTable('proxmox_vms').set(change).where('machine_id', '=', machineId).returningAll().executeTakeFirstOrThrow()
   }

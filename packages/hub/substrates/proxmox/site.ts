@@ -57,6 +57,8 @@ export interface Site {
   readonly settings: ProxmoxSettings
   readonly patience: ProxmoxPatience
   readonly records: VmRecords
+  /** RBD: a snapshot cannot be removed, nor its volume, while a clone grows out of it; an attempt would leave the VM locked. */
+  readonly clonesHold: boolean
   readonly links: GuestLinks
   readonly trees: StoredTrees
   readonly tokenOf: (machineId: MachineId) => Promise<string>

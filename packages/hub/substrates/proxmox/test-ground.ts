@@ -120,7 +120,12 @@ export class ProxmoxGround implements ConformanceGround {
     await this.#database.close()
     await this.cluster.close()
     await rm(this.#dataDir, { recursive: true, force: true })
-    if (left().length > 0) throw new Error(`VMs are left: ${left().map(({ vmid }) => vmid).join(', ')}`)
+    if (left().length > 0)
+      throw new Error(
+        `VMs are left: ${left()
+          .map(({ vmid }) => vmid)
+          .join(', ')}`,
+      )
   }
 }
 

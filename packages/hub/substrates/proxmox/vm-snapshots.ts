@@ -32,24 +32,19 @@ async function hasVmSnapshot(site: Site, { node, vmid }: VmRecord, checkpointId:
   return lock === undefined
 }
 
-/** False while Proxmox does not let go of it, because clones grow out of it. */
+/** False while clones grow out of it and hold it fast; it is tried again then. */
 export async function dropVmSnapshot(site: Site, machine: VmRecord, checkpointId: CheckpointId, signal: AbortSignal): Promise<boolean> {
   const found = await ownVm(site, machine, signal)
   if (found === null) return true
   const { record } = found
   const { node, vmid } = record
+  if (site.clonesHold && (await site.records.hasClones(vmid, checkpointId))) return false
   const isGone = async (): Promise<boolean> => {
     const listed = await site.client.call('GET /nodes/{node}/qemu/{vmid}/snapshot', { node, vmid }, { signal })
     return !listed.some(({ name }) => name === checkpointId)
   }
-  try {
-    await achieve(isGone, () => vmTask(site, record, 'DELETE /nodes/{node}/qemu/{vmid}/snapshot/{snapname}', { node, vmid, snapname: checkpointId }, signal))
-    return true
-  } catch (error) {
-    if (!isProxmox(error, 'task failed') || error.retryable) throw error
-    site.logger.info({ machineId: record.machine_id, checkpointId, err: error }, 'a snapshot cannot be dropped yet; it is tried again')
-    return false
-  }
+  await achieve(isGone, () => vmTask(site, record, 'DELETE /nodes/{node}/qemu/{vmid}/snapshot/{snapname}', { node, vmid, snapname: checkpointId }, signal))
+  return true
 }
 
 /** The whole VM, off, as it was. False where the storage refuses: ZFS goes back to its newest snapshot only. */
