@@ -11,7 +11,7 @@ import { purgeIfFree, purgeUnknown } from './purge.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 import { dropSnapshot, isNeeded, tidy } from './tidy.ts'
-import { changesOf, gone, guestOf, guestWithTree, haltAgent, STORE_POLL_MS } from './trees.ts'
+import { changesOf, gone, guestOf, guestWithTree, haltAgent, isToBeHad, STORE_POLL_MS } from './trees.ts'
 import { rollBackVm, takeVmSnapshot } from './vm-snapshots.ts'
 import { ownVm } from './vms.ts'
 
@@ -53,7 +53,8 @@ export class ProxmoxSubstrate implements Substrate {
     return this.#inTurn(machineId, signal, async () => {
       const site = this.#site
       const machine = await this.#made(machineId)
-      if (machine.reboot) {
+      const found = await ownVm(site, machine, signal)
+      if (machine.reboot || (found !== null && (await resizeVm(site, found.record, signal)))) {
         await ensureOff(site, machine, 'button', signal)
         await site.records.set(machineId, { reboot: false })
       }
@@ -111,7 +112,7 @@ export class ProxmoxSubstrate implements Substrate {
       const checkpointId = CheckpointId.parse(to)
       const machine = await this.#made(machineId)
       const snapshot = await site.records.snapshot(checkpointId)
-      if (snapshot?.state !== 'taken' && (await site.trees.state(checkpointId)) === 'never') throw gone(to)
+      if (snapshot?.state !== 'taken' && !isToBeHad(await site.trees.state(checkpointId))) throw gone(to)
       await haltAgent(site, machine, signal)
       await site.records.set(machineId, { tree: checkpointId })
       const isWhole = snapshot?.in_vm === true && snapshot.machine_id === machineId && (await this.#othersAreKept(machine, checkpointId, signal))
@@ -150,9 +151,9 @@ export class ProxmoxSubstrate implements Substrate {
       const site = this.#site
       const known = await site.records.find(machineId)
       if (known === null || known.state === 'remains') return
-      const resized = known.limits.cores !== limits.cores || known.limits.memory_bytes !== limits.memory_bytes
-      const record = await site.records.set(machineId, { limits: JSON.stringify(limits), ...(resized && known.state === 'made' ? { reboot: true } : {}) })
-      if (resized && record.state === 'made' && (await ownVm(site, record, signal)) !== null) await resizeVm(site, record, signal)
+      const record = await site.records.set(machineId, { limits: JSON.stringify(limits) })
+      const found = record.state === 'made' ? await ownVm(site, record, signal) : null
+      if (found !== null && (await resizeVm(site, found.record, signal))) await site.records.set(machineId, { reboot: true })
     })
   }
 
@@ -205,7 +206,7 @@ export class ProxmoxSubstrate implements Substrate {
       const choice = await snapshotChoice(site, { vmid, node, snapshot: tree }, signal)
       if (choice !== null) return choice
     }
-    if (!isTaken && (await site.trees.state(tree)) === 'never') throw gone(tree)
+    if (!isTaken && !isToBeHad(await site.trees.state(tree))) throw gone(tree)
     return null
   }
 
@@ -217,7 +218,7 @@ export class ProxmoxSubstrate implements Substrate {
     const untilMs = clock.nowMs() + site.patience.storeMs
     for (;;) {
       const states = await Promise.all(others.map(({ checkpoint_id }) => site.trees.state(checkpoint_id)))
-      if (!states.includes('coming')) return true
+      if (!states.includes('coming')) return !states.includes('lost')
       if (clock.nowMs() >= untilMs) return false
       // Whoever stores them reads them from this guest.
       await guestOf(site, machine, signal)

@@ -14,7 +14,7 @@ export async function purge(site: Site, machine: VmRecord, signal: AbortSignal):
     await ensureOff(site, record, 'plug', signal)
     await achieve(
       async () => (await locate(site, vmid, node, signal)).kind === 'absent',
-      () => vmTask(site, record, 'DELETE /nodes/{node}/qemu/{vmid}', { node, vmid, purge: true, 'destroy-unreferenced-disks': true }, signal),
+      () => vmTask(site, record, 'DELETE /nodes/{node}/qemu/{vmid}', { node, vmid, purge: true }, signal),
     )
   }
   await site.links.forget(machine.machine_id)

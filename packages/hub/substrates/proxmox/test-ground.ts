@@ -3,6 +3,7 @@ import { mkdtemp, realpath, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
+import type { StoredState } from '@autovibe/core/proxmox/held-trees.ts'
 import { openFolderStore } from '../../checkpoints/create-checkpoint-store.ts'
 import type { ProjectStore } from '../../checkpoints/store.ts'
 import { StoredTrees } from '../../checkpoints/stored-trees.ts'
@@ -33,8 +34,8 @@ class CapturingTrees {
     })
   }
 
-  async state(id: CheckpointId): Promise<'kept' | 'coming' | 'never'> {
-    if (this.dropped.has(id)) return 'never'
+  async state(id: CheckpointId): Promise<StoredState> {
+    if (this.dropped.has(id)) return 'gone'
     if (this.#kept.has(id)) return 'kept'
     const taken = await this.#database.db
       .selectFrom('proxmox_snapshots')
@@ -42,7 +43,7 @@ class CapturingTrees {
       .where('checkpoint_id', '=', id)
       .where('state', '=', 'taken')
       .executeTakeFirst()
-    if (taken === undefined) return 'never'
+    if (taken === undefined) return 'gone'
     if (!this.#coming.has(id)) {
       const capture = this.#capture(id).finally(() => this.#coming.delete(id))
       this.#coming.set(id, capture)
