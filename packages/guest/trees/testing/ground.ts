@@ -1,7 +1,7 @@
 /** Trees on a real disk for tests, without an agent: what works in them is the test itself. The accounts are made by other means than the code that is tested. */
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +11,8 @@ import { encodeId } from '@autovibe/core/ids.ts'
 import type { Owner } from '../copy-file.ts'
 import { Trees } from '../trees.ts'
 
+/** Memory, where the host has it: each freeze writes out the whole file system that it lies on. */
+export const QUICK = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 export const never = new AbortController().signal
 /** By path: kind, mode, time, content or target. */
 export type Account = Map<string, string>

@@ -25,9 +25,9 @@ import { type Runtime, systemRuntime } from '../../runtime.ts'
 import { createApiKey } from '../../security/keys.ts'
 import { createSecrets, type Secrets } from '../../security/secrets.ts'
 import { proxmoxBringing } from '../../substrates/proxmox/bringing.ts'
-import type { Capabilities, Substrate } from '../../substrates/substrate.ts'
 import { createApi } from '../create-api.ts'
 import type { Api, ApiDeps } from '../plumbing/deps.ts'
+import { CAPABILITIES, substrate } from './capable-substrate.ts'
 
 export interface Answer<T> {
   readonly status: number
@@ -229,17 +229,6 @@ async function* changesOf(files: Readonly<Record<string, string>>) {
     yield { kind: 'put', entry: { ...base, path, type: 'file', size: Buffer.byteLength(text) }, open: () => Readable.from([Buffer.from(text)]) } as const
   }
 }
-
-/** No operation runs in these tests, so of the substrate only this is asked. */
-const CAPABILITIES: Capabilities = {
-  tier: { substrate: 'local', isolation: 'I3', copy: 'C3' },
-  summary: 'all namespaces',
-  isolated: true,
-  liveSnapshot: true,
-  constantTimeFork: true,
-  defaultLimits: { cores: 2, memory_bytes: 2 ** 32, processes: 2048, disk_bytes: 2 ** 34, wall_seconds: 86_400 },
-}
-const substrate = { name: 'local', capabilities: () => CAPABILITIES, findings: () => [] } as unknown as Substrate
 
 /** Starts one; the caller closes it. */
 export async function startTestApi(options: Pick<ApiDeps, 'stalledMs'> = {}): Promise<TestApi> {

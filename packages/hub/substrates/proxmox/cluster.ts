@@ -43,6 +43,7 @@ export async function driverSettings(client: ProxmoxClient, { name, config }: Pr
     gate,
     ipConfig: (vmid) => ipconfigOf(staticNetwork, vmids, vmid),
     ...(nameserver === undefined ? {} : { nameserver }),
+    spread: config.spread_projects,
     snapshotsMost: config.snapshots_most,
     withMemory: config.include_ram,
     defaultLimits: { ...LIMITS, cores: config.cores, memory_bytes: config.memory_mib * MIB },

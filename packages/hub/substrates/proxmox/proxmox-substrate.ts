@@ -183,7 +183,7 @@ export class ProxmoxSubstrate implements Substrate {
   async #placed({ machineId, from, limits = this.#capabilities.defaultLimits, group }: CreateMachine, signal: AbortSignal): Promise<VmRecord> {
     const site = this.#site
     const tree = from === null ? null : CheckpointId.parse(from)
-    const wish = { limits, group: group ?? null }
+    const wish = { limits, group: site.settings.spread ? (group ?? null) : null }
     // From the checkpoint's own snapshot where the storage can share it, which is the quickest; else the tree comes out of the store.
     const shared = tree === null ? null : await this.#shared(tree, signal)
     const choices = [...(shared === null ? [] : [shared]), await templateChoice(site, signal)]

@@ -28,6 +28,8 @@ export interface ProxmoxSettings {
   /** Proxmox's `ipconfig0` for the VM of this number, and its `nameserver`. */
   readonly ipConfig: (vmid: number) => string
   readonly nameserver?: string | undefined
+  /** Machines of one group keep apart while there are nodes enough. */
+  readonly spread: boolean
   /** Snapshots that a VM may have at once; older ones live on in the store. */
   readonly snapshotsMost: number
   /** Whether snapshots keep the memory too. */

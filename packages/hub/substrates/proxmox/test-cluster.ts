@@ -95,6 +95,7 @@ export class TestCluster {
       nodes: null,
       gate: GATE,
       ipConfig: () => 'ip=dhcp',
+      spread: true,
       snapshotsMost: 3,
       withMemory: false,
       defaultLimits: { cores: 1, memory_bytes: GIB, processes: 2048, disk_bytes: GIB, wall_seconds: 3600 },

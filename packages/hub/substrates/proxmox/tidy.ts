@@ -64,11 +64,11 @@ async function thawStored(site: Site, record: VmRecord, snapshots: readonly Snap
   if (guest === null || site.readers.has(record.machine_id)) return
   const { frozen } = await guest.state(signal)
   const taken = new Set(snapshots.flatMap(({ checkpoint_id, state }) => (state === 'dropped' ? [] : [checkpoint_id])))
-  // Ids sort by time. What was frozen by the machine that this one was cloned from is that one's to keep.
+  // Ids sort by time. What was frozen by the machine that this one was cloned from is that one's to keep; here it is only what the next capture is told against.
   const states = await Promise.all(
     frozen.toSorted().map(async (id) => {
       const state = await site.trees.state(id)
-      return { id, state: isNeededOnDisk(state) && !taken.has(id) ? ('gone' as const) : state }
+      return { id, state: isNeededOnDisk(state) && !taken.has(id) ? ('kept' as const) : state }
     }),
   )
   const thawed = thawable(states).filter((id) => id !== record.tree)
