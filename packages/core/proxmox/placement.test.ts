@@ -44,6 +44,12 @@ test('ten spawns at once are spread over the nodes', () => {
   assert.deepEqual(counts.sort(), [3, 3, 4])
 })
 
+test('idle machines that have not taken their memory yet count with all of it', () => {
+  const idle = Array.from({ length: 15 }, () => promise('pve1', { isPending: false }))
+  assert.ok('refused' in chooseNode([node('pve1')], idle, wish))
+  assert.deepEqual(chooseNode([node('pve1')], idle.slice(1), { ...wish, group: null }), { node: 'pve1' })
+})
+
 test('machines of one project stand apart, even where it is fuller', () => {
   const nodes = [node('pve1'), node('pve2', { freeMemoryBytes: 10 * GIB })]
   assert.deepEqual(chooseNode(nodes, [promise('pve1', { group: 'prj', isPending: false })], wish), { node: 'pve2' })
@@ -91,7 +97,9 @@ test('whatever the nodes say, none is chosen on which it does not fit, and one i
     fc.property(fc.uniqueArray(facts, { selector: ({ name }) => name }), promises, (nodes, promised) => {
       const fits = nodes.filter((each) => {
         const pending = promised.filter((one) => one.node === each.name && one.isPending).reduce((sum, { memoryBytes }) => sum + memoryBytes, 0)
-        const hasRoom = each.freeMemoryBytes - GIB - pending >= wish.memoryBytes && (each.freeDiskBytes ?? wish.diskBytes) >= wish.diskBytes
+        const all = promised.filter((one) => one.node === each.name).reduce((sum, { memoryBytes }) => sum + memoryBytes, 0)
+        const hasMemory = Math.min(each.freeMemoryBytes - pending, each.memoryBytes - all) - GIB >= wish.memoryBytes
+        const hasRoom = hasMemory && (each.freeDiskBytes ?? wish.diskBytes) >= wish.diskBytes
         return each.online && !each.inMaintenance && each.hasSource && each.cores >= wish.cores && hasRoom
       })
       const placed = chooseNode(nodes, promised, wish)

@@ -15,7 +15,7 @@ export interface NodeFacts {
   readonly hasSource: boolean
 }
 
-/** A machine that was placed, and may not show in what the nodes say of themselves. */
+/** A machine that runs on a node or is about to; one that is off takes nothing. */
 export interface Promised {
   readonly node: string
   readonly group: string | null
@@ -62,8 +62,12 @@ function unfit(node: NodeFacts, here: readonly Promised[], wish: Wish): string |
   return null
 }
 
-const freeMemory = (node: NodeFacts, here: readonly Promised[]): number =>
-  node.freeMemoryBytes - RESERVE_BYTES - here.reduce((sum, { isPending, memoryBytes }) => sum + (isPending ? memoryBytes : 0), 0)
+/** What is free now without those that do not run yet, and no more than is left when all have taken what they may: a VM takes its memory only by and by. */
+function freeMemory(node: NodeFacts, here: readonly Promised[]): number {
+  const sumOf = (some: readonly Promised[]): number => some.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0)
+  const now = node.freeMemoryBytes - sumOf(here.filter(({ isPending }) => isPending))
+  return Math.min(now, node.memoryBytes - sumOf(here)) - RESERVE_BYTES
+}
 
 /** Less is better, the first figure first: members of the same group, then how full memory and cores would be, in hundredths. */
 function rankOf(node: NodeFacts, here: readonly Promised[], wish: Wish): readonly number[] {

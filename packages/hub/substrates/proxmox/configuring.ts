@@ -44,21 +44,22 @@ export async function resizeVm(site: Site, { node, vmid, limits }: VmRecord, sig
   return true
 }
 
-/** A disk only grows: the template's own size stays for the system, what the tree may take comes on top. */
+/** A disk only grows: the template's own size stays for the system, and the tree and its frozen copies come on top. */
 async function growDisk(site: Site, record: VmRecord, config: Readonly<Record<string, string>>, signal: AbortSignal): Promise<void> {
-  const disk = mainDisk(config)
-  if (disk === null)
-    throw new AutovibeError('substrate.failed', `VM ${record.vmid} has no disk of a known size.`, {
-      fix: `See its template's disks: qm config ${record.source_vmid}`,
-    })
-  const wanted = Math.ceil((record.limits.disk_bytes + TEMPLATE_BYTES) / GIB)
-  if (disk.sizeBytes >= wanted * GIB || record.source_snapshot !== null) return
-  const { node, vmid } = record
+  // A clone of a snapshot has what the machine had that it comes from.
+  if (record.source_snapshot !== null) return
+  const { node, vmid, source_node, source_vmid, limits } = record
+  const template = await site.client.call('GET /nodes/{node}/qemu/{vmid}/config', { node: source_node, vmid: source_vmid, current: true }, { signal })
+  const [disk, origin] = [mainDisk(config), mainDisk(template)]
+  if (disk === null || origin === null)
+    throw new AutovibeError('substrate.failed', `VM ${vmid} has no disk of a known size.`, { fix: `See its template's disks: qm config ${source_vmid}` })
+  const wanted = Math.ceil((origin.sizeBytes + limits.disk_bytes * TREES) / GIB)
+  if (disk.sizeBytes >= wanted * GIB) return
   await vmTask(site, record, 'PUT /nodes/{node}/qemu/{vmid}/resize', { node, vmid, disk: disk.key, size: `${wanted}G` }, signal)
 }
 
-/** What the system of a template takes. */
-const TEMPLATE_BYTES = 4 * GIB
+/** The tree, and frozen copies of it where the file system cannot share their blocks. */
+const TREES = 2
 
 async function fence(site: Site, { node, vmid }: VmRecord, signal: AbortSignal): Promise<void> {
   const { client, settings } = site

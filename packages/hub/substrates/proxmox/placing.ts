@@ -48,7 +48,7 @@ export async function choosePlace(
   { limits, group }: ToPlace,
   choices: readonly Choice[],
 ): Promise<{ readonly node: string; readonly source: Source }> {
-  const promised = (await site.records.all()).map(promisedBy)
+  const promised = (await site.records.all()).flatMap(promisedBy)
   const wish = { memoryBytes: limits.memory_bytes, cores: limits.cores, diskBytes: limits.disk_bytes, group }
   let refused = ''
   for (const { nodes, sourceOn } of choices) {
@@ -68,14 +68,11 @@ interface StorageFacts {
   readonly freeBytes: ReadonlyMap<string, number | null>
 }
 
-/** Whose VM is not running yet does not show in what its node says of its memory. */
-const promisedBy = (record: VmRecord): Promised => ({
-  node: record.node,
-  group: record.machine_group,
-  memoryBytes: record.limits.memory_bytes,
-  cores: record.limits.cores,
-  isPending: record.state === 'making' || (!record.agent && record.tree !== null),
-})
+/** None for a machine that is off. One that is on its way does not show yet in what its node says of its memory. */
+function promisedBy({ node, machine_group: group, limits, state, agent, tree }: VmRecord): Promised[] {
+  const isPending = state === 'making' || (!agent && tree !== null)
+  return agent || isPending ? [{ node, group, memoryBytes: limits.memory_bytes, cores: limits.cores, isPending }] : []
+}
 
 async function nodeFacts(site: Site, storage: StorageFacts, sourceOn: Choice['sourceOn'], signal: AbortSignal): Promise<NodeFacts[]> {
   const wanted = site.settings.nodes
