@@ -46,7 +46,8 @@ export class TestCluster {
   readonly pve: ProxmoxStandIn
   readonly guests: SandboxGuests
   readonly settings: ProxmoxSettings
-  readonly #token: string
+  /** Of the Hub, with the least privileges: `id=secret`. */
+  readonly token: string
   /** Where the gate really is. */
   gatePort = 0
 
@@ -54,7 +55,7 @@ export class TestCluster {
     this.pve = pve
     this.guests = guests
     this.settings = settings
-    this.#token = token
+    this.token = token
   }
 
   static async start({ storage, nodes = 1, agent = CONFORMANCE_AGENT, standIn = {} }: ClusterOptions): Promise<TestCluster> {
@@ -99,7 +100,7 @@ export class TestCluster {
   }
 
   client(): ProxmoxClient {
-    return clientOf(this.pve, { credentials: credentialsOf(this.#token) })
+    return clientOf(this.pve, { credentials: credentialsOf(this.token) })
   }
 
   async close(): Promise<void> {
