@@ -185,5 +185,5 @@ function wantedOf(looks: ReadonlyMap<How, readonly Look[]>): Target[] {
 
 const NOTES = [
   `Listed and reconciled: the sweep as the Hub runs it (the substrate's list, the rows of machines, operations and checkpoints, the plan), with ${MACHINES} VMs over ${NODES} nodes and ${MACHINES} rows, of which ${WRONG_OF_EACH} each have no counterpart.`,
-  'The tidying behind each list runs beside the next one and is counted. Linked guests are bare peers in a process of their own that answer what they are asked.',
+  'The tidying behind each list runs beside the next one and is counted. Linked guests are bare peers in a process of their own that answer what they are asked; they are left out of a quick run, because a thousand of them need long to be let in.',
 ]
