@@ -1,4 +1,7 @@
-/** `npm test`: every *.test.ts of the checkout on node's own runner, around one PostgreSQL server that the test processes share. */
+/**
+ * `npm test`: every *.test.ts of the checkout on node's own runner, around one PostgreSQL server that the test processes share.
+ * `npm run test:slow`: every *.slow.ts, which take minutes.
+ */
 import { spawn } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { glob } from 'node:fs/promises'
@@ -14,10 +17,11 @@ const CONCURRENCY = Math.min(4, Math.max(2, availableParallelism()))
 const TEST_TIMEOUT_MS = 600_000
 
 const paths = process.argv.slice(2).filter((arg) => !arg.startsWith('-') && existsSync(resolve(arg)))
-const flags = process.argv.slice(2).filter((arg) => !paths.includes(arg))
+const ending = process.argv.includes('--slow') ? '.slow.ts' : '.test.ts'
+const flags = process.argv.slice(2).filter((arg) => !paths.includes(arg) && arg !== '--slow')
 const files = await testFiles(paths.length > 0 ? paths.map((path) => relative(root, resolve(path))) : ROOMS)
 if (files.length === 0) {
-  console.error(`no *.test.ts below ${paths.join(', ')}`)
+  console.error(`no *${ending} below ${paths.join(', ')}`)
   process.exit(2)
 }
 
@@ -32,7 +36,7 @@ async function testFiles(places: readonly string[]): Promise<string[]> {
   const found: string[] = []
   for (const place of places) {
     if (place.endsWith('.ts')) found.push(place)
-    else for await (const file of glob(`${place || '.'}/**/*.test.ts`, { cwd: root, exclude: (path) => path.includes('node_modules') })) found.push(file)
+    else for await (const file of glob(`${place || '.'}/**/*${ending}`, { cwd: root, exclude: (path) => path.includes('node_modules') })) found.push(file)
   }
   return [...new Set(found)].sort()
 }

@@ -4,7 +4,10 @@ import { homedir } from 'node:os'
 import { after, before, describe, test } from 'node:test'
 import { type AgentName, Checkpoint, Machine, Run } from '@autovibe/contract'
 import { z } from 'zod'
+import type { TestCluster } from '../packages/hub/substrates/proxmox/test-cluster.ts'
+import type { StorageType } from './proxmox/storages.ts'
 import { recordsOf } from './support/command.ts'
+import { moveToProxmox } from './support/on-proxmox.ts'
 import { openScriptedPlace, type ScriptedPlace } from './support/scripted-place.ts'
 
 const INSTALL_TIMEOUT_MS = 300_000
@@ -14,13 +17,20 @@ const KEPT = 2
 
 interface Case {
   readonly agent: AgentName
+  /** Null: machines are made on this host. */
+  readonly storage: StorageType | null
   /** The tool that runs a command, with what it wants besides. */
   readonly shell: (command: string) => object
 }
 
+const builtin = { agent: 'builtin', shell: (command: string) => ({ name: 'shell', input: { command } }) } as const
+const claudeCode = { agent: 'claude-code', shell: (command: string) => ({ name: 'Bash', input: { command, description: 'do it' } }) } as const
 const CASES: readonly Case[] = [
-  { agent: 'builtin', shell: (command) => ({ name: 'shell', input: { command } }) },
-  { agent: 'claude-code', shell: (command) => ({ name: 'Bash', input: { command, description: 'do it' } }) },
+  { ...builtin, storage: null },
+  { ...claudeCode, storage: null },
+  // A fork there is a clone of the checkpoint's own snapshot, or a clone of the template with the tree from the store.
+  { ...builtin, storage: 'lvmthin' },
+  { ...claudeCode, storage: 'zfspool' },
 ]
 
 /** JSON is YAML. What a tool answers is nowhere in what it was asked: the shell adds up. */
@@ -45,8 +55,9 @@ const said = (index: number): string => `I say ${STEPS[index]}.`
 const answered = (index: number): string => `the sum is ${7000 + index}`
 
 for (const one of CASES)
-  describe(one.agent, () => {
+  describe(one.storage === null ? one.agent : `${one.agent} on Proxmox with ${one.storage}`, () => {
     let scripted: ScriptedPlace
+    let cluster: TestCluster | undefined
     let missing: string | null = null
     let middle: Checkpoint
     let run: Run
@@ -55,6 +66,7 @@ for (const one of CASES)
       scripted = await openScriptedPlace({ text: scriptOf(one), name: 'count' })
       missing = await whyNot(one.agent)
       if (missing !== null) return
+      if (one.storage !== null) cluster = await moveToProxmox(scripted.place, one.storage)
       const args = ['run', 'Count to four', '--agent', one.agent, '--project', scripted.repository.path, '--provider', 'scripted', '--budget', '20', '--json']
       const { code, stdout, stderr } = await scripted.place.run(args)
       assert.equal(code, 0, `${stdout}\n${stderr}`)
@@ -64,7 +76,10 @@ for (const one of CASES)
       assert.ok(found, JSON.stringify(closing.checkpoints.map(({ step, trigger }) => `${trigger}@${step}`)))
       middle = found
     })
-    after(() => scripted.close())
+    after(async () => {
+      await scripted.close()
+      await cluster?.close()
+    })
 
     test('what the model is told in the run itself grows by each step', (t) => {
       if (missing !== null) return t.skip(missing)

@@ -9,7 +9,7 @@ import { type Gate, openGate } from '../../packages/hub/substrates/proxmox/gate/
 import type { StoredTrees } from '../../packages/hub/substrates/proxmox/guest-links.ts'
 import type { ProxmoxSubstrate } from '../../packages/hub/substrates/proxmox/proxmox-substrate.ts'
 import type { ProxmoxSettings } from '../../packages/hub/substrates/proxmox/site.ts'
-import { HUB_ID } from '../../packages/hub/substrates/proxmox/test-ground.ts'
+import { HUB_ID } from '../../packages/hub/substrates/proxmox/test-cluster.ts'
 import type { DoorListener } from '../../packages/hub/substrates/substrate.ts'
 import type { StorageType } from '../../test/proxmox/storages.ts'
 import { type Child, startChild } from '../support/child.ts'

@@ -7,7 +7,7 @@ import { findIn, StoredTrees } from '../../packages/hub/checkpoints/stored-trees
 import { silentLog } from '../../packages/hub/operations/engine/testing.ts'
 import { openWorld, type World } from '../../packages/hub/operations/faults/world.ts'
 import { sweep } from '../../packages/hub/scheduler/sweep.ts'
-import { HUB_ID } from '../../packages/hub/substrates/proxmox/test-ground.ts'
+import { HUB_ID } from '../../packages/hub/substrates/proxmox/test-cluster.ts'
 import { startChild } from '../support/child.ts'
 import { type BenchOptions, type Figure, figure, type Measured, type Target, targetBelow } from '../support/report.ts'
 import { Cluster, openRooms, type Rooms, type Spent, spent } from './cluster.ts'

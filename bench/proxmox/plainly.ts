@@ -4,7 +4,7 @@ import { configOf, mainDisk, rulesOf } from '@autovibe/core/proxmox/vm-config.ts
 import { vmNotes, vmTags } from '@autovibe/core/proxmox/vm-names.ts'
 import type { ParametersOf, TaskEndpointName } from '../../packages/hub/substrates/proxmox/client/endpoints.ts'
 import { runTask } from '../../packages/hub/substrates/proxmox/client/tasks.ts'
-import { HUB_ID } from '../../packages/hub/substrates/proxmox/test-ground.ts'
+import { HUB_ID } from '../../packages/hub/substrates/proxmox/test-cluster.ts'
 import type { Cluster, Rooms } from './cluster.ts'
 
 const TASK_MS = 60_000

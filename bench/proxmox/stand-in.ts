@@ -1,7 +1,7 @@
 /** The stand-in cluster in a process of its own, so that what it needs is not counted as the Hub's: it says how to reach it, takes VMs that lie there, and tells what it saw. */
 import { CONFORMANCE_AGENT } from '../../packages/hub/substrates/conformance.ts'
 import type { ProxmoxSettings } from '../../packages/hub/substrates/proxmox/site.ts'
-import { TestCluster } from '../../packages/hub/substrates/proxmox/test-ground.ts'
+import { TestCluster } from '../../packages/hub/substrates/proxmox/test-cluster.ts'
 import type { StorageType } from '../../test/proxmox/storages.ts'
 import { answerParent } from '../support/child.ts'
 

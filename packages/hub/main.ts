@@ -27,6 +27,7 @@ import { lockDatabase, lockDataDir } from './instance-lock.ts'
 import { createLedger } from './ledger/create-ledger.ts'
 import { createLogger, type Logger } from './observability/logger.ts'
 import { createMetrics } from './observability/metrics.ts'
+import { openInUse, openLocal } from './open-substrate.ts'
 import { assertKnownSteps } from './operations/engine/stuck.ts'
 import { openWakeFeed } from './operations/engine/wake-feed.ts'
 import { startWorker } from './operations/engine/worker.ts'
@@ -43,11 +44,9 @@ import { loadMasterKeys, rotateMasterKey } from './security/master-key.ts'
 import { settleMasterKeys } from './security/reseal.ts'
 import { createSecrets } from './security/secrets.ts'
 import { stopMachines } from './shutdown.ts'
-import { createLocalSubstrate } from './substrates/local/create-local-substrate.ts'
 import { proxmoxBringing } from './substrates/proxmox/bringing.ts'
 import { startAgain, takeOver } from './take-over.ts'
 
-const CHECKOUT = fileURLToPath(new URL('../../', import.meta.url))
 const VERSION = (JSON.parse(readFileSync(new URL('./package.json', import.meta.url), 'utf8')) as { version: string }).version
 const POOL_MAX = 24
 const NOT_READY = 'HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n\r\n'
@@ -105,24 +104,12 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     ? await openS3Store(config.store, secrets, { hubId: await readHubId(paths.hubId, runtime), bootedAt: startedAt })
     : await openFolderStore(dataDir, secrets)
   const scratch = await openScratch(paths.scratch)
-  const begun = [
-    openPostgres(config, paths.postgres, ending),
-    createLocalSubstrate({
-      dataDir,
-      agentCode: { root: CHECKOUT },
-      agentsDir: paths.agents,
-      nodePath: process.execPath,
-      door: listener,
-      logger,
-      warmMost: config.warmMachines,
-      ...(config.isolation ? { isolation: config.isolation } : {}),
-      ...(config.copy ? { copy: config.copy } : {}),
-    }),
-  ] as const
+  const begun = [openPostgres(config, paths.postgres, ending), openLocal(config, paths.agents, listener, logger)] as const
   // Both at once; when one refuses, the other must have begun before it can be ended.
   await Promise.allSettled(begun)
-  const [address, substrate] = await Promise.all(begun)
-  ending.add('the machines that wait for a project', () => substrate.close())
+  const [address, local] = await Promise.all(begun)
+  let machinesOn = local
+  ending.add('what machines are made on', () => machinesOn.close())
 
   const taken = Promise.withResolvers<AutovibeError>()
   let isTaken = false
@@ -140,6 +127,9 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   await migrate(pool)
   await settleMasterKeys({ db, secrets, keys, dataDir, store }, logger)
   await assertKnownSteps(db, registry)
+  const tokenFor = machineTokens(keys.current, keys.previous)
+  machinesOn = await openInUse(local, { db, secrets, store, door: listener, tokenFor, hubId: () => readHubId(paths.hubId, runtime), dataDir, logger })
+  const { substrate, bringsAgents } = machinesOn
 
   const ledger = createLedger({ db, pool, runtime })
   const imports = await openImports(paths.imports, (id) => isImportAwaited(db, id), scratch.room)
@@ -151,8 +141,8 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     scratch,
     imports,
     substrate,
-    tokenFor: machineTokens(keys.current, keys.previous),
-    isAgentInstalled: (name) => isAgentInstalled(paths.agents, name),
+    tokenFor,
+    isAgentInstalled: async (name) => bringsAgents || isAgentInstalled(paths.agents, name),
     isModelPriced: (wire, model) => findPrice(pricesOf[wire], model) !== undefined,
   }
   // Whoever holds the lock of the database is its only Hub: what another had in hand, it left.

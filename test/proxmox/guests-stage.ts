@@ -67,6 +67,13 @@ export async function ranBy(agent: GuestAgent | null, command: readonly string[]
 
 /** Why this host can run no sandboxed guests; false when it can. */
 export function sandboxRefused(): string | false {
-  const { status, stderr, error } = spawnSync('bwrap', ['--ro-bind', '/', '/', '--unshare-pid', '--unshare-net', '--unshare-uts', 'true'], { encoding: 'utf8' })
-  return status === 0 ? false : `no sandbox for guests: ${error?.message ?? stderr.trim()}`
+  for (const [command = '', ...args] of [
+    ['bwrap', '--ro-bind', '/', '/', '--unshare-pid', '--unshare-net', '--unshare-uts', 'true'],
+    ['nsenter', '--version'],
+    ['/sbin/ip', '-V'],
+  ]) {
+    const { status, stderr, error } = spawnSync(command, args, { encoding: 'utf8' })
+    if (status !== 0) return `no sandbox for guests: ${error?.message ?? stderr.trim()} (apt-get install bubblewrap util-linux iproute2)`
+  }
+  return false
 }

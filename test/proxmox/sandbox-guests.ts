@@ -6,10 +6,11 @@ import { join } from 'node:path'
 import { KeyedLock } from '../../packages/hub/substrates/keyed-lock.ts'
 import { processSnapshot } from '../../packages/hub/substrates/local/processes.ts'
 import { DiskFolders } from './disk-folders.ts'
+import { GuestNetwork, type Reachable } from './guest-network.ts'
 import type { Boot, Disk, DiskSource, GuestAgent, Guests, Network, SnapshotRequest, Usage } from './guests.ts'
 import { Sandbox } from './sandbox.ts'
 import { SandboxAgent } from './sandbox-agent.ts'
-import { type Reachable, SandboxNetwork } from './sandbox-network.ts'
+import { openPlaces } from './sandbox-network.ts'
 import { Spent, usageOf } from './sandbox-usage.ts'
 import { bubblewrap, hostnameOf, serialOf } from './sandbox-view.ts'
 
@@ -26,7 +27,7 @@ export interface SandboxOptions {
 
 interface Running {
   readonly boot: Boot
-  readonly network: SandboxNetwork
+  readonly network: GuestNetwork
   readonly spent: Spent
   sandbox: Sandbox
   agent: SandboxAgent
@@ -182,12 +183,12 @@ export class SandboxGuests implements Guests {
     await writeFile(bootId, `${randomUUID()}\n`)
     const [first] = boot.disks
     const view = { disk: first ? this.folder(first) : null, serial, bootId, hostname: hostnameOf(boot), readable: this.#options.readable ?? [] }
-    const network = new SandboxNetwork(rules)
+    const network = new GuestNetwork(rules)
     const console = openSync(this.console(boot.vmid), 'a')
     const sandbox = await Sandbox.start({
       bubblewrap: bubblewrap(view, this.#isRoot),
       command: this.#options.command(boot),
-      prepare: (pid) => network.open(pid, this.#options.reachable?.(boot) ?? [], this.#isRoot),
+      prepare: (pid) => openPlaces(network, pid, this.#options.reachable?.(boot) ?? [], this.#isRoot),
       console,
       isRoot: this.#isRoot,
     })

@@ -8,7 +8,7 @@ export const DISK = '/var/lib/autovibe'
 export const SERIAL = '/sys/class/dmi/id/product_serial'
 
 const CHECKOUT = resolve(import.meta.dirname, '../..')
-const NODE = dirname(dirname(process.execPath))
+const NODE = dirname(process.execPath)
 
 export interface View {
   /** The first disk's folder on the host; null for a VM without one. */
@@ -27,16 +27,21 @@ export function bubblewrap(view: View, isRoot: boolean): string[] {
     ...['--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-net', '--unshare-cgroup-try', '--die-with-parent', '--new-session'],
     ...(isRoot ? [] : ['--unshare-user', '--uid', '0', '--gid', '0']),
     ...['--hostname', view.hostname, '--info-fd', '3', '--block-fd', '4', '--clearenv'],
-    ...['--setenv', 'PATH', `${NODE}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`, '--setenv', 'HOME', '/root'],
+    ...['--setenv', 'PATH', `${NODE}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`, '--setenv', 'HOME', '/root'],
+    // Before what may lie below them on the host.
+    ...['--tmpfs', '/run', '--perms', '1777', '--tmpfs', '/tmp'],
+    ...[NODE, CHECKOUT, DISK, SERIAL, ...view.readable].flatMap(foldersAbove),
     ...['/usr', '/bin', '/sbin', '/lib', '/lib32', '/lib64', '/etc'].filter((path) => existsSync(path)).flatMap(readOnly),
     ...[NODE, CHECKOUT, ...view.readable].flatMap(readOnly),
     ...['--proc', '/proc', '--ro-bind', view.bootId, '/proc/sys/kernel/random/boot_id', '--dev', '/dev'],
-    ...['--tmpfs', '/run', '--tmpfs', '/tmp', '--dir', '/root', '--dir', DISK],
+    ...['--dir', '/root', '--dir', DISK],
     ...(view.disk === null ? [] : ['--bind', view.disk, DISK]),
-    ...['--dir', dirname(SERIAL), '--ro-bind', view.serial, SERIAL, '--chdir', '/', '--'],
+    ...['--ro-bind', view.serial, SERIAL, '--chdir', '/', '--'],
   ]
 }
 
+/** Open to every user of the guest: what bubblewrap makes on the way to something is open to root alone. */
+const foldersAbove = (path: string): string[] => (dirname(path) === '/' ? [] : [...foldersAbove(dirname(path)), '--dir', dirname(path)])
 const readOnly = (path: string): string[] => ['--ro-bind', path, path]
 
 /** The serial number in a VM's `smbios1`; its text is in base64 where the option says so. */

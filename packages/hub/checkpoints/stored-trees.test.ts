@@ -49,13 +49,13 @@ test('only what was read back counts as kept, and nothing else is given', async 
   for (const [state, wanted] of [
     ['stored', 'coming'],
     ['pending', 'coming'],
-    ['corrupt', 'never'],
-    ['expired', 'never'],
+    ['corrupt', 'lost'],
+    ['expired', 'gone'],
   ] as const) {
     states.set(ids[0], state)
     assert.equal(await stored.state(ids[0]), wanted)
     await assert.rejects(stored.tar(ids[0], never).next(), withCode('checkpoint.corrupt'))
     await assert.rejects(stored.changes(ids[1], ids[0], never).next(), withCode('checkpoint.corrupt'))
   }
-  assert.equal(await stored.state('ckp_00000000000000000000000000' as CheckpointId), 'never')
+  assert.equal(await stored.state('ckp_00000000000000000000000000' as CheckpointId), 'gone')
 })

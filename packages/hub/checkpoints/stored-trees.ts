@@ -1,6 +1,7 @@
 /** The store as whoever has no snapshot of a checkpoint needs it: whether the tree is there, the whole of it as a tar, and what changed since another. */
 import { Readable } from 'node:stream'
 import type { CheckpointId, CheckpointState, ManifestEntry, ProjectId } from '@autovibe/contract'
+import type { StoredState } from '@autovibe/core/proxmox/held-trees.ts'
 import type { Database } from '../database/database.ts'
 import type { TreeChange } from '../substrates/substrate.ts'
 import { chooseEntries } from './archive/choose-entries.ts'
@@ -14,15 +15,15 @@ export interface KeptCheckpoint {
   readonly manifestSha256: string | null
 }
 
-/** Only what was read back counts as kept: by then the snapshot may be the only whole copy. */
-const STATES: Readonly<Record<CheckpointState, 'kept' | 'coming' | 'never'>> = {
+/** Only what was read back counts as kept. What is damaged or failed was not let go of: whoever has a snapshot of it may have the last copy. */
+const STATES: Readonly<Record<CheckpointState, StoredState>> = {
   pending: 'coming',
   capturing: 'coming',
   stored: 'coming',
   verified: 'kept',
-  corrupt: 'never',
-  expired: 'never',
-  failed: 'never',
+  corrupt: 'lost',
+  failed: 'lost',
+  expired: 'gone',
 }
 
 export class StoredTrees {
@@ -34,9 +35,9 @@ export class StoredTrees {
     this.#find = find
   }
 
-  async state(checkpointId: CheckpointId): Promise<'kept' | 'coming' | 'never'> {
+  async state(checkpointId: CheckpointId): Promise<StoredState> {
     const found = await this.#find(checkpointId)
-    return found === undefined ? 'never' : STATES[found.state]
+    return found === undefined ? 'gone' : STATES[found.state]
   }
 
   async *tar(checkpointId: CheckpointId, signal: AbortSignal): AsyncGenerator<Uint8Array, void> {

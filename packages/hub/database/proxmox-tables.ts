@@ -33,6 +33,11 @@ export interface ProxmoxVmsTable {
   created_at: Generated<Date>
 }
 
+export interface ProxmoxNumbersTable {
+  only_row: Generated<boolean>
+  last_vmid: number
+}
+
 export interface ProxmoxSnapshotsTable {
   checkpoint_id: CheckpointId
   machine_id: MachineId

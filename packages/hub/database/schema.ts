@@ -24,7 +24,7 @@ import type { Charge } from '@autovibe/core/metering/account.ts'
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
 import type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable } from './operation-tables.ts'
 import type { ProjectEgressTable, ProjectPricesTable, ProjectProviderKeysTable, ProjectsTable, ProvidersTable } from './project-tables.ts'
-import type { ProxmoxSnapshotsTable, ProxmoxVmsTable } from './proxmox-tables.ts'
+import type { ProxmoxNumbersTable, ProxmoxSnapshotsTable, ProxmoxVmsTable } from './proxmox-tables.ts'
 
 export type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable }
 
@@ -290,5 +290,6 @@ export interface Schema {
   audit_log: AuditLogTable
   proxmox_vms: ProxmoxVmsTable
   proxmox_snapshots: ProxmoxSnapshotsTable
+  proxmox_numbers: ProxmoxNumbersTable
   substrates: SubstratesTable
 }

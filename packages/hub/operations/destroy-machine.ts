@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
 import type { StepContext, UntilStep } from './engine/define.ts'
 import { operation, type Ports } from './ports.ts'
-import { closeMachine, done, machineAbsent, machineGone } from './steps/machine-life.ts'
+import { closeMachine, done, MACHINE_TIMEOUT_MS, machineAbsent, machineGone } from './steps/machine-life.ts'
 import { changeMachine, lockMachine } from './steps/machine-state.ts'
 
 const DestroyMachine = z.object({ machineId: MachineId })
@@ -17,7 +17,7 @@ const ALONE_DEADLINE_MS = 120_000
 export const destroyMachine = operation('destroy-machine', DestroyMachine, { exclusive: false, cancellable: false })
   .until('alone', nothingElse())
   .tx('close', { do: close })
-  .ensure('absent', { do: done(machineAbsent) })
+  .ensure('absent', { timeoutMs: MACHINE_TIMEOUT_MS, do: done(machineAbsent) })
   .tx('destroyed', { do: async (context, tx) => (await machineGone(context, tx), null) })
 
 function nothingElse(): UntilStep<Ports, DestroyMachine, unknown, null | Record<string, never>> {

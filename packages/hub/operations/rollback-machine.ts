@@ -19,7 +19,7 @@ type Context<O = unknown> = StepContext<Ports, RollbackMachine, O>
 
 export const rollbackMachine = operation('rollback-machine', RollbackMachine)
   .tx('halt', { do: haltRun, undo: leaveFailed })
-  .ensure('stop', { do: done(machineHalted), undo: machineHalted })
+  .ensure('stop', { timeoutMs: MACHINE_TIMEOUT_MS, do: done(machineHalted), undo: machineHalted })
   .ensure('save', treeSaved())
   .tx('saved', { do: keepSaved })
   .ensure('roll-back', treeRolledBack())

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
 import type { StepContext } from './engine/define.ts'
 import { operation, type Ports } from './ports.ts'
-import { done, machineFailed, machineHalted } from './steps/machine-life.ts'
+import { done, MACHINE_TIMEOUT_MS, machineFailed, machineHalted } from './steps/machine-life.ts'
 import { changeMachine, lockMachine, setControl } from './steps/machine-state.ts'
 import { stopClock } from './steps/run-clock.ts'
 import { changeRun, openRunOf } from './steps/run-state.ts'
@@ -23,7 +23,7 @@ const SHUT_DOWN = 'The Hub was stopped; the next one starts the machine again.'
 
 export const stopMachine = operation('stop-machine', StopMachine, { cancellable: false })
   .tx('halt', { do: haltMachine, undo: leaveFailed })
-  .ensure('stop', { do: done(machineHalted) })
+  .ensure('stop', { timeoutMs: MACHINE_TIMEOUT_MS, do: done(machineHalted) })
   .tx('stopped', { do: stopped })
 
 async function haltMachine({ input, ports }: Context, tx: Tx): Promise<null> {

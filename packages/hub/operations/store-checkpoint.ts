@@ -73,7 +73,7 @@ function treeCaptured(): EnsureStep<Ports, StoreCheckpoint, { parent: Base }, Ca
       try {
         return { done: await captureOn(parent, parent === null ? null : outputs.parent.handle) }
       } catch (error) {
-        if (parent === null || !(isCorrupt(error) || isUnread(error))) throw error
+        if (parent === null || !(isCorrupt(error) || isUnread(error) || isBaseGone(error))) throw error
         // What it builds on is damaged or gone from the store, or its disk does not give it: then all of it is stored, from the snapshot.
         return { done: await captureOn(null, null) }
       }
@@ -81,6 +81,10 @@ function treeCaptured(): EnsureStep<Ports, StoreCheckpoint, { parent: Base }, Ca
     undo: async ({ input, ports }) => (await placeOf(ports, input.checkpointId)).store.forget(input.checkpointId),
   }
 }
+
+/** The substrate no longer tells what lies between the two; it may still tell all of the later one. */
+const isBaseGone = (error: unknown): boolean =>
+  error instanceof AutovibeError && (error.code === 'substrate.snapshot_gone' || (error.code === 'substrate.failed' && !error.retryable))
 
 async function recordMetadata(context: Context<{ capture: Captured }>, tx: Tx): Promise<null> {
   return recordCaptured(context, tx, context.outputs.capture)

@@ -31,6 +31,13 @@ create table proxmox_vms (
   created_at      timestamptz not null default now()
 );
 
+-- One row: the number that was given last, so that none is given again soon.
+create table proxmox_numbers (
+  only_row  boolean primary key default true check (only_row),
+  last_vmid integer not null
+);
+insert into proxmox_numbers (last_vmid) values (0);
+
 create table proxmox_snapshots (
   checkpoint_id text primary key,
   machine_id    text not null,

@@ -2,6 +2,7 @@
 import { AutovibeError } from '@autovibe/contract'
 import { configOf, mainDisk, type Rule, rulesOf, sizeOf } from '@autovibe/core/proxmox/vm-config.ts'
 import { vmNotes, vmTags } from '@autovibe/core/proxmox/vm-names.ts'
+import { ensureOff } from './power.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 import { vmTask } from './vms.ts'
@@ -12,6 +13,8 @@ const GIB = 1024 ** 3
 export async function configureVm(site: Site, record: VmRecord, signal: AbortSignal): Promise<void> {
   const { client, settings, hubId } = site
   const { node, vmid, machine_id: machineId, name, limits } = record
+  // An earlier attempt may have turned it on; what it is told now it reads at its next boot.
+  await ensureOff(site, record, 'plug', signal)
   // Fenced in before it is told anything.
   await fence(site, record, signal)
   const now = await client.call('GET /nodes/{node}/qemu/{vmid}/config', { node, vmid, current: true }, { signal })
@@ -32,9 +35,13 @@ export async function configureVm(site: Site, record: VmRecord, signal: AbortSig
   await growDisk(site, record, now, signal)
 }
 
-/** From the next boot of the VM on, or at once where Proxmox can. */
-export async function resizeVm(site: Site, { node, vmid, limits }: VmRecord, signal: AbortSignal): Promise<void> {
-  await site.client.call('PUT /nodes/{node}/qemu/{vmid}/config', { node, vmid, ...sizeOf(limits) }, { signal, idempotent: true })
+/** Cores and memory as the row has them, from the next boot of the VM on; true when they were others. A rollback of a whole VM takes them back too. */
+export async function resizeVm(site: Site, { node, vmid, limits }: VmRecord, signal: AbortSignal): Promise<boolean> {
+  const now = await site.client.call('GET /nodes/{node}/qemu/{vmid}/config', { node, vmid }, { signal })
+  const wanted = sizeOf(limits)
+  if (Object.entries(wanted).every(([key, value]) => Number(now[key] ?? 0) === Number(value))) return false
+  await site.client.call('PUT /nodes/{node}/qemu/{vmid}/config', { node, vmid, ...wanted }, { signal, idempotent: true })
+  return true
 }
 
 /** A disk only grows: the template's own size stays for the system, what the tree may take comes on top. */
@@ -66,7 +73,7 @@ async function fence(site: Site, { node, vmid }: VmRecord, signal: AbortSignal):
   }
   await client.call(
     'PUT /nodes/{node}/qemu/{vmid}/firewall/options',
-    { node, vmid, enable: true, policy_in: 'DROP', policy_out: 'DROP', dhcp: true, macfilter: true },
+    { node, vmid, enable: true, policy_in: 'DROP', policy_out: 'DROP', dhcp: /\bip=dhcp\b/.test(settings.ipConfig(vmid)), macfilter: true },
     { signal, idempotent: true },
   )
 }

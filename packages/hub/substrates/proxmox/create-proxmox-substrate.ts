@@ -32,8 +32,10 @@ const SHARING: ReadonlySet<string> = new Set(['lvmthin', 'rbd', 'btrfs'])
 
 export async function createProxmoxSubstrate(options: ProxmoxSubstrateOptions, signal: AbortSignal): Promise<ProxmoxSubstrate> {
   const slots = new Map<number, Slots>()
+  const { capabilities, findings, clonesHold } = await ask(options, signal)
   const site: Site = {
     ...options,
+    clonesHold,
     patience: { ...PATIENCE, ...options.patience },
     records: new VmRecords(options.db),
     locks: new KeyedLock(),
@@ -45,11 +47,16 @@ export async function createProxmoxSubstrate(options: ProxmoxSubstrateOptions, s
     readers: new Map(),
     neededMs: new Map(),
   }
-  const { capabilities, findings } = await ask(site, signal)
   return new ProxmoxSubstrate(site, capabilities, findings)
 }
 
-async function ask({ client, settings }: Site, signal: AbortSignal): Promise<{ capabilities: Capabilities; findings: readonly Finding[] }> {
+interface Asked {
+  readonly capabilities: Capabilities
+  readonly findings: readonly Finding[]
+  readonly clonesHold: boolean
+}
+
+async function ask({ client, settings }: Pick<Site, 'client' | 'settings'>, signal: AbortSignal): Promise<Asked> {
   const { version } = await client.call('GET /version', {}, { signal })
   const [first] = settings.templates
   const storages = first === undefined ? [] : await client.call('GET /nodes/{node}/storage', { node: first.node }, { signal })
@@ -64,6 +71,7 @@ async function ask({ client, settings }: Site, signal: AbortSignal): Promise<{ c
     fix: ok ? null : fix,
   })
   return {
+    clonesHold: storage?.type === 'rbd',
     capabilities: {
       tier: { substrate: 'proxmox', isolation: 'I4', copy: shares ? 'C3' : 'C1' },
       summary: `a virtual machine each on Proxmox VE ${version}, its firewall lets it reach the Hub alone; ${shares ? 'forks share disks' : 'forks get their files from the checkpoint store'}`,

@@ -85,6 +85,9 @@ async function assertWhole(faults: Seeded): Promise<void> {
   }
   for (const { machine_id, vmid, state } of rows.values())
     if (state === 'made' && !held.has(machine_id)) assert.ok(cluster.pve.cluster.vms.has(vmid), `the VM ${vmid} of ${machine_id} is lost: ${told}`)
+  const storage = cluster.pve.cluster.storages.get('machines')
+  for (const { volid, vmid } of cluster.pve.cluster.storages.volumes(storage, 'pve1'))
+    assert.ok(vmid === null || cluster.pve.cluster.vms.has(vmid), `the volume ${volid} is left of a VM that is gone: ${told}`)
   assert.equal(cluster.pve.digestOfVm(FOREIGN), foreign, told)
   assert.deepEqual(cluster.pve.journal.writesTo(FOREIGN), [])
 }

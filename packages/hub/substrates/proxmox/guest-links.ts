@@ -3,6 +3,7 @@
  * input. Errors are `AutovibeError`; `substrate.unavailable`, which is retryable, while nobody is linked.
  */
 import type { CheckpointId, MachineId } from '@autovibe/contract'
+import type { StoredState } from '@autovibe/core/proxmox/held-trees.ts'
 import type { Figure, Snapshot, TreeChange } from '../substrate.ts'
 
 /** How a new VM finds its Hub and is let in, once; goes to the guest in the serial number of its SMBIOS, at most 200 characters of printable ASCII without blanks. */
@@ -78,8 +79,7 @@ export interface GuestLinks {
 
 /** What the store has of checkpoints, as far as this substrate needs it. */
 export interface StoredTrees {
-  /** Whether the store has the whole tree; `never` when nobody will bring it there any more. */
-  state(checkpointId: CheckpointId): Promise<'kept' | 'coming' | 'never'>
+  state(checkpointId: CheckpointId): Promise<StoredState>
   /** A tar of everything that it holds. */
   tar(checkpointId: CheckpointId, signal: AbortSignal): AsyncIterable<Uint8Array>
   /** The same as changes of an earlier one that is kept too, or of nothing. */

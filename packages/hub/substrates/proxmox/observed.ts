@@ -1,5 +1,5 @@
 /** What exists with our mark, and what it takes: Proxmox's list, the guests' own figures, and the rows between them. */
-import type { MachineId } from '@autovibe/contract'
+import { AutovibeError, type MachineId } from '@autovibe/contract'
 import { machineOfName } from '@autovibe/core/proxmox/vm-names.ts'
 import type { KeptUsage } from '../../database/proxmox-tables.ts'
 import type { Figure, ObservedMachine, Power, Usage } from '../substrate.ts'
@@ -7,6 +7,7 @@ import type { AnswerOf } from './client/endpoints.ts'
 import type { GuestState } from './guest-links.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
+import { locate } from './vms.ts'
 
 export type Listed = AnswerOf<'GET /cluster/resources'>[number] & { readonly vmid: number }
 
@@ -15,12 +16,13 @@ export async function ownVms(
   site: Site,
   signal: AbortSignal,
 ): Promise<{ readonly machineId: MachineId; readonly listed: Listed; readonly record: VmRecord | null }[]> {
+  const { from, to } = site.settings.vmids
   const listed = await site.client.call('GET /cluster/resources', { type: 'vm' }, { signal })
   // The rows after the VMs: one that was made after this look has its row by then, whatever it is about to be.
   const records = new Map((await site.records.all()).map((record) => [record.vmid, record]))
   return listed.flatMap((each) => {
     const { vmid, name, template } = each
-    if (vmid === undefined || template === true) return []
+    if (vmid === undefined || template === true || vmid < from || vmid > to) return []
     const record = records.get(vmid) ?? null
     // A young VM has no name yet in what the nodes have told the cluster.
     const machineId = name === undefined ? (record?.machine_id ?? null) : machineOfName(site.hubId, name)
@@ -31,12 +33,27 @@ export async function ownVms(
 
 export async function observe(site: Site, signal: AbortSignal): Promise<ObservedMachine[]> {
   const found = await ownVms(site, signal)
+  const seen = new Set(found.map(({ machineId }) => machineId))
+  for (const record of await site.records.all()) {
+    if (record.state !== 'made' || seen.has(record.machine_id)) continue
+    // A list without it says little: a token that has lost its rights is shown an empty one.
+    const place = await locate(site, record.vmid, record.node, signal)
+    if (place.kind === 'absent') continue
+    if (place.kind === 'hidden') throw unseen(record)
+    const { status, name } = place.status
+    found.push({ machineId: record.machine_id, listed: { id: '', type: 'qemu', vmid: record.vmid, node: place.node, status, name }, record })
+  }
   return Promise.all(
     found
       .filter(({ record }) => record?.state !== 'remains')
       .map(async ({ machineId, listed, record }) => ({ machineId, power: await powerOf(site, listed, record, signal), createdAt: record?.created_at ?? null })),
   )
 }
+
+const unseen = ({ vmid }: VmRecord): AutovibeError =>
+  new AutovibeError('substrate.unavailable', `Proxmox does not show the VM ${vmid} of a machine to the Hub's token, although it is there.`, {
+    fix: 'See whether the token still has its rights, and the VM is in its pool: autovibe substrate probe',
+  })
 
 /** A machine runs when its agent does; a VM that is on without one only waits for whoever reads its trees. */
 async function powerOf(site: Site, listed: Listed, record: VmRecord | null, signal: AbortSignal): Promise<Power> {

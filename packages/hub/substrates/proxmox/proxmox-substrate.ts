@@ -7,13 +7,13 @@ import { configureVm, resizeVm } from './configuring.ts'
 import { keepLastUsage, observe, usageOf } from './observed.ts'
 import { type Choice, choosePlace, snapshotChoice, templateChoice } from './placing.ts'
 import { ensureOff } from './power.ts'
-import { purge, purgeUnknown } from './purge.ts'
+import { purgeIfFree, purgeUnknown } from './purge.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 import { dropSnapshot, isNeeded, tidy } from './tidy.ts'
-import { changesOf, gone, guestOf, guestWithTree, haltAgent, STORE_POLL_MS } from './trees.ts'
+import { changesOf, gone, guestOf, guestWithTree, haltAgent, isToBeHad, STORE_POLL_MS } from './trees.ts'
 import { rollBackVm, takeVmSnapshot } from './vm-snapshots.ts'
-import { isProxmox, ownVm } from './vms.ts'
+import { ownVm } from './vms.ts'
 
 export class ProxmoxSubstrate implements Substrate {
   readonly name = 'proxmox'
@@ -53,7 +53,8 @@ export class ProxmoxSubstrate implements Substrate {
     return this.#inTurn(machineId, signal, async () => {
       const site = this.#site
       const machine = await this.#made(machineId)
-      if (machine.reboot) {
+      const found = await ownVm(site, machine, signal)
+      if (machine.reboot || (found !== null && (await resizeVm(site, found.record, signal)))) {
         await ensureOff(site, machine, 'button', signal)
         await site.records.set(machineId, { reboot: false })
       }
@@ -81,16 +82,8 @@ export class ProxmoxSubstrate implements Substrate {
       const record = await site.records.find(machineId)
       if (record === null) return purgeUnknown(site, machineId, signal)
       const isThere = record.state !== 'making' && (await ownVm(site, record, signal)) !== null
-      const snapshots = await site.records.snapshots(machineId)
-      if (!isThere || !(await isNeeded(site, snapshots))) {
-        try {
-          return await purge(site, record, signal)
-        } catch (error) {
-          // Clones may grow out of its snapshots; then it goes after them.
-          if (!isProxmox(error, 'task failed') || error.retryable || !snapshots.some(({ in_vm }) => in_vm)) throw error
-          site.logger.info({ machineId, err: error }, 'a VM cannot be removed yet; it is tried again')
-        }
-      }
+      const isFree = !isThere || !(await isNeeded(site, await site.records.snapshots(machineId)))
+      if (isFree && (await purgeIfFree(site, record, signal))) return
       await haltAgent(site, record, signal)
       await site.records.set(machineId, { state: 'remains' })
     })
@@ -119,7 +112,7 @@ export class ProxmoxSubstrate implements Substrate {
       const checkpointId = CheckpointId.parse(to)
       const machine = await this.#made(machineId)
       const snapshot = await site.records.snapshot(checkpointId)
-      if (snapshot?.state !== 'taken' && (await site.trees.state(checkpointId)) === 'never') throw gone(to)
+      if (snapshot?.state !== 'taken' && !isToBeHad(await site.trees.state(checkpointId))) throw gone(to)
       await haltAgent(site, machine, signal)
       await site.records.set(machineId, { tree: checkpointId })
       const isWhole = snapshot?.in_vm === true && snapshot.machine_id === machineId && (await this.#othersAreKept(machine, checkpointId, signal))
@@ -141,7 +134,7 @@ export class ProxmoxSubstrate implements Substrate {
       // What it shall start from is on its way to its tree; afterwards nobody needs the snapshot.
       if (machine.state === 'made' && machine.tree === snapshot.checkpoint_id) await guestWithTree(site, machine, signal)
       await dropSnapshot(site, machine, snapshot, signal)
-      if (machine.state === 'remains' && !(await isNeeded(site, await site.records.snapshots(machine.machine_id)))) await purge(site, machine, signal)
+      if (machine.state === 'remains' && !(await isNeeded(site, await site.records.snapshots(machine.machine_id)))) await purgeIfFree(site, machine, signal)
     })
   }
 
@@ -158,9 +151,9 @@ export class ProxmoxSubstrate implements Substrate {
       const site = this.#site
       const known = await site.records.find(machineId)
       if (known === null || known.state === 'remains') return
-      const resized = known.limits.cores !== limits.cores || known.limits.memory_bytes !== limits.memory_bytes
-      const record = await site.records.set(machineId, { limits: JSON.stringify(limits), ...(resized && known.state === 'made' ? { reboot: true } : {}) })
-      if (resized && record.state === 'made' && (await ownVm(site, record, signal)) !== null) await resizeVm(site, record, signal)
+      const record = await site.records.set(machineId, { limits: JSON.stringify(limits) })
+      const found = record.state === 'made' ? await ownVm(site, record, signal) : null
+      if (found !== null && (await resizeVm(site, found.record, signal))) await site.records.set(machineId, { reboot: true })
     })
   }
 
@@ -174,6 +167,11 @@ export class ProxmoxSubstrate implements Substrate {
         this.#tidying = null
       })
     return observed
+  }
+
+  /** Resolves when nothing is being tidied up any more. */
+  async settled(): Promise<void> {
+    await this.#tidying
   }
 
   /** Whoever closes it also closes the client and the gate. VMs go on; the next Hub finds them. */
@@ -208,7 +206,7 @@ export class ProxmoxSubstrate implements Substrate {
       const choice = await snapshotChoice(site, { vmid, node, snapshot: tree }, signal)
       if (choice !== null) return choice
     }
-    if (!isTaken && (await site.trees.state(tree)) === 'never') throw gone(tree)
+    if (!isTaken && !isToBeHad(await site.trees.state(tree))) throw gone(tree)
     return null
   }
 
@@ -220,7 +218,7 @@ export class ProxmoxSubstrate implements Substrate {
     const untilMs = clock.nowMs() + site.patience.storeMs
     for (;;) {
       const states = await Promise.all(others.map(({ checkpoint_id }) => site.trees.state(checkpoint_id)))
-      if (!states.includes('coming')) return true
+      if (!states.includes('coming')) return !states.includes('lost')
       if (clock.nowMs() >= untilMs) return false
       // Whoever stores them reads them from this guest.
       await guestOf(site, machine, signal)

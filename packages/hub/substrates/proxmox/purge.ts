@@ -14,12 +14,19 @@ export async function purge(site: Site, machine: VmRecord, signal: AbortSignal):
     await ensureOff(site, record, 'plug', signal)
     await achieve(
       async () => (await locate(site, vmid, node, signal)).kind === 'absent',
-      () => vmTask(site, record, 'DELETE /nodes/{node}/qemu/{vmid}', { node, vmid, purge: true, 'destroy-unreferenced-disks': true }, signal),
+      () => vmTask(site, record, 'DELETE /nodes/{node}/qemu/{vmid}', { node, vmid, purge: true }, signal),
     )
   }
   await site.links.forget(machine.machine_id)
   await site.records.remove(machine.machine_id)
   site.neededMs.delete(machine.machine_id)
+}
+
+/** False while clones grow out of its snapshots and the storage holds those fast; then it goes after them. */
+export async function purgeIfFree(site: Site, record: VmRecord, signal: AbortSignal): Promise<boolean> {
+  if (site.clonesHold && (await site.records.hasClones(record.vmid))) return false
+  await purge(site, record, signal)
+  return true
 }
 
 /** A VM with our mark that no row knows: made by a call that landed after its machine was given up. */

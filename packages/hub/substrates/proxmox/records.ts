@@ -27,6 +27,8 @@ export interface Source {
 }
 
 const NUMBERS_TRIED_MAX = 20
+/** Of a VM that is only there to be removed. */
+const NO_LIMITS = JSON.stringify({ cores: 0, memory_bytes: 0, processes: 0, disk_bytes: 0, wall_seconds: 0 } satisfies MachineLimits)
 
 export class VmRecords {
   readonly #db: Database
@@ -70,7 +72,18 @@ export class VmRecords {
 
   /** A row for a VM that is there without one, so that it can be removed like any other. */
   async adopt(machineId: MachineId, { vmid, node, name }: { readonly vmid: number; readonly node: string; readonly name: string }): Promise<VmRecord> {
-    const values = { machine_id: machineId, vmid, node, name, source_vmid: 0, source_node: node, full_clone: false, cloned_at: new Date(0), limits: '{}' }
+    const values = {
+      machine_id: machineId,
+      vmid,
+      node,
+      name,
+      source_vmid: 0,
+      source_node: node,
+      full_clone: false,
+      cloned_at: new Date(0),
+      limits: NO_LIMITS,
+      state: 'remains' as const,
+    }
     const row = await this.#db
       .insertInto('proxmox_vms')
       .values(values)
@@ -102,9 +115,22 @@ export class VmRecords {
     )
   }
 
-  /** Null where there is no such row any more. */
+  /** Whether any VM of ours was, or is just being, cloned from a snapshot of this one, or from that one of them. */
+  async hasClones(vmid: number, snapshot?: CheckpointId, which: 'any' | 'making' = 'any'): Promise<boolean> {
+    const all = this.#db.selectFrom('proxmox_vms').select('vmid').where('source_vmid', '=', vmid).where('source_snapshot', 'is not', null)
+    const clones = which === 'any' ? all : all.where('state', '=', 'making')
+    const found = await (snapshot === undefined ? clones : clones.where('source_snapshot', '=', snapshot)).limit(1).executeTakeFirst()
+    return found !== undefined
+  }
+
+  /** Throws where there is no such row any more. */
   async set(machineId: MachineId, change: Updateable<ProxmoxVmsTable>): Promise<VmRecord> {
     return this.#db.updateTable('proxmox_vms').set(change).where('machine_id', '=', machineId).returningAll().executeTakeFirstOrThrow()
+  }
+
+  /** The task has ended; another's that was recorded meanwhile stays. */
+  async taskEnded(machineId: MachineId, upid: string): Promise<void> {
+    await this.#db.updateTable('proxmox_vms').set({ upid: null }).where('machine_id', '=', machineId).where('upid', '=', upid).execute()
   }
 
   async keepUsage(machineId: MachineId, usage: KeptUsage): Promise<void> {
@@ -151,10 +177,13 @@ export class VmRecords {
   async #numbered(range: VmidRange, isTaken: (vmid: number) => boolean, take: (vmid: number) => Promise<VmRecord | null>): Promise<VmRecord> {
     let lost = new Set<number>()
     for (let attempt = 0; attempt < NUMBERS_TRIED_MAX; attempt += 1) {
-      const rows = await this.#db.selectFrom('proxmox_vms').select(['vmid', 'created_at']).orderBy('created_at').execute()
+      const rows = await this.#db.selectFrom('proxmox_vms').select('vmid').execute()
       const ours = new Set(rows.map(({ vmid }) => vmid))
-      const vmid = nextVmid(range, rows.at(-1)?.vmid ?? 0, (each) => ours.has(each) || lost.has(each) || isTaken(each))
+      const last = await this.#db.selectFrom('proxmox_numbers').select('last_vmid').executeTakeFirst()
+      const vmid = nextVmid(range, last?.last_vmid ?? 0, (each) => ours.has(each) || lost.has(each) || isTaken(each))
       if (vmid === null) break
+      // Remembered for itself: a number that was just given back may still be in the hands of a call that stalled.
+      await this.#db.updateTable('proxmox_numbers').set({ last_vmid: vmid }).execute()
       const record = await take(vmid)
       if (record !== null) return record
       lost = new Set([...lost, vmid])

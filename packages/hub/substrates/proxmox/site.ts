@@ -41,15 +41,17 @@ export interface ProxmoxPatience {
   readonly taskMs: number
   /** From the start of a VM until its guest is linked. */
   readonly bootMs: number
-  /** For a guest that should be linked already. */
+  /** For a guest that should be linked already: they dial again after ten seconds at most. */
   readonly linkMs: number
+  /** That a guest has to end its agent, before its VM is turned off. */
+  readonly haltMs: number
   /** For trees that a rollback of the whole VM would throw away until the store has them. */
   readonly storeMs: number
   /** That a VM without an agent stays on, for whoever reads its trees. */
   readonly idleMs: number
 }
 
-export const PATIENCE: ProxmoxPatience = { taskMs: 15 * 60_000, bootMs: 180_000, linkMs: 5_000, storeMs: 5 * 60_000, idleMs: 60_000 }
+export const PATIENCE: ProxmoxPatience = { taskMs: 15 * 60_000, bootMs: 180_000, linkMs: 12_000, haltMs: 25_000, storeMs: 5 * 60_000, idleMs: 60_000 }
 
 export interface Site {
   readonly client: ProxmoxClient
@@ -57,6 +59,8 @@ export interface Site {
   readonly settings: ProxmoxSettings
   readonly patience: ProxmoxPatience
   readonly records: VmRecords
+  /** RBD: a snapshot cannot be removed, nor its volume, while a clone grows out of it; an attempt would leave the VM locked. */
+  readonly clonesHold: boolean
   readonly links: GuestLinks
   readonly trees: StoredTrees
   readonly tokenOf: (machineId: MachineId) => Promise<string>

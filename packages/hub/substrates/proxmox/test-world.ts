@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { findIn, StoredTrees } from '../../checkpoints/stored-trees.ts'
 import { openWorld, type World } from '../../operations/faults/world.ts'
 import type { ProxmoxPatience } from './site.ts'
-import { type ClusterOptions, openHub, TestCluster } from './test-ground.ts'
+import { type ClusterOptions, openHub, TestCluster } from './test-cluster.ts'
 
 const AGENT = fileURLToPath(new URL('../../../agent/main.ts', import.meta.url))
 

@@ -1,33 +1,41 @@
 /** What can wait is done behind everything else: VMs that nobody needs go off, remains go away, chains of snapshots stay short. */
 import type { MachineId } from '@autovibe/contract'
+import { isNeededOnDisk, thawable } from '@autovibe/core/proxmox/held-trees.ts'
 import { keepLastUsage } from './observed.ts'
 import { ensureOff } from './power.ts'
-import { purge } from './purge.ts'
+import { purgeIfFree } from './purge.ts'
 import type { SnapshotRecord, VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 import { dropVmSnapshot, surplus } from './vm-snapshots.ts'
 
-/** Frozen trees that stay on a machine's disk although the store has them, the newest: the next capture tells what changed since. */
-const FROZEN_KEPT = 2
+/** A guest may take its time; the others are not to wait for it. */
+const MACHINE_MS = 60_000
+const AT_ONCE = 4
+const THAWS_MOST = 5
 
-/** One round over all machines. What fails is told and tried again in the next. */
+/** One round over all machines, a few at once. What fails is told and tried again in the next. */
 export async function tidy(site: Site, signal: AbortSignal): Promise<void> {
-  for (const { machine_id } of await site.records.all()) {
-    signal.throwIfAborted()
-    try {
-      await site.locks.run(machine_id, () => tidyMachine(site, machine_id, signal))
-    } catch (error) {
+  const waiting = (await site.records.all()).map(({ machine_id }) => machine_id)
+  const worker = async (): Promise<void> => {
+    for (let machineId = waiting.shift(); machineId !== undefined; machineId = waiting.shift()) {
       signal.throwIfAborted()
-      site.logger.info({ machineId: machine_id, err: error }, 'a machine could not be tidied up; it is tried again')
+      const id = machineId
+      try {
+        await site.locks.run(id, () => tidyMachine(site, id, AbortSignal.any([signal, AbortSignal.timeout(MACHINE_MS)])))
+      } catch (error) {
+        signal.throwIfAborted()
+        site.logger.info({ machineId: id, err: error }, 'a machine could not be tidied up; it is tried again')
+      }
     }
   }
+  await Promise.all(Array.from({ length: AT_ONCE }, worker))
 }
 
 async function tidyMachine(site: Site, machineId: MachineId, signal: AbortSignal): Promise<void> {
   const record = await site.records.find(machineId)
   if (record === null || record.state === 'making') return
   const snapshots = await site.records.snapshots(machineId)
-  if (record.state === 'remains' && !(await isNeeded(site, snapshots))) return purge(site, record, signal)
+  if (record.state === 'remains' && !(await isNeeded(site, snapshots))) return void (await purgeIfFree(site, record, signal))
   for (const snapshot of snapshots.filter(({ state }) => state === 'dropped')) await dropSnapshot(site, record, snapshot, signal)
   for (const { checkpoint_id } of await surplus(site, snapshots)) {
     if (await dropVmSnapshot(site, record, checkpoint_id, signal)) await site.records.setSnapshot(checkpoint_id, { in_vm: false })
@@ -40,7 +48,7 @@ async function tidyMachine(site: Site, machineId: MachineId, signal: AbortSignal
 export async function isNeeded(site: Site, snapshots: readonly SnapshotRecord[]): Promise<boolean> {
   const taken = snapshots.filter(({ state }) => state === 'taken')
   const states = await Promise.all(taken.map(({ checkpoint_id }) => site.trees.state(checkpoint_id)))
-  return states.includes('coming')
+  return states.some(isNeededOnDisk)
 }
 
 /** The row goes when both the VM's snapshot and the frozen tree are gone, as far as they can be reached. */
@@ -55,12 +63,19 @@ async function thawStored(site: Site, record: VmRecord, snapshots: readonly Snap
   const guest = site.links.current(record.machine_id)
   if (guest === null || site.readers.has(record.machine_id)) return
   const { frozen } = await guest.state(signal)
-  const rows = new Map(snapshots.map((snapshot) => [snapshot.checkpoint_id, snapshot]))
-  // Ids sort by time.
-  const old = frozen.toSorted().slice(0, Math.max(0, frozen.length - FROZEN_KEPT))
-  for (const id of old.filter((each) => each !== record.tree)) {
-    const isOwn = rows.get(id)?.state === 'taken'
-    if (!isOwn || (await site.trees.state(id)) !== 'coming') await guest.thaw(id, signal)
+  const taken = new Set(snapshots.flatMap(({ checkpoint_id, state }) => (state === 'dropped' ? [] : [checkpoint_id])))
+  // Ids sort by time. What was frozen by the machine that this one was cloned from is that one's to keep.
+  const states = await Promise.all(
+    frozen.toSorted().map(async (id) => {
+      const state = await site.trees.state(id)
+      return { id, state: isNeededOnDisk(state) && !taken.has(id) ? ('gone' as const) : state }
+    }),
+  )
+  const thawed = thawable(states).filter((id) => id !== record.tree)
+  for (const id of thawed.slice(0, THAWS_MOST)) {
+    // A capture may have begun meanwhile, and reads one of them.
+    if (site.readers.has(record.machine_id)) return
+    await guest.thaw(id, signal)
   }
 }
 
@@ -71,6 +86,5 @@ async function turnOffIdle(site: Site, record: VmRecord, signal: AbortSignal): P
   const { status } = await site.client.call('GET /nodes/{node}/qemu/{vmid}/status/current', { node: record.node, vmid: record.vmid }, { signal })
   if (status !== 'running') return
   await keepLastUsage(site, machineId, signal)
-  await site.links.current(machineId)?.sync(signal)
   await ensureOff(site, record, 'button', signal)
 }

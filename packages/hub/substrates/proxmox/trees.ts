@@ -1,10 +1,12 @@
 /** The trees of machines, by their guests: the VM is on, its guest linked, its tree the one that was asked for. */
 import { AutovibeError, type CheckpointId, type MachineId } from '@autovibe/contract'
+import type { StoredState } from '@autovibe/core/proxmox/held-trees.ts'
 import type { TreeChange } from '../substrate.ts'
 import type { Guest } from './guest-links.ts'
 import { ensureOff, ensureOn } from './power.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
+import { ownVm } from './vms.ts'
 
 /** How often the store is asked about a tree that is on its way. */
 export const STORE_POLL_MS = 200
@@ -39,14 +41,17 @@ async function plantStored(site: Site, guest: Guest, checkpointId: CheckpointId,
         fix: `autovibe checkpoint show ${checkpointId} tells when it is verified.`,
       },
     )
-  if (state === 'never') throw gone(checkpointId)
+  if (state !== 'kept') throw gone(checkpointId)
   await guest.plant(site.trees.tar(checkpointId, signal), signal)
   // What changes from here on is told against it.
   await guest.freeze(checkpointId, signal)
 }
 
+/** Whether the store has it, or will. */
+export const isToBeHad = (state: StoredState): boolean => state === 'kept' || state === 'coming'
+
 /** As the store says when it has come to a decision, or when patience has ended. */
-async function stored(site: Site, checkpointId: CheckpointId, signal: AbortSignal): Promise<'kept' | 'coming' | 'never'> {
+async function stored(site: Site, checkpointId: CheckpointId, signal: AbortSignal): Promise<StoredState> {
   const { clock } = site.client
   const untilMs = clock.nowMs() + site.patience.storeMs
   for (;;) {
@@ -64,20 +69,38 @@ export async function* changesOf(site: Site, checkpointId: CheckpointId, since: 
   const machine = of.machineId === null ? null : await site.records.find(of.machineId)
   if (machine !== null) {
     using _ = reading(site, machine.machine_id)
-    const { guest } = await guestOf(site, machine, signal)
+    // Whoever has the machine's turn may just be turning it off.
+    const { guest } = await site.locks.run(machine.machine_id, () => guestOf(site, machine, signal))
     const { frozen } = await guest.state(signal)
     if (frozen.includes(checkpointId)) {
       if (since !== null && !frozen.includes(since))
         throw new AutovibeError('substrate.failed', `Checkpoint ${since} is not on the line of ${checkpointId}: the machine's disk does not know it.`, {
           fix: 'Compare them as they are stored: autovibe diff',
         })
-      yield* guest.changes(checkpointId, since, signal)
+      yield* bounded(guest.changes(checkpointId, since, signal), machine.limits.disk_bytes)
       return
     }
   }
   if (!of.isKept || (since !== null && from?.isKept !== true)) throw gone(of.isKept ? (since ?? checkpointId) : checkpointId)
   yield* site.trees.changes(checkpointId, since, signal)
 }
+
+/** No more than a disk of that size can hold, sparse files and all: a guest that tells of more would fill the Hub's own. */
+async function* bounded(changes: AsyncIterable<TreeChange>, diskBytes: number): AsyncGenerator<TreeChange, void> {
+  let left = diskBytes * SPARSE_TIMES + SLACK_BYTES
+  for await (const change of changes) {
+    if (change.kind === 'put' && change.entry.type === 'file') left -= change.entry.size
+    if (left < 0)
+      throw new AutovibeError('substrate.failed', `The machine tells of more than its disk of ${diskBytes} bytes can hold.`, {
+        fix: 'See what is in its tree: autovibe exec MACHINE -- du -h --apparent-size .',
+      })
+    yield change
+  }
+}
+
+/** Files may have holes, and several names. */
+const SPARSE_TIMES = 4
+const SLACK_BYTES = 1024 ** 3
 
 /** Whose checkpoint it is, and whether the store has it; undefined for one that nobody has. */
 async function known(site: Site, checkpointId: CheckpointId): Promise<{ readonly machineId: MachineId | null; readonly isKept: boolean } | undefined> {
@@ -105,20 +128,26 @@ function reading(site: Site, machineId: MachineId): Disposable {
   }
 }
 
-/** The agent and all that it started have ended; the VM stays on for whoever still reads its trees. One whose guest does not answer is turned off. */
+/**
+ * The agent and all that it started have ended; the VM stays on for whoever still reads its trees. One whose guest does not answer is turned off, by its button if that
+ * helps: what the agent wrote last shall come to the disk.
+ */
 export async function haltAgent(site: Site, record: VmRecord, signal: AbortSignal): Promise<void> {
-  await site.records.set(record.machine_id, { agent: false })
-  site.neededMs.set(record.machine_id, site.client.clock.nowMs())
-  const guest = site.links.current(record.machine_id)
+  const { machine_id: machineId } = record
+  await site.records.set(machineId, { agent: false })
+  site.neededMs.set(machineId, site.client.clock.nowMs())
+  const found = await ownVm(site, record, signal)
+  if (found === null || found.status.status !== 'running') return
   try {
-    if (guest === null) return await ensureOff(site, record, 'plug', signal)
+    // After a restart of the Hub its guest may just be dialling.
+    const guest = await site.links.linked(machineId, site.patience.linkMs, signal)
+    const within = AbortSignal.any([signal, AbortSignal.timeout(site.patience.haltMs)])
     // Asked first, because that is answered soon or not at all.
-    await guest.state(signal)
-    await guest.stopAgent(signal)
+    await guest.state(within)
+    await guest.stopAgent(within)
   } catch (error) {
     signal.throwIfAborted()
-    if (guest === null || !(error instanceof AutovibeError)) throw error
-    site.logger.warn({ err: error, machineId: record.machine_id }, 'a guest did not end its agent; the VM is turned off')
-    await ensureOff(site, record, 'plug', signal)
+    site.logger.warn({ err: error, machineId }, 'a guest did not end its agent; the VM is turned off')
+    await ensureOff(site, found.record, 'button', signal)
   }
 }

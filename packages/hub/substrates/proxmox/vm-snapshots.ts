@@ -1,5 +1,7 @@
 /** Proxmox's own snapshots of whole VMs, one for each checkpoint: taken, dropped, gone back to, and never more than the chain may have. */
 import type { CheckpointId } from '@autovibe/contract'
+import { isNeededOnDisk } from '@autovibe/core/proxmox/held-trees.ts'
+import { ensureOff } from './power.ts'
 import type { SnapshotRecord, VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 import { achieve, isProxmox, mustBeThere, ownVm, vmTask } from './vms.ts'
@@ -32,24 +34,19 @@ async function hasVmSnapshot(site: Site, { node, vmid }: VmRecord, checkpointId:
   return lock === undefined
 }
 
-/** False while Proxmox does not let go of it, because clones grow out of it. */
+/** False while clones grow out of it and hold it fast; it is tried again then. */
 export async function dropVmSnapshot(site: Site, machine: VmRecord, checkpointId: CheckpointId, signal: AbortSignal): Promise<boolean> {
   const found = await ownVm(site, machine, signal)
   if (found === null) return true
   const { record } = found
   const { node, vmid } = record
+  if (await site.records.hasClones(vmid, checkpointId, site.clonesHold ? 'any' : 'making')) return false
   const isGone = async (): Promise<boolean> => {
     const listed = await site.client.call('GET /nodes/{node}/qemu/{vmid}/snapshot', { node, vmid }, { signal })
     return !listed.some(({ name }) => name === checkpointId)
   }
-  try {
-    await achieve(isGone, () => vmTask(site, record, 'DELETE /nodes/{node}/qemu/{vmid}/snapshot/{snapname}', { node, vmid, snapname: checkpointId }, signal))
-    return true
-  } catch (error) {
-    if (!isProxmox(error, 'task failed') || error.retryable) throw error
-    site.logger.info({ machineId: record.machine_id, checkpointId, err: error }, 'a snapshot cannot be dropped yet; it is tried again')
-    return false
-  }
+  await achieve(isGone, () => vmTask(site, record, 'DELETE /nodes/{node}/qemu/{vmid}/snapshot/{snapname}', { node, vmid, snapname: checkpointId }, signal))
+  return true
 }
 
 /** The whole VM, off, as it was. False where the storage refuses: ZFS goes back to its newest snapshot only. */
@@ -59,6 +56,8 @@ export async function rollBackVm(site: Site, machine: VmRecord, checkpointId: Ch
   if (!(await hasVmSnapshot(site, record, checkpointId, signal))) return false
   try {
     await vmTask(site, record, 'POST /nodes/{node}/qemu/{vmid}/snapshot/{snapname}/rollback', { node, vmid, snapname: checkpointId }, signal)
+    // With its memory in the snapshot Proxmox lets it run on from there, and nobody has asked for that.
+    await ensureOff(site, record, 'plug', signal)
     return true
   } catch (error) {
     if (!isProxmox(error, 'task failed', 'failed') || error.retryable) throw error
@@ -72,5 +71,5 @@ export async function surplus(site: Site, snapshots: readonly SnapshotRecord[]):
   const inVm = snapshots.filter(({ in_vm, state }) => in_vm && state === 'taken')
   const over = inVm.slice(0, Math.max(0, inVm.length - site.settings.snapshotsMost))
   const states = await Promise.all(over.map(({ checkpoint_id }) => site.trees.state(checkpoint_id)))
-  return over.filter((_, index) => states[index] !== 'coming')
+  return over.filter((_, index) => !isNeededOnDisk(states[index] ?? 'lost'))
 }

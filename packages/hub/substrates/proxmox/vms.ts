@@ -19,10 +19,18 @@ export const isProxmox = (error: unknown, ...kinds: readonly ProxmoxError['kind'
 
 /** Where the VM of this number is, first looked for on the node where it was last. A VM that moved is found by what the cluster says. */
 export async function locate(site: Site, vmid: number, node: string, signal: AbortSignal): Promise<Place> {
-  const here = await statusOn(site, vmid, node, signal)
-  if (here !== null) return { kind: 'seen', node, status: here }
+  let unreachable: unknown
+  try {
+    const here = await statusOn(site, vmid, node, signal)
+    if (here !== null) return { kind: 'seen', node, status: here }
+  } catch (error) {
+    // The VM may have been moved off a node that died.
+    if (!isProxmox(error, 'node unreachable', 'timed out')) throw error
+    unreachable = error
+  }
   const listed = await site.client.call('GET /cluster/resources', { type: 'vm' }, { signal })
   const elsewhere = listed.find((each) => each.vmid === vmid)?.node
+  if (unreachable !== undefined && (elsewhere === undefined || elsewhere === node)) throw unreachable
   const status = elsewhere === undefined ? null : await statusOn(site, vmid, elsewhere, signal)
   if (elsewhere !== undefined && status !== null) return { kind: 'seen', node: elsewhere, status }
   return (await isFree(site, vmid, signal)) ? { kind: 'absent' } : { kind: 'hidden' }
@@ -96,14 +104,18 @@ export async function vmTask<N extends TaskEndpointName>(
   parameters: ParametersOf<N>,
   signal: AbortSignal,
 ): Promise<void> {
-  const started = async (upid: string): Promise<void> => void (await site.records.set(record.machine_id, { upid }))
+  let upid = ''
+  const started = async (named: string): Promise<void> => {
+    upid = named
+    await site.records.set(record.machine_id, { upid })
+  }
   try {
     await runTask(site.client, name, parameters, { signal, deadlineMs: site.patience.taskMs, started })
   } catch (error) {
-    if (isProxmox(error, 'task failed', 'task vanished')) await site.records.set(record.machine_id, { upid: null })
+    if (isProxmox(error, 'task failed', 'task vanished')) await site.records.taskEnded(record.machine_id, upid)
     throw error
   }
-  await site.records.set(record.machine_id, { upid: null })
+  await site.records.taskEnded(record.machine_id, upid)
 }
 
 /** Awaits what an earlier attempt left running; how it ended shows in what it left. */
@@ -115,7 +127,7 @@ export async function settleTask(site: Site, record: VmRecord, signal: AbortSign
     if (!isProxmox(error, 'task failed', 'task vanished')) throw error
     site.logger.warn({ machineId: record.machine_id, err: error }, 'a task of an earlier attempt did not end well')
   }
-  await site.records.set(record.machine_id, { upid: null })
+  await site.records.taskEnded(record.machine_id, record.upid)
 }
 
 /** Done when `isSo` says so, before or after the attempt: a refusal may only mean that an attempt whose answer was lost has done it. */

@@ -69,7 +69,8 @@ async function received(socket: TLSSocket, helloMs: number, isKnown: () => void)
     last(welcome) {
       socket.end(`${JSON.stringify(welcome)}\n`)
       // Whoever does not take the answer does not keep the connection.
-      socket.setTimeout(helloMs, () => socket.destroy())
+      const latest = setTimeout(() => socket.destroy(), helloMs)
+      socket.once('close', () => clearTimeout(latest))
       socket.resume()
     },
   }

@@ -1,0 +1,184 @@
+/** A Proxmox cluster for tests: the stand-in with real guests and a template on it, a token with the least privileges, and a Hub's driver and gate. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import type { MachineId } from '@autovibe/contract'
+import { asker } from '../../../../test/proxmox/ask.ts'
+import { openGuestMachines } from '../../../../test/proxmox/guest-machines.ts'
+import type { SandboxGuests } from '../../../../test/proxmox/sandbox-guests.ts'
+import { expectOk } from '../../../../test/proxmox/stage.ts'
+import { type Options, type ProxmoxStandIn, startProxmox } from '../../../../test/proxmox/stand-in.ts'
+import type { StorageType } from '../../../../test/proxmox/storages.ts'
+import type { StoredTrees } from '../../checkpoints/stored-trees.ts'
+import type { FreshDatabase } from '../../database/testing.ts'
+import { CONFORMANCE_AGENT } from '../conformance.ts'
+import type { DoorListener } from '../substrate.ts'
+import type { ProxmoxClient } from './client/client.ts'
+import { pveumLines } from './client/privileges.ts'
+import { clientOf, credentialsOf } from './client/test-client.ts'
+import { createProxmoxSubstrate } from './create-proxmox-substrate.ts'
+import { type Gate, openGate } from './gate/open-gate.ts'
+import type { ProxmoxSubstrate } from './proxmox-substrate.ts'
+import type { ProxmoxPatience, ProxmoxSettings } from './site.ts'
+
+const GIB = 1024 ** 3
+const SITE = { user: 'autovibe@pve', token: 'hub', pool: 'autovibe', storages: ['machines'], bridges: ['vmbr1'] }
+const TEMPLATE = 9000
+/** As machines dial it; the stand-in joins it to where the gate really listens. */
+const GATE = { host: '192.0.2.10', port: 7443 } as const
+export const HUB_ID = '0123456789abcdef0123456789abcdef'
+
+export interface ClusterOptions {
+  readonly storage: StorageType
+  readonly nodes?: number
+  /** The program that guests start as the agent. */
+  readonly agent?: string
+  /** Where guests find the tools of agents. */
+  readonly agentsDir?: string
+  readonly standIn?: Partial<Options>
+}
+
+/** A cluster with a template on each of its nodes, and a token for the Hub. */
+export class TestCluster {
+  readonly pve: ProxmoxStandIn
+  readonly guests: SandboxGuests
+  readonly settings: ProxmoxSettings
+  /** `USER!NAME=SECRET`. */
+  readonly token: string
+  /** Where the gate really is. */
+  gatePort = 0
+
+  private constructor(pve: ProxmoxStandIn, guests: SandboxGuests, settings: ProxmoxSettings, token: string) {
+    this.pve = pve
+    this.guests = guests
+    this.settings = settings
+    this.token = token
+  }
+
+  static async start({
+    storage,
+    nodes = 1,
+    agent = CONFORMANCE_AGENT,
+    agentsDir = '/opt/autovibe/agents',
+    standIn = {},
+  }: ClusterOptions): Promise<TestCluster> {
+    let guests: SandboxGuests | undefined
+    let cluster: TestCluster | undefined
+    const names = Array.from({ length: nodes }, (_, index) => `pve${index + 1}`)
+    const pve = await startProxmox({
+      secondMs: 4,
+      nodes: names.map((name) => ({ name })),
+      storages: [{ id: 'machines', type: storage }],
+      guests: async (directory) => {
+        guests = await openGuestMachines({
+          root: join(directory, 'guests'),
+          gate: { address: GATE.host, port: GATE.port, listens: () => cluster?.gatePort ?? 0 },
+          agentCommand: [process.execPath, agent],
+          args: ['--agents', agentsDir],
+          readable: existsSync(agentsDir) ? [agentsDir] : [],
+        })
+        return guests
+      },
+      ...standIn,
+    })
+    if (guests === undefined) throw new Error('the stand-in made no guests')
+    const token = await letIn(pve)
+    const shared = pve.cluster.storages.get('machines').shared
+    const templates = (shared ? names.slice(0, 1) : names).map((node, index) => ({ node, vmid: TEMPLATE + index }))
+    for (const template of templates) await makeTemplate(pve, template)
+    await asker(pve).ask('PUT', '/pools/autovibe', { vms: templates.map(({ vmid }) => vmid).join(',') })
+    const settings: ProxmoxSettings = {
+      pool: SITE.pool,
+      templates,
+      storage: 'machines',
+      bridge: 'vmbr1',
+      vmids: { from: 900_000, to: 900_999 },
+      nodes: null,
+      gate: GATE,
+      ipConfig: () => 'ip=dhcp',
+      snapshotsMost: 3,
+      withMemory: false,
+      defaultLimits: { cores: 1, memory_bytes: GIB, processes: 2048, disk_bytes: GIB, wall_seconds: 3600 },
+    }
+    cluster = new TestCluster(pve, guests, settings, token)
+    return cluster
+  }
+
+  client(): ProxmoxClient {
+    return clientOf(this.pve, { credentials: credentialsOf(this.token) })
+  }
+
+  async close(): Promise<void> {
+    await this.pve.close()
+    if (this.pve.violations.length > 0) throw new Error(`the stand-in broke its description:\n${this.pve.violations.join('\n')}`)
+  }
+}
+
+/** As an administrator does it: by the lines that the Hub prints. */
+async function letIn(pve: ProxmoxStandIn): Promise<string> {
+  let token = ''
+  for (const line of pveumLines(SITE)) {
+    const answer = (await pve.pveum(line)) as { 'full-tokenid'?: string; value?: string } | null
+    if (answer?.value !== undefined) token = `${answer['full-tokenid']}=${answer.value}`
+  }
+  return token
+}
+
+async function makeTemplate(pve: ProxmoxStandIn, { node, vmid }: { readonly node: string; readonly vmid: number }): Promise<void> {
+  const root = asker(pve)
+  const disk = { scsi0: 'machines:2', ide2: 'machines:cloudinit', net0: 'virtio,bridge=vmbr1,firewall=1' }
+  expectOk(await root.task('POST', `/nodes/${node}/qemu`, { vmid, name: `template-${vmid}`, memory: '512', cores: 1, agent: '1', ...disk }))
+  expectOk(await root.task('POST', `/nodes/${node}/qemu/${vmid}/template`, {}))
+}
+
+/** What one Hub has open on the cluster. */
+export interface OpenHub {
+  readonly substrate: ProxmoxSubstrate
+  readonly gate: Gate
+  close(): Promise<void>
+}
+
+export async function openHub(
+  cluster: TestCluster,
+  parts: {
+    readonly dataDir: string
+    readonly database: FreshDatabase
+    readonly door: DoorListener
+    readonly trees: Pick<StoredTrees, 'state' | 'tar' | 'changes'>
+    readonly tokenOf: (machineId: MachineId) => Promise<string>
+    readonly patience?: Partial<ProxmoxPatience>
+  },
+): Promise<OpenHub> {
+  const logger = { info: () => undefined, warn: (fields: object, message: string) => console.error(message, fields) }
+  const gate = await openGate({
+    listen: { host: '127.0.0.1', port: cluster.gatePort },
+    advertised: `${GATE.host}:${GATE.port}`,
+    dataDir: parts.dataDir,
+    door: parts.door,
+    logger,
+  })
+  cluster.gatePort = gate.port
+  const client = cluster.client()
+  const substrate = await createProxmoxSubstrate(
+    {
+      client,
+      db: parts.database.db,
+      hubId: HUB_ID,
+      settings: cluster.settings,
+      links: gate,
+      trees: parts.trees,
+      tokenOf: parts.tokenOf,
+      logger,
+      patience: { bootMs: 20_000, linkMs: 5_000, storeMs: 10_000, idleMs: 2_000, ...parts.patience },
+    },
+    AbortSignal.timeout(10_000),
+  )
+  return {
+    substrate,
+    gate,
+    close: async () => {
+      await substrate.close()
+      await gate.close()
+      await client.close()
+    },
+  }
+}
