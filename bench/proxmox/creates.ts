@@ -82,7 +82,7 @@ export async function measureCreates({ quick, progress }: BenchOptions): Promise
     ],
     targets: targetsOf(seen),
     notes: [
-      `Machines at once: ${MACHINES} calls of create on LVM-thin, ${NODES} nodes of 8 cores and 32 GiB with a template each, a real gate and database; ${perNode(seen)} machines on the nodes, ${clonesMost} clones in flight at most.`,
+      `Machines at once: ${MACHINES} calls of create on LVM-thin, ${NODES} nodes of 8 cores and 32 GiB with a template each, a real gate and database; ${perNode(seen)} machines on the nodes, ${clonesMost} clones in flight at most, looked at every 5 ms.`,
       `There, one of Proxmox's seconds lasts ${secondMs} ms, and the client's waits are as much shorter than the real ones; CPU time is as it is. The database's own process is not counted.`,
     ],
   }
