@@ -5,7 +5,7 @@ import { test } from 'node:test'
 
 const bench = (...args: string[]) => spawnSync(process.execPath, [join(import.meta.dirname, 'main.ts'), ...args], { encoding: 'utf8' })
 
-const NAMES = ['start', 'spawn', 'api', 'demo', 'gateway', 'checkpoints']
+const NAMES = ['start', 'spawn', 'api', 'demo', 'gateway', 'checkpoints', 'proxmox']
 const listed = (text: string): string[] => [...text.matchAll(/^ {2}(\S+) {2,}\S/gm)].map(([, name = '']) => name)
 
 test('without a name the benches are listed with what they measure', () => {

@@ -18,6 +18,10 @@ const BENCHES: Readonly<Record<string, { readonly about: string; readonly load: 
     about: 'the checkpoint store beside restic and git: first, 1 % changed, nothing changed, restore, verify, space, memory',
     load: () => import('./checkpoints/checkpoints.ts'),
   },
+  proxmox: {
+    about: 'on a stand-in cluster: 50 machines at once over 4 nodes, 1,000 VMs listed and reconciled, and spawn to rollback with real guests',
+    load: () => import('./proxmox/proxmox.ts'),
+  },
 }
 
 const usage = (): string => {

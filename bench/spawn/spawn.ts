@@ -4,6 +4,7 @@ import { SANDBOX_FLAGS } from '../../packages/hub/substrates/local/sandbox.ts'
 import { timed } from '../support/command.ts'
 import { temporaryFolder } from '../support/place.ts'
 import { type BenchOptions, type Figure, figure, type Measured, targetBelow } from '../support/report.ts'
+import { sideBySide } from '../support/side-by-side.ts'
 import { openStage, type Stage } from '../support/stage.ts'
 import { type Birth, destroy, forkOnce, spawnOnce } from './births.ts'
 import { checkpointOnce, rollbackOnce } from './checkpoints.ts'
@@ -91,16 +92,6 @@ async function measureHub({ quick, progress }: BenchOptions): Promise<Measured> 
 }
 
 const registered = ({ registeredMs }: Birth): number => registeredMs
-
-/** Samples of ours, each with one of its baseline right after it. */
-async function sideBySide<O, B>(count: number, ours: () => Promise<O>, bare: () => Promise<B>): Promise<{ ours: O[]; bare: B[] }> {
-  const samples: { ours: O[]; bare: B[] } = { ours: [], bare: [] }
-  for (let time = 0; time < count; time++) {
-    samples.ours.push(await ours())
-    samples.bare.push(await bare())
-  }
-  return samples
-}
 
 const atOnce = <T>(one: () => Promise<T>): Promise<T[]> => Promise.all(Array.from({ length: AT_ONCE }, one))
 

@@ -1,7 +1,7 @@
 /** What every bench answers: figures with their baselines beside them, and targets judged by what this run measured. */
 import type { MachineFacts } from './machine.ts'
 
-export type Unit = 'ms' | 's' | '1/s' | 'MiB'
+export type Unit = 'ms' | 's' | '1/s' | 'MiB' | 'requests'
 
 export interface Figure {
   readonly name: string
