@@ -46,8 +46,9 @@ export async function measureListing({ quick, progress }: BenchOptions): Promise
     return { substrate: rooms.substrate, close: () => rooms.close() }
   })
   ending.defer(async () => {
-    // Nobody made its VMs, so nobody needs to remove them.
+    // Nobody made its VMs, so nobody needs to remove them, nor to look for them when everything is closed.
     await cluster.clear()
+    await world.database.db.deleteFrom('proxmox_vms').execute()
     await world.close()
   })
   const { rooms } = opened
