@@ -116,7 +116,6 @@ export class ProxmoxSubstrate implements Substrate {
       await haltAgent(site, machine, signal)
       await site.records.set(machineId, { tree: checkpointId })
       const isWhole = snapshot?.in_vm === true && snapshot.machine_id === machineId && (await this.#othersAreKept(machine, checkpointId, signal))
-      if (isWhole) await ensureOff(site, machine, 'button', signal)
       // Whole, its disk has the tree already; otherwise it gets it now, as long as it is there to be had.
       if (!isWhole || !(await rollBackVm(site, machine, checkpointId, signal))) await guestWithTree(site, { ...machine, tree: checkpointId }, signal)
     })

@@ -1,7 +1,7 @@
 /** The end of a VM: off, removed with its disks, its guest shut out, its number free again. */
 import type { MachineId } from '@autovibe/contract'
 import { ownVms } from './observed.ts'
-import { ensureOff } from './power.ts'
+import { whileOff } from './power.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 import { achieve, locate, ownVm, vmTask } from './vms.ts'
@@ -11,10 +11,11 @@ export async function purge(site: Site, machine: VmRecord, signal: AbortSignal):
   if (found !== null) {
     const { record } = found
     const { node, vmid } = record
-    await ensureOff(site, record, 'plug', signal)
-    await achieve(
-      async () => (await locate(site, vmid, node, signal)).kind === 'absent',
-      () => vmTask(site, record, 'DELETE /nodes/{node}/qemu/{vmid}', { node, vmid, purge: true }, signal),
+    await whileOff(site, record, 'plug', signal, () =>
+      achieve(
+        async () => (await locate(site, vmid, node, signal)).kind === 'absent',
+        () => vmTask(site, record, 'DELETE /nodes/{node}/qemu/{vmid}', { node, vmid, purge: true }, signal),
+      ),
     )
   }
   await site.links.forget(machine.machine_id)

@@ -69,8 +69,8 @@ export async function* changesOf(site: Site, checkpointId: CheckpointId, since: 
   const machine = of.machineId === null ? null : await site.records.find(of.machineId)
   if (machine !== null) {
     using _ = reading(site, machine.machine_id)
-    // Whoever has the machine's turn may just be turning it off.
-    const { guest } = await site.locks.run(machine.machine_id, () => guestOf(site, machine, signal))
+    // Not in the machine's turn: a rollback that has it waits for this very tree to be stored.
+    const { guest } = await guestOf(site, machine, signal)
     const { frozen } = await guest.state(signal)
     if (frozen.includes(checkpointId)) {
       if (since !== null && !frozen.includes(since))

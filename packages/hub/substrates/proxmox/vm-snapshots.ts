@@ -1,7 +1,7 @@
 /** Proxmox's own snapshots of whole VMs, one for each checkpoint: taken, dropped, gone back to, and never more than the chain may have. */
 import type { CheckpointId } from '@autovibe/contract'
 import { isNeededOnDisk } from '@autovibe/core/proxmox/held-trees.ts'
-import { ensureOff } from './power.ts'
+import { whileOff } from './power.ts'
 import type { SnapshotRecord, VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 import { achieve, isProxmox, mustBeThere, ownVm, vmTask } from './vms.ts'
@@ -55,9 +55,10 @@ export async function rollBackVm(site: Site, machine: VmRecord, checkpointId: Ch
   const { node, vmid } = record
   if (!(await hasVmSnapshot(site, record, checkpointId, signal))) return false
   try {
-    await vmTask(site, record, 'POST /nodes/{node}/qemu/{vmid}/snapshot/{snapname}/rollback', { node, vmid, snapname: checkpointId }, signal)
-    // With its memory in the snapshot Proxmox lets it run on from there, and nobody has asked for that.
-    await ensureOff(site, record, 'plug', signal)
+    // With its memory in the snapshot Proxmox lets it run on from there, which nobody has asked for: so it is off afterwards too.
+    await whileOff(site, record, 'button', signal, () =>
+      vmTask(site, record, 'POST /nodes/{node}/qemu/{vmid}/snapshot/{snapname}/rollback', { node, vmid, snapname: checkpointId }, signal),
+    )
     return true
   } catch (error) {
     if (!isProxmox(error, 'task failed', 'failed') || error.retryable) throw error
