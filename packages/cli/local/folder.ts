@@ -6,7 +6,9 @@ import { dirname } from 'node:path'
 const ABOVE = 0o755
 
 /** True when it was made just now. Not mkdir's own `recursive`, which never ends where a file system takes no folders, as below /proc. */
-export async function makeFolder(path: string, mode: number): Promise<boolean> {
+export const makeFolder = (path: string, mode: number): Promise<boolean> => attempt(path, mode, true)
+
+async function attempt(path: string, mode: number, mayTryAgain: boolean): Promise<boolean> {
   try {
     await mkdir(path, { mode })
     return true
@@ -14,10 +16,10 @@ export async function makeFolder(path: string, mode: number): Promise<boolean> {
     const { code } = thrown as NodeJS.ErrnoException
     if (code === 'EEXIST' && (await stat(path)).isDirectory()) return false
     const above = dirname(path)
-    if (code !== 'ENOENT' || above === path || (await exists(above))) throw thrown
-    await makeFolder(above, ABOVE)
-    // Another command may be making the same ones.
-    return makeFolder(path, mode)
+    if (code !== 'ENOENT' || above === path || !mayTryAgain) throw thrown
+    // Another command may be making the same ones, and have made this one since.
+    if (!(await exists(above))) await makeFolder(above, ABOVE)
+    return attempt(path, mode, false)
   }
 }
 
