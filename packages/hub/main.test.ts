@@ -23,7 +23,8 @@ const logger = createLogger({ level: 'silent' })
 
 async function place(t: TestContext, databaseUrl: string | null = null): Promise<HubConfig> {
   const dataDir = await mkdtemp(join(tmpdir(), 'avm-'))
-  t.after(() => rm(dataDir, { recursive: true, force: true }))
+  // A Hub that did not end in good order may still be removing something in it.
+  t.after(() => rm(dataDir, { recursive: true, force: true, maxRetries: 5 }))
   return { dataDir, port: 0, databaseUrl, logLevel: 'error', isolation: null, copy: null, warmMachines: 0, rotateMasterKey: false, store: null }
 }
 
