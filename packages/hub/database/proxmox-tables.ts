@@ -21,7 +21,6 @@ export interface ProxmoxVmsTable {
   source_vmid: number
   source_node: string
   source_snapshot: CheckpointId | null
-  full_clone: boolean
   cloned_at: Date | null
   upid: string | null
   state: Generated<'making' | 'made' | 'remains'>

@@ -8,11 +8,10 @@ create table proxmox_vms (
   name            text not null,
   -- Machines of one group stand apart where they can.
   machine_group   text,
-  -- What it is cloned from, and whether by sharing or by copying.
+  -- What it is cloned from.
   source_vmid     integer not null,
   source_node     text not null,
   source_snapshot text,
-  full_clone      boolean not null,
   -- When the clone was first asked for; null: never, so a VM of this number is not ours.
   cloned_at       timestamptz,
   -- The task under way, recorded before it is asked after.

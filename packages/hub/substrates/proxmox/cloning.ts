@@ -50,7 +50,7 @@ async function clone(site: Site, machine: VmRecord, signal: AbortSignal): Promis
   const { client, settings, hubId } = site
   return site.clones(machine.source_vmid).within(async () => {
     const record = machine.cloned_at === null ? await site.records.set(machine.machine_id, { cloned_at: new Date(client.clock.nowMs()) }) : machine
-    const { source_node, source_vmid, vmid, node, name, source_snapshot, full_clone } = record
+    const { source_node, source_vmid, vmid, node, name, source_snapshot } = record
     await vmTask(
       site,
       record,
@@ -62,9 +62,8 @@ async function clone(site: Site, machine: VmRecord, signal: AbortSignal): Promis
         pool: settings.pool,
         name,
         description: vmNotes(hubId, record.machine_id, name),
-        full: full_clone,
+        full: false,
         ...(source_snapshot === null ? {} : { snapname: source_snapshot }),
-        ...(full_clone ? { storage: settings.storage } : {}),
         ...(node === source_node ? {} : { target: node }),
       },
       signal,

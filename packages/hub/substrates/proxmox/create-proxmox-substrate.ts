@@ -1,5 +1,6 @@
 /** Opens the Proxmox substrate: asks the cluster once what its storage can, and finds the machines that an earlier Hub left. */
 import type { Finding, MachineId } from '@autovibe/contract'
+import { STORAGE_ABILITIES } from '@autovibe/core/proxmox/storage-abilities.ts'
 import type { Database } from '../../database/database.ts'
 import { KeyedLock } from '../keyed-lock.ts'
 import type { Capabilities } from '../substrate.ts'
@@ -26,9 +27,6 @@ export interface ProxmoxSubstrateOptions {
 /** Parallel clones of one source wait for each other's locks in Proxmox, and some give up. */
 const CLONES_MOST = 3
 const CLONES_WAITING_MOST = 1_000
-
-/** Storages that share the disk of a snapshot with its clones. */
-const SHARING: ReadonlySet<string> = new Set(['lvmthin', 'rbd', 'btrfs'])
 
 export async function createProxmoxSubstrate(options: ProxmoxSubstrateOptions, signal: AbortSignal): Promise<ProxmoxSubstrate> {
   const slots = new Map<number, Slots>()
@@ -61,7 +59,8 @@ async function ask({ client, settings }: Pick<Site, 'client' | 'settings'>, sign
   const [first] = settings.templates
   const storages = first === undefined ? [] : await client.call('GET /nodes/{node}/storage', { node: first.node }, { signal })
   const storage = storages.find((each) => each.storage === settings.storage)
-  const shares = SHARING.has(storage?.type ?? '')
+  const abilities = STORAGE_ABILITIES[storage?.type ?? '']
+  const shares = abilities?.cloneOfSnapshot === 'linked'
   const kind = storage === undefined ? 'unknown' : storage.type
   const finding = (name: string, ok: boolean, detail: string, fix: string | null): Finding => ({
     area: 'proxmox',
@@ -71,7 +70,7 @@ async function ask({ client, settings }: Pick<Site, 'client' | 'settings'>, sign
     fix: ok ? null : fix,
   })
   return {
-    clonesHold: storage?.type === 'rbd',
+    clonesHold: abilities?.clonesHoldParent === true,
     capabilities: {
       tier: { substrate: 'proxmox', isolation: 'I4', copy: shares ? 'C3' : 'C1' },
       summary: `a virtual machine each on Proxmox VE ${version}, its firewall lets it reach the Hub alone; ${shares ? 'forks share disks' : 'forks get their files from the checkpoint store'}`,

@@ -22,7 +22,7 @@ export async function templateChoice(site: Site, signal: AbortSignal): Promise<C
   const { templates } = site.settings
   const sourceOn = (node: string): Source | undefined => {
     const template = templates.find((each) => each.node === node) ?? (storage.isShared ? templates[0] : undefined)
-    return template && { ...template, snapshot: null, full: false }
+    return template && { ...template, snapshot: null }
   }
   return { nodes: await nodeFacts(site, storage, sourceOn, signal), sourceOn }
 }
@@ -37,7 +37,7 @@ export async function snapshotChoice(
   const { hasFeature } = await site.client.call('GET /nodes/{node}/qemu/{vmid}/feature', { node: at, vmid, feature: 'clone', snapname: snapshot }, { signal })
   if (!hasFeature) return null
   const storage = await storageFacts(site, signal)
-  const source = { vmid, node: at, snapshot, full: false }
+  const source = { vmid, node: at, snapshot }
   const sourceOn = (node: string): Source | undefined => (storage.isShared || node === at ? source : undefined)
   return { nodes: await nodeFacts(site, storage, sourceOn, signal), sourceOn }
 }

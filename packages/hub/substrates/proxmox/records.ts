@@ -18,12 +18,11 @@ export interface NewVm {
   readonly limits: MachineLimits
 }
 
-/** What a VM is cloned from. */
+/** What a VM is cloned from, always sharing its blocks. */
 export interface Source {
   readonly vmid: number
   readonly node: string
   readonly snapshot: CheckpointId | null
-  readonly full: boolean
 }
 
 const NUMBERS_TRIED_MAX = 20
@@ -55,7 +54,6 @@ export class VmRecords {
       source_vmid: vm.source.vmid,
       source_node: vm.source.node,
       source_snapshot: vm.source.snapshot,
-      full_clone: vm.source.full,
       tree: vm.tree,
       limits: JSON.stringify(vm.limits),
     }
@@ -79,7 +77,6 @@ export class VmRecords {
       name,
       source_vmid: 0,
       source_node: node,
-      full_clone: false,
       cloned_at: new Date(0),
       limits: NO_LIMITS,
       state: 'remains' as const,
