@@ -1,6 +1,7 @@
 /** The real command as processes in a place of its own: data directory, settings and temporary files, all removed at the end. */
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
@@ -13,6 +14,8 @@ import type { z } from 'zod'
 const MAIN = fileURLToPath(new URL('../../packages/cli/main.ts', import.meta.url))
 const TIMEOUT_MS = 180_000
 const LOOK_EVERY_MS = 20
+/** Lines of a Hub's log beside a command that did not end. */
+const LAST_WORDS = 40
 
 export interface Result {
   readonly code: number | null
@@ -120,6 +123,14 @@ export async function until<T>(what: string, look: () => Promise<T | undefined |
   throw new Error(`In vain waited for: ${what}`)
 }
 
+/** What the Hub wrote last: the reason why a command waits is in there or nowhere. */
+function lastWords(dataDir: string): string {
+  const path = join(dataDir, 'hub.log')
+  return existsSync(path)
+    ? `The end of its Hub's log:\n${readFileSync(path, 'utf8').trimEnd().split('\n').slice(-LAST_WORDS).join('\n')}`
+    : 'There is no log of a Hub.'
+}
+
 /** Nothing of the caller's own settings, keys or test runner reaches a command. */
 function cleanEnvironment(own: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(
@@ -162,7 +173,7 @@ function startCommand(args: readonly string[], options: CallOptions, environment
     child.once('close', (code) => {
       clearTimeout(timer)
       living.delete(child)
-      if (late) reject(new Error(`autovibe ${args.join(' ')} did not end.\n${stdout}\n${stderr}`))
+      if (late) reject(new Error(`autovibe ${args.join(' ')} did not end.\n${stdout}\n${stderr}\n${lastWords(environment['AUTOVIBE_DATA_DIR'] ?? '')}`))
       else resolve({ code, stdout, stderr })
     })
   })
