@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
+import type { Usage } from './guests.ts'
 import { expectOk, type Stage, stage } from './stage.ts'
 
 let at: Stage
@@ -22,6 +23,11 @@ async function running(cores: number): Promise<number> {
   expectOk(await at.root.task('POST', `/nodes/pve1/qemu/${id}/status/start`))
   return id
 }
+function spend(id: number, usage: Partial<Usage>): void {
+  const vm = at.pve.cluster.vms.get(id)
+  assert.ok(vm)
+  at.pve.cluster.figures.spend(vm, usage)
+}
 const vmOf = (id: number) => `/nodes/pve1/qemu/${id}`
 const pass = (seconds: number): void => at.pve.cluster.clock.pass(seconds)
 const points = async (id: number): Promise<Point[]> => (await at.root.get(`${vmOf(id)}/rrddata`, { timeframe: 'hour' })).data
@@ -29,10 +35,9 @@ const sum = (all: readonly Point[], of: (point: Point) => number): number => all
 
 test('the minutes of a VM add up to what its guest took, and come when they are over and written', async () => {
   const id = await running(2)
-  at.guests.spend(id, { cpuSeconds: 0 })
   await at.root.get(`${vmOf(id)}/status/current`)
   pass(600)
-  at.guests.spend(id, { cpuSeconds: 300, netInBytes: 6000 })
+  spend(id, { cpuSeconds: 300, netInBytes: 6000 })
   const { cpu } = (await at.root.get(`${vmOf(id)}/status/current`)).data
   assert.ok(Math.abs(cpu - 0.25) < 0.01, 'half of one of two processors')
   pass(180)
@@ -49,7 +54,7 @@ test('the minutes of a VM add up to what its guest took, and come when they are 
 
 test('a boot begins the counters again, and of the time in between nothing is known', async () => {
   const id = await running(1)
-  at.guests.spend(id, { cpuSeconds: 30, netOutBytes: 500 })
+  spend(id, { cpuSeconds: 30, netOutBytes: 500 })
   pass(300)
   expectOk(await at.root.task('POST', `${vmOf(id)}/status/stop`))
   pass(600)
@@ -65,7 +70,7 @@ test('a boot begins the counters again, and of the time in between nothing is kn
 test('the list of the cluster has the same figures, in one answer for all', async () => {
   const id = await running(4)
   pass(100)
-  at.guests.spend(id, { cpuSeconds: 200, netInBytes: 7, netOutBytes: 9 })
+  spend(id, { cpuSeconds: 200, netInBytes: 7, netOutBytes: 9 })
   const listed = (await at.root.get('/cluster/resources', { type: 'vm' })).data.find((each: { vmid: number }) => each.vmid === id)
   assert.deepEqual([listed.maxcpu, listed.netin, listed.netout], [4, 7, 9])
   assert.ok(Math.abs(listed.cpu - 0.5) < 0.01 && listed.uptime >= 100)

@@ -28,6 +28,7 @@ export class Figures {
   readonly #clock: Clock
   readonly #guests: Guests
   readonly #points = new WeakMap<Vm, Point[]>()
+  readonly #added = new WeakMap<Vm, { readonly bootedAtS: number; readonly usage: Usage }>()
   readonly #shares = new WeakMap<Vm, { readonly from: Point; readonly busy: number }>()
 
   constructor(clock: Clock, guests: Guests) {
@@ -38,6 +39,11 @@ export class Figures {
   /** Since it was started, looked at now. */
   of(vm: Vm): Usage {
     return this.#look(vm)?.usage ?? NOTHING
+  }
+
+  /** More than its guest really takes, in this boot of it. */
+  spend(vm: Vm, usage: Partial<Usage>): void {
+    this.#added.set(vm, { bootedAtS: vm.startedAt, usage: joined(this.#addedTo(vm), { ...NOTHING, ...usage }, (one, other) => one + other) })
   }
 
   /** How many processors it has kept busy lately. */
@@ -68,10 +74,19 @@ export class Figures {
     const points = this.#points.get(vm) ?? []
     this.#points.set(vm, points)
     if (points.at(-1)?.bootedAtS !== vm.startedAt) points.push({ atS: vm.startedAt, bootedAtS: vm.startedAt, usage: NOTHING })
-    const point = { atS: this.#clock.now(), bootedAtS: vm.startedAt, usage: this.#guests.usage(vm.vmid) }
+    const point = {
+      atS: this.#clock.now(),
+      bootedAtS: vm.startedAt,
+      usage: joined(this.#guests.usage(vm.vmid), this.#addedTo(vm), (one, other) => one + other),
+    }
     points.push(point)
     if (points.length > POINTS_MAX) points.splice(0, points.length - POINTS_MAX)
     return point
+  }
+
+  #addedTo(vm: Vm): Usage {
+    const added = this.#added.get(vm)
+    return added?.bootedAtS === vm.startedAt ? added.usage : NOTHING
   }
 
   /** Over the time of it in which the VM ran; between two looks everything grew evenly. */

@@ -43,7 +43,6 @@ export class PlainGuests implements Guests {
   readonly memories = new Map<string, { readonly vmid: number; readonly frozen: boolean }>()
   runInGuest: RunInGuest = () => ({ exitCode: 127, output: '', errors: 'nothing runs in this guest\n' })
   readonly #root: string
-  readonly #spent = new Map<number, Partial<Usage>>()
   readonly #ended: ((vmid: number) => void)[] = []
   readonly #commands = new Map<number, unknown>()
   #nextPid = 900
@@ -97,7 +96,6 @@ export class PlainGuests implements Guests {
   async start(boot: Boot): Promise<void> {
     const memory = boot.memory === null ? undefined : this.memories.get(boot.memory)
     if (boot.memory !== null && memory?.vmid !== boot.vmid) throw new Error(`no RAM ${boot.memory} of VM ${boot.vmid}`)
-    this.#spent.delete(boot.vmid)
     this.running.set(boot.vmid, { boot, network: boot.network, frozen: memory?.frozen === true, paused: false })
   }
 
@@ -131,15 +129,9 @@ export class PlainGuests implements Guests {
     return { execute: (command, parameters) => this.#execute(vmid, command, parameters) }
   }
 
-  /** What the counters of a running guest show from now on, until its end. */
-  spend(vmid: number, usage: Partial<Usage>): void {
-    this.#guest(vmid)
-    this.#spent.set(vmid, { ...this.#spent.get(vmid), ...usage })
-  }
-
   usage(vmid: number): Usage {
     const guest = this.running.get(vmid)
-    return guest ? { ...NOTHING, memoryBytes: guest.boot.memoryMib * 1024 ** 2 * 0.25, ...this.#spent.get(vmid) } : NOTHING
+    return guest ? { ...NOTHING, memoryBytes: guest.boot.memoryMib * 1024 ** 2 * 0.25 } : NOTHING
   }
 
   onEnded(listener: (vmid: number) => void): void {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type CpuSeen, cpuSecondsOf, firstSeen, LATE_S, LOOK_REACH_S, LOOKS_MAX, lookedAt, type Stretch, settled } from './vm-cpu.ts'
+import { type CpuSeen, cpuSecondsOf, firstSeen, LATE_S, LOOK_REACH_S, LOOKS_MAX, lookedAt, type Stretch, settled, stretchesOf } from './vm-cpu.ts'
 
 const T0 = 1_800_000_000
 const MINUTES = 12
@@ -17,9 +17,13 @@ const began = fc.integer({ min: T0, max: T0 + 300 })
 /** Looks of one after the other, as seconds since the last. */
 const looks = fc.array(fc.record({ afterS: fc.double({ min: 0.1, max: 90, noNaN: true }), cores: core }), { maxLength: 40 })
 
-function looked(seen: CpuSeen, fromS: number, all: readonly { afterS: number; cores: number }[]): CpuSeen {
+function looked(first: CpuSeen, fromS: number, all: readonly { afterS: number; cores: number }[]): CpuSeen {
+  let seen = first
   let atS = fromS
-  for (const look of all) seen = lookedAt(seen, (atS += look.afterS), look.cores)
+  for (const look of all) {
+    atS += look.afterS
+    seen = lookedAt(seen, atS, look.cores)
+  }
   return seen
 }
 
@@ -104,4 +108,25 @@ test('what is no amount is nothing that was seen or told', () => {
     assert.equal(settled(firstSeen(T0), minutesOf([wrong]), T0 + 60 + LATE_S).settledCpuS, 0)
   }
   assert.deepEqual(lookedAt(firstSeen(T0), T0 - 5, 1), firstSeen(T0))
+})
+
+test('entries of RRD are read by their beginning and the step between them, and what is missing is not known', () => {
+  const points = [
+    { time: T0 + 60, cpu: 0.5, maxcpu: 4 },
+    { time: T0, cpu: 0.25 },
+    { time: T0 + 120, maxcpu: 4 },
+    { time: T0 + 180, cpu: null, maxcpu: 4 },
+    { cpu: 1, maxcpu: 1 },
+  ]
+  assert.deepEqual(
+    stretchesOf(points).map(({ fromS, toS, cores }) => [fromS - T0, toS - T0, cores]),
+    [
+      [60, 120, 2],
+      [0, 60, null],
+      [120, 180, null],
+      [180, 240, null],
+    ],
+  )
+  assert.deepEqual(stretchesOf([{ time: T0, cpu: 1, maxcpu: 2 }]), [{ fromS: T0, toS: T0 + 60, cores: 2 }])
+  assert.deepEqual(stretchesOf([]), [])
 })

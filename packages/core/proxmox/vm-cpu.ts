@@ -25,6 +25,20 @@ export interface Stretch {
   readonly cores: number | null
 }
 
+const MINUTE_S = 60
+
+/** Of RRD's entries, each by its beginning: a share of all processors, and how many those are; either may be missing. */
+export function stretchesOf(points: readonly Readonly<Record<string, number | null>>[]): Stretch[] {
+  const times = points.flatMap(({ time }) => (typeof time === 'number' && Number.isFinite(time) ? [time] : [])).toSorted((a, b) => a - b)
+  const steps = times.flatMap((time, index) => (index > 0 && time > (times[index - 1] ?? time) ? [time - (times[index - 1] ?? time)] : []))
+  const stepS = steps.length === 0 ? MINUTE_S : Math.min(...steps)
+  return points.flatMap(({ time, cpu, maxcpu }) =>
+    typeof time === 'number' && Number.isFinite(time)
+      ? [{ fromS: time, toS: time + stepS, cores: typeof cpu === 'number' && typeof maxcpu === 'number' ? cpu * maxcpu : null }]
+      : [],
+  )
+}
+
 /** A look tells of the ten seconds before it, and where nobody looked for longer, still of so many. */
 export const LOOK_REACH_S = 60
 /** Nodes write a minute down within seconds; one that is not there after so long never will be. */

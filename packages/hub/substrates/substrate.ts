@@ -88,6 +88,10 @@ export interface Usage {
   readonly diskBytes: Figure | null
   /** How often the kernel has ended a process for memory, or refused another process, in this life; null where nobody counts. */
   readonly refused: { readonly memory: number | null; readonly processes: number | null }
+  /** What its network cards carried in this life, both ways; null until they were looked at, left out where a machine has none. */
+  readonly networkBytes?: Figure | null
+  /** Where a machine itself tells far less than its host saw: both words. What counts is the larger. */
+  readonly doubt?: { readonly toldCpuSeconds: number; readonly seenCpuSeconds: number } | null
 }
 
 export interface Substrate {

@@ -10,6 +10,7 @@ import type { GuestLinks, StoredTrees } from './guest-links.ts'
 import { ProxmoxSubstrate } from './proxmox-substrate.ts'
 import { VmRecords } from './records.ts'
 import { PATIENCE, type ProxmoxLogger, type ProxmoxPatience, type ProxmoxSettings, type Site } from './site.ts'
+import { VmMeters } from './vm-meters.ts'
 
 export interface ProxmoxSubstrateOptions {
   readonly client: ProxmoxClient
@@ -31,11 +32,13 @@ const CLONES_WAITING_MOST = 1_000
 export async function createProxmoxSubstrate(options: ProxmoxSubstrateOptions, signal: AbortSignal): Promise<ProxmoxSubstrate> {
   const slots = new Map<number, Slots>()
   const { capabilities, findings, clonesHold } = await ask(options, signal)
+  const records = new VmRecords(options.db)
   const site: Site = {
     ...options,
     clonesHold,
     patience: { ...PATIENCE, ...options.patience },
-    records: new VmRecords(options.db),
+    records,
+    meters: new VmMeters({ client: options.client, records, logger: options.logger }),
     locks: new KeyedLock(),
     clones: (vmid) => {
       const found = slots.get(vmid) ?? new Slots(CLONES_MOST, CLONES_WAITING_MOST)

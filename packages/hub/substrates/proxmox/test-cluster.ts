@@ -13,6 +13,7 @@ import type { FreshDatabase } from '../../database/testing.ts'
 import { CONFORMANCE_AGENT } from '../conformance.ts'
 import type { DoorListener } from '../substrate.ts'
 import type { ProxmoxClient } from './client/client.ts'
+import { systemClock } from './client/clock.ts'
 import { pveumLines } from './client/privileges.ts'
 import { clientOf, credentialsOf } from './client/test-client.ts'
 import { createProxmoxSubstrate } from './create-proxmox-substrate.ts'
@@ -104,8 +105,10 @@ export class TestCluster {
     return cluster
   }
 
+  /** By the clock of the nodes, which a test may put on. */
   client(): ProxmoxClient {
-    return clientOf(this.pve, { credentials: credentialsOf(this.token) })
+    const clock = { ...systemClock, nowMs: () => this.pve.cluster.clock.now() * 1000 }
+    return clientOf(this.pve, { credentials: credentialsOf(this.token), clock })
   }
 
   async close(): Promise<void> {
