@@ -119,6 +119,8 @@ export interface MachineMetersTable {
   wall_charged_seconds: bigint
   disk_charged_bytes: bigint | null
   disk_bytes: bigint | null
+  network_taken_bytes: Generated<bigint>
+  doubted: Generated<boolean>
   peak_memory_bytes: bigint
   quality: 'measured' | 'estimated'
   charged_at: Date

@@ -40,7 +40,7 @@ export async function openMeter({ db, runtime, substrate }: MeterPorts, machineI
     .onConflict((oc) =>
       oc
         .column('machine_id')
-        .doUpdateSet({ life: usage.life, cpu_taken_us: 0n, peak_memory_bytes: seen.peak_memory_bytes, reached: null })
+        .doUpdateSet({ life: usage.life, cpu_taken_us: 0n, network_taken_bytes: 0n, peak_memory_bytes: seen.peak_memory_bytes, reached: null, doubted: false })
         .where('machine_meters.life', '<>', usage.life),
     )
     .execute()
@@ -113,6 +113,7 @@ export const countersOf = (usage: Usage): Counters => ({
   cpuSeconds: usage.cpuSeconds.value,
   cpuQuality: usage.cpuSeconds.quality,
   diskBytes: usage.diskBytes?.value ?? null,
+  networkBytes: usage.networkBytes?.value ?? null,
 })
 
 const meterOf = (row: MeterRow): Meter => ({
@@ -124,6 +125,7 @@ const meterOf = (row: MeterRow): Meter => ({
   isRunClosed: row.run_closed,
   wallChargedSeconds: Number(row.wall_charged_seconds),
   diskChargedBytes: row.disk_charged_bytes === null ? null : Number(row.disk_charged_bytes),
+  networkTakenBytes: Number(row.network_taken_bytes),
   chargedAtMs: row.charged_at.getTime(),
   round: Number(row.round),
 })
@@ -137,6 +139,7 @@ const columnsOf = (meter: Meter) => ({
   run_closed: meter.isRunClosed,
   wall_charged_seconds: BigInt(meter.wallChargedSeconds),
   disk_charged_bytes: meter.diskChargedBytes === null ? null : BigInt(meter.diskChargedBytes),
+  network_taken_bytes: BigInt(meter.networkTakenBytes),
   charged_at: new Date(meter.chargedAtMs),
   round: BigInt(meter.round),
 })
