@@ -19,6 +19,7 @@ import type {
   StepOutcome,
   UsageEventId,
 } from '@autovibe/contract'
+import type { BusyTimes } from '@autovibe/core/limits/busy-times.ts'
 import type { Verdict } from '@autovibe/core/limits/verdict.ts'
 import type { Charge } from '@autovibe/core/metering/account.ts'
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
@@ -127,6 +128,17 @@ export interface MachineMetersTable {
   round: bigint
   pending: ColumnType<Charge[], string | undefined, string>
   reached: ColumnType<Verdict | null, string | null | undefined, string | null>
+}
+
+export interface RunUsesTable {
+  run_id: RunId
+  machine_id: MachineId
+  project_id: ProjectId
+  limits: JSONColumnType<MachineLimits, string, string>
+  busy_ms: JSONColumnType<BusyTimes, string, string>
+  peak_memory_bytes: bigint
+  peak_disk_bytes: bigint | null
+  updated_at: Date
 }
 
 export interface CheckpointsTable {
@@ -272,6 +284,7 @@ export interface Schema {
   projects: ProjectsTable
   machines: MachinesTable
   machine_meters: MachineMetersTable
+  run_uses: RunUsesTable
   runs: RunsTable
   steps: StepsTable
   checkpoints: CheckpointsTable

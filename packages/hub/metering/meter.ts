@@ -11,12 +11,13 @@ import type { Runtime } from '../runtime.ts'
 import type { Substrate, Usage } from '../substrates/substrate.ts'
 import { pay } from './pay.ts'
 import { runClock } from './run-clock.ts'
+import { addRunUse } from './run-uses.ts'
 
 export interface MeterPorts {
   readonly db: Database
   readonly runtime: Runtime
   readonly ledger: Ledger
-  readonly substrate: Pick<Substrate, 'measure'>
+  readonly substrate: Pick<Substrate, 'measure' | 'capabilities'>
 }
 
 export type MeterRow = Selectable<MachineMetersTable>
@@ -86,7 +87,10 @@ async function take({ db, runtime, ledger, substrate }: MeterPorts, machineId: M
     const row = await tx.selectFrom('machine_meters').selectAll().where('machine_id', '=', machineId).forUpdate().executeTakeFirstOrThrow()
     if (row.pending.length >= PENDING_MAX) return
     const now = runtime.now()
-    const { meter, charges } = takeInto(meterOf(row), machineId, usage && countersOf(usage), await runClock(tx, machineId, now), now.getTime())
+    const before = meterOf(row)
+    const run = await runClock(tx, machineId, now)
+    const { meter, charges } = takeInto(before, machineId, usage && countersOf(usage), run, now.getTime())
+    if (usage !== null) await addRunUse(tx, machineId, substrate.capabilities().defaultLimits, { before, after: meter, usage, run, now })
     const pending: Charge[] = [...row.pending, ...charges]
     await tx
       .updateTable('machine_meters')

@@ -6,6 +6,7 @@
 
 import type { Readable } from 'node:stream'
 import type { CheckpointId, Finding, MachineId, MachineLimits, ManifestEntry, SubstrateTier } from '@autovibe/contract'
+import type { HostSize } from '@autovibe/core/limits/choose.ts'
 
 /** The substrate's own name for a snapshot; opaque to everyone else, at most 200 characters. */
 export type SnapshotHandle = string
@@ -22,6 +23,8 @@ export interface Capabilities {
   readonly constantTimeFork: boolean
   /** What a machine may take for which nobody says otherwise, chosen from the host. */
   readonly defaultLimits: MachineLimits
+  /** The most that a single machine could be given here: that of the host, or of the largest of several. */
+  readonly most: HostSize
 }
 
 export interface CreateMachine {

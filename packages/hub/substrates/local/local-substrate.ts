@@ -62,6 +62,7 @@ export class LocalSubstrate implements Substrate {
       liveSnapshot: true,
       constantTimeFork: copy === 'C4' || copy === 'C3',
       defaultLimits: this.#host.defaultLimits,
+      most: this.#host.size,
     }
   }
 

@@ -5,6 +5,7 @@ import type { Database } from '../../database/database.ts'
 import { KeyedLock } from '../keyed-lock.ts'
 import type { Capabilities } from '../substrate.ts'
 import type { ProxmoxClient } from './client/client.ts'
+import type { AnswerOf } from './client/endpoints.ts'
 import { Slots } from './client/slots.ts'
 import type { GuestLinks, StoredTrees } from './guest-links.ts'
 import { ProxmoxSubstrate } from './proxmox-substrate.ts'
@@ -62,6 +63,9 @@ async function ask({ client, settings }: Pick<Site, 'client' | 'settings'>, sign
   const [first] = settings.templates
   const storages = first === undefined ? [] : await client.call('GET /nodes/{node}/storage', { node: first.node }, { signal })
   const storage = storages.find((each) => each.storage === settings.storage)
+  const nodes = (await client.call('GET /cluster/resources', { type: 'node' }, { signal })).filter(
+    ({ type, node }) => type === 'node' && (settings.nodes === null || (node !== undefined && settings.nodes.includes(node))),
+  )
   const abilities = STORAGE_ABILITIES[storage?.type ?? '']
   const shares = abilities?.cloneOfSnapshot === 'linked'
   const kind = storage === undefined ? 'unknown' : storage.type
@@ -81,6 +85,7 @@ async function ask({ client, settings }: Pick<Site, 'client' | 'settings'>, sign
       liveSnapshot: true,
       constantTimeFork: shares,
       defaultLimits: settings.defaultLimits,
+      most: { ...largest(nodes), diskBytes: storage?.total ?? Number.MAX_SAFE_INTEGER },
     },
     findings: [
       finding('version', true, `Proxmox VE ${version}`, null),
@@ -94,4 +99,10 @@ async function ask({ client, settings }: Pick<Site, 'client' | 'settings'>, sign
       ),
     ],
   }
+}
+
+/** Nodes that do not tell their size are none to go by; where none does, there is no bound to be known. */
+function largest(nodes: AnswerOf<'GET /cluster/resources'>): { readonly cores: number; readonly memoryBytes: number } {
+  const most = (sizes: readonly (number | undefined)[]): number => Math.max(0, ...sizes.map((size) => size ?? 0)) || Number.MAX_SAFE_INTEGER
+  return { cores: most(nodes.map(({ maxcpu }) => maxcpu)), memoryBytes: most(nodes.map(({ maxmem }) => maxmem)) }
 }
