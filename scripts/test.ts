@@ -13,8 +13,8 @@ const root = dirname(import.meta.dirname)
 const ROOMS = ['packages', 'scripts', 'test', 'bench']
 /** Files wait for processes and disks more than they compute; beyond four they only starve one another. */
 const CONCURRENCY = Math.min(4, Math.max(2, availableParallelism()))
-/** A test that hangs ends the run with its name instead of the patience of whoever waits. */
-const TEST_TIMEOUT_MS = 600_000
+/** A test that hangs ends the run with its name instead of the patience of whoever waits; 0: as long as it takes. */
+const TEST_TIMEOUT_MS = Number(process.env['AUTOVIBE_TEST_TIMEOUT_MS'] ?? 600_000)
 
 const paths = process.argv.slice(2).filter((arg) => !arg.startsWith('-') && existsSync(resolve(arg)))
 const ending = process.argv.includes('--slow') ? '.slow.ts' : '.test.ts'
