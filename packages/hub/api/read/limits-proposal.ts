@@ -3,7 +3,7 @@ import type { LimitsProposal } from '@autovibe/contract'
 import { chooseLimits } from '@autovibe/core/limits/choose.ts'
 import { RUNS_LEAST, type RunUse, rightSize, SEEN_LEAST_MS, seenMs } from '@autovibe/core/limits/right-size.ts'
 import type { Database } from '../../database/database.ts'
-import type { Capabilities } from '../../substrates/substrate.ts'
+import type { Requests } from '../../operations/requests.ts'
 import { readProjectSettings } from './project-settings.ts'
 
 /** What was long ago may have been another project by now. */
@@ -13,7 +13,7 @@ const RUNS_MOST = 200
 export async function readLimitsProposal(
   db: Database,
   ref: string,
-  { defaultLimits, most }: Pick<Capabilities, 'defaultLimits' | 'most'>,
+  { defaultLimits, most }: ReturnType<Requests['sizes']>,
   now: Date,
 ): Promise<LimitsProposal> {
   const { project_id, limits } = await readProjectSettings(db, ref)
