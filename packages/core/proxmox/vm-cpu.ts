@@ -39,8 +39,8 @@ export function stretchesOf(points: readonly Readonly<Record<string, number | nu
   )
 }
 
-/** A look tells of the ten seconds before it, and where nobody looked for longer, still of so many. */
-export const LOOK_REACH_S = 60
+/** A look tells of some ten seconds before it, which may be ten seconds ago; what lies further back is not guessed at, its minutes will come. */
+export const LOOK_REACH_S = 20
 /** Nodes write a minute down within seconds; one that is not there after so long never will be. */
 export const LATE_S = 180
 export const LOOKS_MAX = 120

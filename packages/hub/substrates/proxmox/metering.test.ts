@@ -6,6 +6,7 @@ import type { MachineId } from '@autovibe/contract'
 import { asker } from '../../../../test/proxmox/ask.ts'
 import type { Usage as Taken } from '../../../../test/proxmox/guests.ts'
 import { ConformanceStage, signal } from '../conformance-stage.ts'
+import type { GuestState } from './guest-links.ts'
 import { ProxmoxGround } from './test-ground.ts'
 
 const LOOKS_MAX = 3_000
@@ -33,7 +34,12 @@ async function vmOf(machineId: MachineId) {
   assert.ok(vm)
   return vm
 }
-const spend = async (machineId: MachineId, usage: Partial<Taken>): Promise<void> => cluster().figures.spend(await vmOf(machineId), usage)
+/** Between the last look of the nodes and now. */
+async function spend(machineId: MachineId, usage: Partial<Taken>): Promise<void> {
+  const vm = await vmOf(machineId)
+  cluster().figures.spend(vm, usage)
+  cluster().figures.of(vm)
+}
 
 /** A machine whose life has gone on for some minutes, and whose figures of them are known. */
 async function settledMachine(): Promise<MachineId> {
@@ -67,7 +73,6 @@ test('a guest that tells much less than its cluster saw is charged what that saw
   const first = await measure(machineId)
   assert.equal(first.doubt, null)
   await spend(machineId, { cpuSeconds: 500 })
-  await measure(machineId)
   pass(600)
   await spend(machineId, { cpuSeconds: 400 })
   const { cpuSeconds, doubt } = await measure(machineId)
@@ -83,6 +88,31 @@ test('a guest that tells much less than its cluster saw is charged what that saw
   )
   await stage.reopen()
   assert.ok((await stage.seen(machineId, 'the same life', () => true)).cpuSeconds.value >= cpuSeconds.value - 1, 'the next Hub knows of it')
+})
+
+test('a guest that tells of nothing, or of another life each time, hides nothing and begins nothing anew', async () => {
+  const machineId = await settledMachine()
+  const honest = await measure(machineId)
+  await spend(machineId, { cpuSeconds: 300 })
+  let lives = 0
+  try {
+    for (const lie of [
+      (state: GuestState): GuestState => ({ ...state, cpuSeconds: 0, peakMemoryBytes: 0, diskBytes: 0 }),
+      (state: GuestState): GuestState => ({ ...state, life: `life-${++lives}`, cpuSeconds: 0 }),
+      (state: GuestState): GuestState => ({ ...state, life: '', agent: 'stopped' }),
+    ]) {
+      ground.cluster.lie = lie
+      pass(200)
+      const usage = await measure(machineId)
+      assert.equal(usage.life, honest.life)
+      assert.ok(usage.cpuSeconds.value >= 295 && usage.cpuSeconds.value < 330, JSON.stringify(usage.cpuSeconds))
+      assert.ok(usage.doubt)
+    }
+    await stage.substrate.stop(machineId, signal)
+    assert.ok((await measure(machineId)).cpuSeconds.value >= 295)
+  } finally {
+    ground.cluster.lie = null
+  }
 })
 
 test('the end of a life takes nothing back, and counts what was busy until then', async () => {

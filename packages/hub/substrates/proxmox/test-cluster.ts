@@ -18,6 +18,7 @@ import { pveumLines } from './client/privileges.ts'
 import { clientOf, credentialsOf } from './client/test-client.ts'
 import { createProxmoxSubstrate } from './create-proxmox-substrate.ts'
 import { type Gate, openGate } from './gate/open-gate.ts'
+import { type Lie, lyingLinks } from './lying-links.ts'
 import type { ProxmoxSubstrate } from './proxmox-substrate.ts'
 import type { ProxmoxPatience, ProxmoxSettings } from './site.ts'
 
@@ -47,6 +48,8 @@ export class TestCluster {
   readonly token: string
   /** Where the gate really is. */
   gatePort = 0
+  /** What guests tell of themselves; null for the truth. */
+  lie: Lie | null = null
 
   private constructor(pve: ProxmoxStandIn, guests: SandboxGuests, settings: ProxmoxSettings, token: string) {
     this.pve = pve
@@ -168,7 +171,7 @@ export async function openHub(
       db: parts.database.db,
       hubId: HUB_ID,
       settings: cluster.settings,
-      links: gate,
+      links: lyingLinks(gate, () => cluster.lie),
       trees: parts.trees,
       tokenOf: parts.tokenOf,
       logger,
