@@ -62,12 +62,12 @@ export async function openInUse(local: OpenSubstrate, parts: SubstrateParts): Pr
 }
 
 async function openProxmox(cluster: ProxmoxCluster, parts: SubstrateParts): Promise<OpenSubstrate> {
-  const { db, door, dataDir, logger } = parts
+  const { db, secrets, door, dataDir, logger } = parts
   const { listen, advertised } = cluster.config.gate
   const at = splitEndpoint(listen)
   if (at === null) throw new AutovibeError('internal', 'A gate was kept that is no address and port.', { internal: listen })
   // Machines that run find their Hub whether or not the cluster answers.
-  const gate = await openGate({ listen: at, advertised, dataDir, door, logger })
+  const gate = await openGate({ listen: at, advertised, db, secrets, dataDir, door, logger })
   const substrate = new LateSubstrate({
     cluster: cluster.name,
     assumed: assumedCapabilities(defaultLimitsOf(cluster.config)),

@@ -9,6 +9,7 @@ import { expectOk } from '../../../../test/proxmox/stage.ts'
 import { type Options, type ProxmoxStandIn, startProxmox } from '../../../../test/proxmox/stand-in.ts'
 import type { StorageType } from '../../../../test/proxmox/storages.ts'
 import type { StoredTrees } from '../../checkpoints/stored-trees.ts'
+import { SECRETS } from '../../checkpoints/testing/place.ts'
 import type { FreshDatabase } from '../../database/testing.ts'
 import { CONFORMANCE_AGENT } from '../conformance.ts'
 import type { DoorListener } from '../substrate.ts'
@@ -153,6 +154,8 @@ export async function openHub(
   const gate = await openGate({
     listen: { host: '127.0.0.1', port: cluster.gatePort },
     advertised: `${GATE.host}:${GATE.port}`,
+    db: parts.database.db,
+    secrets: SECRETS,
     dataDir: parts.dataDir,
     door: parts.door,
     logger,
