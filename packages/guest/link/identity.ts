@@ -1,8 +1,16 @@
-/** Who this guest is to its Hub: what it registered for, kept on the disk, and void as soon as the VM is somebody else's, which a clone of that disk finds out by its invitation. */
+/** Who this guest is to its Hub: what it registered for, kept on the disk, and void as soon as the VM is told of another gate, or is somebody else's, which a clone of that disk finds out by its invitation. */
 import { createHash, randomBytes } from 'node:crypto'
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { AutovibeError, decodeInvitation, type GuestInvitation, GuestSecret, GuestInvitation as InvitationSchema, MachineId } from '@autovibe/contract'
+import {
+  AutovibeError,
+  decodeInvitation,
+  type GuestInvitation,
+  GuestSecret,
+  ID_PREFIXES,
+  GuestInvitation as InvitationSchema,
+  MachineId,
+} from '@autovibe/contract'
 import { z } from 'zod'
 import { dial, type Gate } from './dial.ts'
 
@@ -65,7 +73,8 @@ export class Identities {
     if (before !== null && before.invitation === sha256) return { document: before, invitation }
     // What the disk's former owner had goes first: whoever is cut off here begins anew.
     await rm(this.#file, { force: true })
-    await this.#options.rekey(text)
+    // The same machine that is told of another gate is nobody new, and only registers again.
+    if (before?.registered?.machine !== machineOf(invitation)) await this.#options.rekey(text)
     const { address, fingerprint } = invitation
     const document: IdentityDocument = {
       version: 1,
@@ -121,6 +130,9 @@ export class Identities {
     await folder.sync().finally(() => folder.close())
   }
 }
+
+/** A secret begins with the body of the id of the machine that it is for. */
+const machineOf = ({ secret }: GuestInvitation): string => `${ID_PREFIXES.machine}_${secret.split('.')[0]}`
 
 function missing(): never {
   throw new AutovibeError('substrate.failed', 'The guest is not registered.')

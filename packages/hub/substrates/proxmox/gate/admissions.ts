@@ -68,6 +68,17 @@ export class Admissions {
     return admission !== undefined && admission.keys.filter((known) => isSame(known, hash)).length > 0 ? machineId : null
   }
 
+  /** Whether the latest invitation is this secret's. */
+  isLatest(machineId: MachineId, secret: string): boolean {
+    const admission = this.#known.get(machineId)
+    return admission !== undefined && isSame(admission.secret_sha256, sha256(secret))
+  }
+
+  /** What the latest invitation says of the gate; null for a machine that was never invited. */
+  placeTold(machineId: MachineId): GatePlace | null {
+    return this.#known.get(machineId) ?? null
+  }
+
   /** Nobody is let in for it any more. */
   forget(machineId: MachineId): Promise<void> {
     return this.#alone(async () => {

@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises'
 import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
-import { AutovibeError, encodeInvitation, GuestInvitation, type MachineId } from '@autovibe/contract'
+import { AutovibeError, decodeInvitation, encodeInvitation, GuestInvitation, type MachineId } from '@autovibe/contract'
 import type { Database } from '../../../database/database.ts'
 import type { Secrets } from '../../../security/secrets.ts'
 import type { DoorListener } from '../../substrate.ts'
@@ -95,6 +95,7 @@ export async function openGate(options: GateOptions): Promise<Gate> {
   server.on('error', (error) => options.logger.warn({ err: error }, 'the gate for machines met an error'))
   const { port } = server.address() as AddressInfo
   const place: GatePlace = { address: options.advertised ?? endpoint({ ...options.listen, port }), fingerprint: certificate.fingerprint }
+  const isHere = ({ address, fingerprint }: GatePlace): boolean => address === place.address && fingerprint === place.fingerprint
   const sockets = new Set<Socket>()
   server.on('connection', (socket) => {
     sockets.add(socket)
@@ -110,6 +111,14 @@ export async function openGate(options: GateOptions): Promise<Gate> {
       throw new AutovibeError('substrate.failed', `Machines cannot be told the gate’s address ${place.address}.`, {
         fix: 'Give one of the form host:port, of at most 80 characters.',
       })
+    },
+    isValid(machineId, text) {
+      const invitation = decodeInvitation(text)
+      return invitation !== null && isHere(invitation) && admissions.isLatest(machineId, invitation.secret)
+    },
+    leadsHere(machineId) {
+      const told = admissions.placeTold(machineId)
+      return told !== null && isHere(told)
     },
     linked: (machineId, withinMs, signal): Promise<Guest> => links.within(machineId, withinMs, signal),
     current: (machineId) => links.current(machineId),
