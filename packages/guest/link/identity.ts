@@ -17,6 +17,8 @@ import { dial, type Gate } from './dial.ts'
 export interface Identity {
   readonly machineId: MachineId
   readonly token: string
+  /** Of the invitation, without which the token is nothing. Comes from the firmware and goes to no disk. */
+  readonly secret: string
   readonly gate: Gate
 }
 
@@ -43,6 +45,7 @@ export interface IdentityOptions {
 export class Identities {
   readonly #options: IdentityOptions
   #known: IdentityDocument | null = null
+  #secret = ''
 
   constructor(options: IdentityOptions) {
     this.#options = options
@@ -53,14 +56,15 @@ export class Identities {
     const { document, invitation } = await this.prepare()
     const known = document.registered === null ? await this.#register(document, invitation, signal) : document
     this.#known = known
-    const { machine, token } = known.registered ?? missing()
-    return { machineId: machine, token, gate: known.gate }
+    this.#secret = invitation.secret
+    return this.registered() ?? missing()
   }
 
   /** Null while there is none: for what should not wait. */
   registered(): Identity | null {
     const known = this.#known
-    return known === null || known.registered === null ? null : { machineId: known.registered.machine, token: known.registered.token, gate: known.gate }
+    if (known === null || known.registered === null) return null
+    return { machineId: known.registered.machine, token: known.registered.token, secret: this.#secret, gate: known.gate }
   }
 
   /** The VM is who its invitation says, with everything that this takes but the Hub's consent. */
@@ -88,7 +92,7 @@ export class Identities {
   }
 
   async #register(document: IdentityDocument, { secret }: GuestInvitation, signal: AbortSignal): Promise<IdentityDocument> {
-    const { socket, welcome } = await dial(document.gate, { wants: 'register', version: 1, secret, claim: document.claim }, signal)
+    const { socket, welcome } = await dial(document.gate, { wants: 'register', version: 2, secret, claim: document.claim }, signal)
     socket.on('error', () => undefined)
     socket.destroy()
     if (welcome.is !== 'registered') throw new AutovibeError('auth.forbidden', 'The Hub’s gate does not accept the invitation.')

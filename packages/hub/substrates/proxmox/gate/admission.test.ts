@@ -46,6 +46,25 @@ suite('an invitation', () => {
     assert.equal((await hello(ground.gate.port, { wants: 'link', version: 1, token })).welcome?.is, 'linked')
   })
 
+  test('of now gives tokens that are good beside its own secret alone, also after a newer invitation and in the next Hub', async () => {
+    const machineId = newMachine()
+    const first = secretOf(await ground.gate.invite(machineId))
+    const given = await hello(ground.gate.port, { wants: 'register', version: 2, secret: first, claim: CLAIM })
+    assert.equal(given.welcome?.is, 'registered')
+    const token = given.welcome?.is === 'registered' ? given.welcome.token : ''
+    const second = secretOf(await ground.gate.invite(machineId))
+    for (let round = 0; round < 2; round++) {
+      for (const [secret, is] of [
+        [first, 'linked'],
+        [second, 'refused'],
+        [undefined, 'refused'],
+      ] as const)
+        assert.equal((await hello(ground.gate.port, { wants: 'link', version: 2, token, ...(secret === undefined ? {} : { secret }) })).welcome?.is, is)
+      await ground.closeGate()
+      await ground.openGate()
+    }
+  })
+
   test('of another machine, a forgotten one, or nobody is refused, and so is a token', async () => {
     const [one, other] = [newMachine(), newMachine()]
     const [ofOne, ofOther] = [await ground.gate.invite(one), await ground.gate.invite(other)]

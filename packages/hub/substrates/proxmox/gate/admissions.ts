@@ -1,6 +1,6 @@
 /**
- * Whom the gate lets in: for each machine the hashes of its invitation's secret and of the tokens that it was given for it, in the database beside the machines' own rows. Hashes
- * suffice, and are good after a restart and after a rotation of the master key; the secrets themselves are nowhere in the Hub.
+ * Whom the gate lets in: for each machine the hashes of its invitation's secret and of the tokens that it was given for it, each together with that secret, in the database beside
+ * the machines' own rows. Hashes suffice, and are good after a restart and after a rotation of the master key; the secrets themselves are nowhere in the Hub.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { ID_PREFIXES, isId, type MachineId } from '@autovibe/contract'
@@ -46,26 +46,31 @@ export class Admissions {
     })
   }
 
-  /** The machine and a new token; null for a secret that is none, or was used by another. */
-  register(secret: string, claim: string): Promise<{ readonly machineId: MachineId; readonly token: string } | null> {
+  /**
+   * The machine and a new token; null for a secret that is none, or was used by another. `bound`: the token is good beside this secret alone, which a clone of the guest's disk
+   * does not have.
+   */
+  register(secret: string, claim: string, bound: boolean): Promise<{ readonly machineId: MachineId; readonly token: string } | null> {
     return this.#alone(async () => {
       const machineId = machineOf(secret)
       const admission = machineId === null ? undefined : this.#known.get(machineId)
       if (machineId === null || admission === undefined || !isSame(admission.secret_sha256, sha256(secret))) return null
       if (admission.claim_sha256 !== null && !isSame(admission.claim_sha256, sha256(claim))) return null
       const token = secretFor(machineId)
-      await this.#write({ ...admission, claim_sha256: sha256(claim), keys: [...admission.keys, sha256(token)].slice(-KEYS_MAX) })
+      const key = bound ? keyOf(token, secret) : sha256(token)
+      await this.#write({ ...admission, claim_sha256: sha256(claim), keys: [...admission.keys, key].slice(-KEYS_MAX) })
       return { machineId, token }
     })
   }
 
-  /** The machine whose token it is; null when it is nobody's. */
-  machineWith(token: string): MachineId | null {
+  /** The machine whose token it is, with the secret beside which it is good; null when it is nobody's. */
+  machineWith(token: string, secret: string | undefined): MachineId | null {
     const machineId = machineOf(token)
     const admission = machineId === null ? undefined : this.#known.get(machineId)
-    const hash = sha256(token)
+    const shown = [sha256(token), ...(secret === undefined ? [] : [keyOf(token, secret)])]
     // All are compared, whichever fits.
-    return admission !== undefined && admission.keys.filter((known) => isSame(known, hash)).length > 0 ? machineId : null
+    const fits = (admission?.keys ?? []).filter((known) => shown.filter((key) => isSame(known, key)).length > 0)
+    return fits.length > 0 ? machineId : null
   }
 
   /** Whether the latest invitation is this secret's. */
@@ -111,6 +116,9 @@ function machineOf(secret: string): MachineId | null {
   const id = `${ID_PREFIXES.machine}_${secret.split('.')[0] ?? ''}`
   return isId('machine', id) ? id : null
 }
+
+/** Neither has a blank in it. */
+const keyOf = (token: string, secret: string): string => sha256(`${token} ${secret}`)
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 

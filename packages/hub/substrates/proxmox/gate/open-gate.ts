@@ -61,12 +61,17 @@ export async function openGate(options: GateOptions): Promise<Gate> {
 
   const receive = async ({ hello, socket, welcome, last }: Received): Promise<void> => {
     if (hello.wants === 'register') {
-      const registered = await admissions.register(hello.secret, hello.claim)
+      const registered = await admissions.register(hello.secret, hello.claim, hello.version === 2)
       if (registered === null) return last({ is: 'refused' })
       options.logger.info({ machine_id: registered.machineId }, 'a guest has registered')
+      if (hello.version === 1)
+        options.logger.warn(
+          { machine_id: registered.machineId },
+          'the guest is that of an older template: a clone of its disk can speak for it until the template is made anew',
+        )
       return last({ is: 'registered', machine: registered.machineId, token: registered.token })
     }
-    const machineId = admissions.machineWith(hello.token)
+    const machineId = admissions.machineWith(hello.token, hello.secret)
     if (machineId === null) return last({ is: 'refused' })
     if (hello.wants === 'door') {
       if (!streams.hasRoom(machineId)) return last({ is: 'refused' })
@@ -76,7 +81,7 @@ export async function openGate(options: GateOptions): Promise<Gate> {
     await options.door.listen(machineId, doorPath(machineId))
     await welcome({ is: 'linked', machine: machineId })
     // It may have been forgotten meanwhile.
-    if (admissions.machineWith(hello.token) === null) return options.door.close(machineId).finally(() => socket.destroy())
+    if (admissions.machineWith(hello.token, hello.secret) === null) return options.door.close(machineId).finally(() => socket.destroy())
     links.add(machineId, socket)
     options.logger.info({ machine_id: machineId }, 'a guest is linked')
   }
