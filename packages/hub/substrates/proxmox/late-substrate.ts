@@ -106,8 +106,9 @@ export class LateSubstrate implements Substrate {
     yield* (await this.#inTime(signal)).changes(handle, since, signal)
   }
 
+  /** Nothing is known while it was not taken up: it is asked for each machine every few seconds, and the outage is told elsewhere. */
   async measure(machineId: MachineId, signal: AbortSignal): Promise<Usage | null> {
-    return this.#now().measure(machineId, signal)
+    return (await this.#driver?.substrate.measure(machineId, signal)) ?? null
   }
 
   async limit(machineId: MachineId, limits: MachineLimits, signal: AbortSignal): Promise<void> {
