@@ -21,6 +21,9 @@ class OwnClock implements Clock {
   #now = Date.UTC(2026, 0, 1)
   nowMs = (): number => this.#now
   chance = (): number => 0.999
+  skip(ms: number): void {
+    this.#now += ms
+  }
   async pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted()
     const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -49,7 +52,14 @@ const isNext = (ms: number): boolean => ms !== 5_000 && ms !== 40_000
 
 function ground(known: readonly MachineId[] = []) {
   const clock = new OwnClock()
-  const state = { answers: failure('not sent') as AutovibeError | 'silence' | null, listFails: null as Error | null, asked: 0, closed: 0, version: '1' }
+  const state = {
+    answers: failure('not sent') as AutovibeError | 'silence' | null,
+    listFails: null as Error | null,
+    asked: 0,
+    looked: 0,
+    closed: 0,
+    version: '1',
+  }
   const calls: string[] = []
   const forgotten: MachineId[] = []
   const logged: string[] = []
@@ -60,6 +70,7 @@ function ground(known: readonly MachineId[] = []) {
     start: async (id: MachineId) => void calls.push(`start ${id}`),
     destroy: async (id: MachineId) => void calls.push(`destroy ${id}`),
     list: async () => {
+      state.looked += 1
       if (state.listFails !== null) throw state.listFails
       return []
     },
@@ -189,7 +200,7 @@ test('silence holds nobody up', async () => {
 })
 
 test('a cluster that falls silent later is told of until it answers again', async () => {
-  const { substrate, state } = ground()
+  const { substrate, state, clock } = ground()
   state.answers = null
   await substrate.begin()
   state.listFails = new DOMException('late', 'TimeoutError')
@@ -197,6 +208,19 @@ test('a cluster that falls silent later is told of until it answers again', asyn
   assert.equal(substrate.trouble()?.name, 'lab')
   state.listFails = null
   await substrate.list(NEVER)
+  assert.equal(substrate.trouble(), null)
+  // A token that was taken away is not tried at each look.
+  state.listFails = failure('credentials')
+  state.looked = 0
+  for (let look = 0; look < 5; look++) await assert.rejects(substrate.list(NEVER), { code: 'substrate.unavailable', retryable: false })
+  assert.equal(state.looked, 1)
+  state.listFails = null
+  clock.skip(60_000)
+  await substrate.list(NEVER)
+  assert.equal(substrate.trouble(), null)
+  // What fails inside the Hub is not the cluster's.
+  state.listFails = new TypeError('of our own')
+  await assert.rejects(substrate.list(NEVER), TypeError)
   assert.equal(substrate.trouble(), null)
   await substrate.close()
 })

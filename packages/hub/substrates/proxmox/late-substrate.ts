@@ -45,6 +45,7 @@ export class LateSubstrate implements Substrate {
   readonly #taken = Promise.withResolvers<void>()
   #driver: OpenDriver | null = null
   #outage: Outage | null = null
+  #listAgainMs = 0
   #loop: Promise<void> = Promise.resolve()
 
   constructor(options: LateOptions) {
@@ -115,16 +116,22 @@ export class LateSubstrate implements Substrate {
     await (await this.#inTime(signal)).limit(machineId, limits, signal)
   }
 
-  /** Rejects while the cluster does not answer: what could not be seen is not gone. */
+  /** Rejects while the cluster does not answer: what could not be seen is not gone. What a person must mend is not asked for at each look. */
   async list(signal: AbortSignal): Promise<readonly ObservedMachine[]> {
     const substrate = this.#now()
+    const { clock } = this.#options
+    if (this.#outage !== null && clock.nowMs() < this.#listAgainMs) throw refusalOf(this.#outage)
     try {
       const observed = await substrate.list(signal)
       this.#answered()
       return observed
-    } catch (error) {
+    } catch (thrown) {
+      const error = causeOf(thrown)
+      // Others are the Hub's own.
+      if (!error.code.startsWith('substrate.')) throw thrown
       this.#failed(error)
-      throw causeOf(error)
+      if (!error.retryable) this.#listAgainMs = clock.nowMs() + SELDOM.firstMs
+      throw error
     }
   }
 
