@@ -7,7 +7,7 @@ import type { HubConfig } from './config.ts'
 import type { Database } from './database/database.ts'
 import type { Logger } from './observability/logger.ts'
 import type { TokenFor } from './security/machine-tokens.ts'
-import type { Secrets } from './security/secrets.ts'
+import { gateKeySealing, type Secrets } from './security/secrets.ts'
 import { readCluster, readSubstrateInUse } from './substrate-in-use.ts'
 import { createLocalSubstrate } from './substrates/local/create-local-substrate.ts'
 import { systemClock } from './substrates/proxmox/client/clock.ts'
@@ -67,7 +67,7 @@ async function openProxmox(cluster: ProxmoxCluster, parts: SubstrateParts): Prom
   const at = splitEndpoint(listen)
   if (at === null) throw new AutovibeError('internal', 'A gate was kept that is no address and port.', { internal: listen })
   // Machines that run find their Hub whether or not the cluster answers.
-  const gate = await openGate({ listen: at, advertised, db, secrets, dataDir, door, logger })
+  const gate = await openGate({ listen: at, advertised, db, sealing: gateKeySealing(secrets), dataDir, door, logger })
   const substrate = new LateSubstrate({
     cluster: cluster.name,
     assumed: assumedCapabilities(defaultLimitsOf(cluster.config)),

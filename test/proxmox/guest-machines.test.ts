@@ -9,6 +9,7 @@ import type { CheckpointId, MachineId } from '@autovibe/contract'
 import { SECRETS } from '../../packages/hub/checkpoints/testing/place.ts'
 import { type FreshDatabase, freshDatabase } from '../../packages/hub/database/testing.ts'
 import { systemRuntime } from '../../packages/hub/runtime.ts'
+import { gateKeySealing } from '../../packages/hub/security/secrets.ts'
 import { ConformanceDoor } from '../../packages/hub/substrates/conformance-door.ts'
 import { accountAfter, accountFromInside } from '../../packages/hub/substrates/conformance-tree.ts'
 import { type Gate, openGate } from '../../packages/hub/substrates/proxmox/gate/open-gate.ts'
@@ -44,7 +45,7 @@ before(async () => {
   door = new ConformanceDoor()
   const logger = { info: () => undefined, warn: () => undefined }
   database = await freshDatabase()
-  const own = { db: database.db, secrets: SECRETS, dataDir: folder, door, logger }
+  const own = { db: database.db, sealing: gateKeySealing(SECRETS), dataDir: folder, door, logger }
   gate = await openGate({ listen: { host: '127.0.0.1', port: 0 }, advertised: `${GATE.address}:${GATE.port}`, ...own })
   pve = await startProxmox({
     secondMs: 4,

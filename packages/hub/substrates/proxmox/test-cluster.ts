@@ -11,6 +11,7 @@ import type { StorageType } from '../../../../test/proxmox/storages.ts'
 import type { StoredTrees } from '../../checkpoints/stored-trees.ts'
 import { SECRETS } from '../../checkpoints/testing/place.ts'
 import type { FreshDatabase } from '../../database/testing.ts'
+import { gateKeySealing } from '../../security/secrets.ts'
 import { CONFORMANCE_AGENT } from '../conformance.ts'
 import type { DoorListener } from '../substrate.ts'
 import type { ProxmoxClient } from './client/client.ts'
@@ -161,7 +162,7 @@ export async function openHub(
     listen: { host: '127.0.0.1', port: cluster.gatePort },
     advertised: `${place.host}:${place.port}`,
     db: parts.database.db,
-    secrets: SECRETS,
+    sealing: gateKeySealing(SECRETS),
     dataDir: parts.dataDir,
     door: parts.door,
     logger,

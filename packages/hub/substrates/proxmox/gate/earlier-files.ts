@@ -28,7 +28,10 @@ export async function readEarlierFiles(folder: string): Promise<EarlierFiles> {
     const machineId = name.slice(0, -'.json'.length)
     // The others were half written.
     if (!name.endsWith('.json') || !isId('machine', machineId)) continue
-    const admission = AdmissionFile.safeParse(parsed(await readFile(join(machinesFolder(folder), name), 'utf8')))
+    const text = await orNull(readFile(join(machinesFolder(folder), name), 'utf8'))
+    // Removed by another start, whose transaction is the one that counts.
+    if (text === null) continue
+    const admission = AdmissionFile.safeParse(parsed(text))
     if (admission.success) admissions.push({ ...admission.data, machineId })
     else unreadable.push(name)
   }

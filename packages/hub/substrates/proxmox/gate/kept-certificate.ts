@@ -2,7 +2,6 @@
 import type { Selectable } from 'kysely'
 import type { Database } from '../../../database/database.ts'
 import type { GateTable } from '../../../database/proxmox-tables.ts'
-import { GATE_KEY_CONTEXT, type Secrets } from '../../../security/secrets.ts'
 import { KEYS_MAX } from './admissions.ts'
 import { type GateCertificate, newCertificate, withFingerprint } from './certificate.ts'
 import { readEarlierFiles, removeEarlierFiles } from './earlier-files.ts'
@@ -11,9 +10,16 @@ import type { GateLogger } from './open-gate.ts'
 /** Rows that are written together. */
 const BATCH = 1_000
 
+/** How the private key is sealed under the Hub's master key. */
+export interface KeySealing {
+  seal(key: string): Buffer
+  /** Throws `internal` for what another master key has sealed. */
+  open(sealed: Buffer): string
+}
+
 export interface KeptCertificateOptions {
   readonly db: Database
-  readonly secrets: Secrets
+  readonly sealing: KeySealing
   readonly logger: GateLogger
   /** Where files of before may lie. */
   readonly folder: string
@@ -24,15 +30,15 @@ export interface KeptCertificateOptions {
 
 /** Made, or taken over from files with everybody it lets in, by the first start; every later one finds the same. Several that begin at once end with the same. */
 export async function keptCertificate(options: KeptCertificateOptions): Promise<GateCertificate> {
-  const { db, secrets, folder } = options
+  const { db, sealing, folder } = options
   const row = (await db.selectFrom('gate').selectAll().executeTakeFirst()) ?? (await make(options))
-  const certificate = withFingerprint({ cert: row.certificate, key: secrets.open(row.key_sealed, GATE_KEY_CONTEXT) })
+  const certificate = withFingerprint({ cert: row.certificate, key: sealing.open(row.key_sealed) })
   // Only now that the database has them for good: a start that is killed on the way does it again, or finds it done.
   await removeEarlierFiles(folder)
   return certificate
 }
 
-async function make({ db, secrets, logger, folder, address, now }: KeptCertificateOptions): Promise<Selectable<GateTable>> {
+async function make({ db, sealing, logger, folder, address, now }: KeptCertificateOptions): Promise<Selectable<GateTable>> {
   const files = await readEarlierFiles(folder)
   const { key, cert, fingerprint } = files.certificate ?? newCertificate(now)
   const rows = files.admissions.map(({ machineId, secret, claim, tokens }) => ({
@@ -42,7 +48,7 @@ async function make({ db, secrets, logger, folder, address, now }: KeptCertifica
   const row = await db.transaction().execute(async (tx) => {
     const made = await tx
       .insertInto('gate')
-      .values({ certificate: cert, key_sealed: secrets.seal(key, GATE_KEY_CONTEXT), made_at: now })
+      .values({ certificate: cert, key_sealed: sealing.seal(key), made_at: now })
       .onConflict((conflict) => conflict.doNothing())
       .returning('made_at')
       .executeTakeFirst()

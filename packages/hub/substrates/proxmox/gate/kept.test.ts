@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { decodeInvitation, type MachineId } from '@autovibe/contract'
 import { SECRETS } from '../../../checkpoints/testing/place.ts'
-import { createSecrets, GATE_KEY_CONTEXT } from '../../../security/secrets.ts'
+import { createSecrets, GATE_KEY_CONTEXT, gateKeySealing } from '../../../security/secrets.ts'
 import { newCertificate } from './certificate.ts'
 import { keptCertificate } from './kept-certificate.ts'
 import { Ground, newMachine } from './testing/ground.ts'
@@ -34,7 +34,14 @@ async function before(t: TestContext) {
   await put(`${newMachine()}.json`, '{"half":')
   await put(`${newMachine()}.json.77-1`, JSON.stringify(admission))
   await put('README', 'no machine')
-  const options = { db, secrets: SECRETS, logger: { info: () => undefined, warn: () => undefined }, folder, address: '10.90.0.2:7443', now: new Date() }
+  const options = {
+    db,
+    sealing: gateKeySealing(SECRETS),
+    logger: { info: () => undefined, warn: () => undefined },
+    folder,
+    address: '10.90.0.2:7443',
+    now: new Date(),
+  }
   return { ground, db, folder, certificate, machineId, token, options }
 }
 
@@ -77,8 +84,8 @@ test('a start that is killed before it commits does it again, and one that is ki
   await assert.rejects(
     keptCertificate({
       ...options,
-      secrets: {
-        ...SECRETS,
+      sealing: {
+        ...options.sealing,
         seal: () => {
           throw new Error('killed')
         },
@@ -114,7 +121,7 @@ test('starts that begin at once end with one certificate and the same machines',
 test('with another master key the gate does not open under another certificate', async (t) => {
   const { options } = await before(t)
   await keptCertificate(options)
-  await assert.rejects(keptCertificate({ ...options, secrets: createSecrets(randomBytes(32)) }), { code: 'internal' })
+  await assert.rejects(keptCertificate({ ...options, sealing: gateKeySealing(createSecrets(randomBytes(32))) }), { code: 'internal' })
 })
 
 test('what a database does not take lets nobody in, and forgetting is for good', async (t) => {

@@ -4,12 +4,11 @@ import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
 import { AutovibeError, decodeInvitation, encodeInvitation, GuestInvitation, type MachineId } from '@autovibe/contract'
 import type { Database } from '../../../database/database.ts'
-import type { Secrets } from '../../../security/secrets.ts'
 import type { DoorListener } from '../../substrate.ts'
 import type { Guest, GuestLinks, Invitation } from '../guest-links.ts'
 import { Admissions, type GatePlace } from './admissions.ts'
 import { DoorStreams } from './door-streams.ts'
-import { keptCertificate } from './kept-certificate.ts'
+import { type KeySealing, keptCertificate } from './kept-certificate.ts'
 import type { GuestTimes } from './linked-guest.ts'
 import { Links } from './links.ts'
 import { type Received, type ReceptionLimits, reception } from './reception.ts'
@@ -26,7 +25,7 @@ export interface GateOptions {
   /** Where machines reach it, `host:port`; left out: where it listens. */
   readonly advertised?: string
   readonly db: Database
-  readonly secrets: Secrets
+  readonly sealing: KeySealing
   /** The Hub's; the gate has the folder `gate` in it, for sockets. Short enough that a socket beneath it can be bound. */
   readonly dataDir: string
   readonly door: DoorListener

@@ -8,6 +8,7 @@ import type { CheckpointId, MachineId } from '@autovibe/contract'
 import { SECRETS } from '../../../../checkpoints/testing/place.ts'
 import { type FreshDatabase, freshDatabase } from '../../../../database/testing.ts'
 import { systemRuntime } from '../../../../runtime.ts'
+import { gateKeySealing } from '../../../../security/secrets.ts'
 import { ConformanceDoor } from '../../../conformance-door.ts'
 import { accountAfter, type TreeAccount } from '../../../conformance-tree.ts'
 import type { Guest } from '../../guest-links.ts'
@@ -110,7 +111,7 @@ export class Ground {
   async openGate(): Promise<void> {
     const port = this.#port
     const { folder, database, door } = this
-    const own = { db: database.db, secrets: SECRETS, dataDir: join(folder, 'hub'), door, logger: QUIET }
+    const own = { db: database.db, sealing: gateKeySealing(SECRETS), dataDir: join(folder, 'hub'), door, logger: QUIET }
     this.#gate = await openGate({ listen: { host: '127.0.0.1', port }, ...own, ...this.#options })
     this.#port = this.#gate.port
   }
