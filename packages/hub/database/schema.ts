@@ -23,7 +23,7 @@ import type { ColumnType, Generated, JSONColumnType } from 'kysely'
 import type { MachineMetersTable, RunUsesTable } from './meter-tables.ts'
 import type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable } from './operation-tables.ts'
 import type { ProjectEgressTable, ProjectPricesTable, ProjectProviderKeysTable, ProjectsTable, ProvidersTable } from './project-tables.ts'
-import type { ProxmoxNumbersTable, ProxmoxSnapshotsTable, ProxmoxVmsTable } from './proxmox-tables.ts'
+import type { GateAdmissionsTable, GateTable, ProxmoxNumbersTable, ProxmoxSnapshotsTable, ProxmoxVmsTable } from './proxmox-tables.ts'
 
 export type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable }
 
@@ -273,4 +273,6 @@ export interface Schema {
   proxmox_snapshots: ProxmoxSnapshotsTable
   proxmox_numbers: ProxmoxNumbersTable
   substrates: SubstratesTable
+  gate: GateTable
+  gate_admissions: GateAdmissionsTable
 }
