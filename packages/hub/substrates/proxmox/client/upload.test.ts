@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import type { IncomingHttpHeaders } from 'node:http'
 import { request } from 'node:https'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -44,19 +45,23 @@ test('a file arrives byte for byte, told with its length, and its sum is checked
 
 test('it is read from the file piece by piece, no faster than it is taken', async () => {
   let most = 0
-  const door = await ownDoor(async (request, response) => {
+  const taken = Promise.withResolvers<{ length: number; headers: IncomingHttpHeaders }>()
+  const door = await ownDoor((incoming, response) => {
     let length = 0
-    for await (const piece of request as AsyncIterable<Buffer>) {
+    incoming.on('data', (piece: Buffer) => {
       length += piece.length
       most = Math.max(most, piece.length)
-    }
-    assert.equal(request.headers['transfer-encoding'], undefined)
-    assert.equal(Number(request.headers['content-length']), length)
-    sendJson(response, 'UPID:pve1:00000001:00000001:00000001:imgcopy::root@pam:')
+    })
+    incoming.on('end', () => {
+      taken.resolve({ length, headers: incoming.headers })
+      sendJson(response, 'UPID:pve1:00000001:00000001:00000001:imgcopy::root@pam:')
+    })
   })
   const other = clientOf(at.pve, { doors: [{ url: door.url, fingerprint: door.fingerprint }] })
   try {
     await other.upload(upload)
+    const { length, headers } = await taken.promise
+    assert.deepEqual([headers['transfer-encoding'], headers['content-length']], [undefined, String(length)])
     assert.ok(most <= 256 * 1024, String(most))
   } finally {
     await other.close()
