@@ -27,7 +27,8 @@ export const BuildTemplate = z.object({
     .string()
     .max(500)
     .regex(/^https?:\/\/[A-Za-z0-9[\]._~:/?@!$&()*+,;=%-]+$/, 'must be the address of a cloud image')
-    .refine((text) => URL.canParse(text), 'must be an address')
+    // It is written into the notes of the VM and into the audit.
+    .refine((text) => URL.canParse(text) && new URL(text).username === '' && new URL(text).password === '', 'must be an address without credentials')
     .default(IMAGE),
   image_sha256: z
     .string()

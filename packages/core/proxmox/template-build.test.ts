@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import {
   buildNames,
+  buildNotes,
   INSTALLING_TAG,
   isBuildFile,
   isBuildName,
@@ -10,6 +11,7 @@ import {
   nextOfBuild,
   type SeenBuild,
   type SeenVm,
+  sumOfNotes,
   TEMPLATE_TAG,
 } from './template-build.ts'
 
@@ -18,7 +20,16 @@ const SUM = 'cd'.repeat(32)
 const names = buildNames(9000, HASH, SUM)
 const wanted = { name: names.vm, diskBytes: 12 }
 
-const fresh: SeenVm = { name: names.vm, tags: [TEMPLATE_TAG], isTemplate: false, isRunning: false, lock: undefined, diskBytes: 3, isSettled: false }
+const fresh: SeenVm = {
+  name: names.vm,
+  tags: [TEMPLATE_TAG],
+  isTemplate: false,
+  isRunning: false,
+  lock: undefined,
+  imageSha256: SUM,
+  diskBytes: 3,
+  isSettled: false,
+}
 
 /** What each step leaves, as the cluster would show it. */
 const EFFECTS: Readonly<Record<string, (seen: SeenBuild) => SeenBuild>> = {
@@ -53,6 +64,7 @@ test('a VM of any other name is left alone, whatever else it looks like', () => 
     isTemplate: fc.boolean(),
     isRunning: fc.boolean(),
     lock: fc.constantFrom(undefined, 'create'),
+    imageSha256: fc.constant(undefined),
     diskBytes: fc.nat(),
     isSettled: fc.boolean(),
   })
@@ -87,4 +99,9 @@ test('a file is a build’s only by its whole name, on that storage and of that 
     assert.ok(!isBuildFile(volid, 'local', 9000), volid)
   assert.ok(!isBuildFile(`local:iso/${names.seed}`, 'local', 900))
   assert.ok(isBuildName(names.vm) && !isBuildName('autovibe-template') && names.vm.length < 64)
+})
+
+test('the notes of a VM tell the sum of its image, and those of others none', () => {
+  assert.equal(sumOfNotes(buildNotes('https://images.example.com/noble.img', SUM)), SUM)
+  for (const notes of [undefined, '', 'mail of the house (sha256 abc)']) assert.equal(sumOfNotes(notes), undefined)
 })

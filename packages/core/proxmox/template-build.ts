@@ -24,6 +24,10 @@ export function buildNames(vmid: number, hash: string, imageSha256: string): Bui
   }
 }
 
+/** For people, and for whoever has to say the sum again when another image has come out meanwhile. */
+export const buildNotes = (imageUrl: string, sha256: string): string => `The making of a template for autovibe, out of ${imageUrl} (sha256 ${sha256}).`
+export const sumOfNotes = (notes: string | undefined): string | undefined => /\(sha256 ([0-9a-f]{64})\)/.exec(notes ?? '')?.[1]
+
 export const isBuildName = (name: string | undefined): boolean => /^autovibe-template-[0-9a-f]{12}$/.test(name ?? '')
 
 /** Whether a volume on this storage is a file that a build of this number has put there. */
@@ -38,6 +42,8 @@ export interface SeenVm {
   readonly isTemplate: boolean
   readonly isRunning: boolean
   readonly lock: string | undefined
+  /** The sum of the image of which its notes tell. */
+  readonly imageSha256: string | undefined
   readonly diskBytes: number
   /** The card, the cloud-init drive and the rest are as machines need them. */
   readonly isSettled: boolean

@@ -12,8 +12,8 @@ function reading(make: Making, more: { signal?: AbortSignal; aliveMs?: number } 
   const lines = templateEvents(make, { runtime: systemRuntime, signal: never, onError: (error) => void errors.push(error), ...more })
   return { lines, errors }
 }
-const eventOf = (line: string | undefined): TemplateEvent => {
-  assert.ok(line?.endsWith('\n'))
+const eventOf = (line: string): TemplateEvent => {
+  assert.ok(line.endsWith('\n'))
   return JSON.parse(line) as TemplateEvent
 }
 async function all(lines: AsyncGenerator<string, void>): Promise<TemplateEvent[]> {

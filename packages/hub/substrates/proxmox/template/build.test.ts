@@ -3,6 +3,10 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { WITHOUT_INSTALLING } from '../../../../../test/proxmox/installing-guests.ts'
 import { parseDrive } from '../../../../../test/proxmox/vm-config.ts'
+import { pveumLines } from '../client/privileges.ts'
+import { awaitTask } from '../client/tasks.ts'
+import { clientOf, credentialsOf } from '../client/test-client.ts'
+import { probeTemplates } from '../probe/templates.ts'
 import { type BuildStage, buildStage, IMAGE_SHA256, TOKEN_ID } from './test-stage.ts'
 
 let at: BuildStage
@@ -58,6 +62,42 @@ test('a finished one says so at once, and changes nothing', { skip }, async () =
   assert.ok('template' in made && !made.template.made)
   assert.equal(at.pve.journal.writesTo(9000).length, writes)
   assert.equal(at.pve.digestOfVm(9000), digest)
+})
+
+test('the Hub’s own token, which may do no more than before, makes machines of it, and the probe finds nothing wrong with it', { skip }, async () => {
+  let token = ''
+  for (const line of pveumLines({ user: 'autovibe@pve', token: 'hub', pool: 'autovibe', storages: ['thin'], bridges: ['vmbr1'] })) {
+    if (line.startsWith('pveum pool add ')) continue
+    const answer = (await at.pve.pveum(line)) as { 'full-tokenid'?: string; value?: string } | null
+    if (answer?.value !== undefined) token = `${answer['full-tokenid']}=${answer.value}`
+  }
+  const client = clientOf(at.pve, { credentials: credentialsOf(token) })
+  try {
+    const signal = new AbortController().signal
+    const findings = await probeTemplates({ name: 'lab', config: at.config, client, signal, nodes: ['pve1'] })
+    assert.deepEqual(
+      findings.map(({ status }) => status),
+      ['ok'],
+      JSON.stringify(findings),
+    )
+    const clone = { node: 'pve1', vmid: 9000, newid: 900_000, pool: 'autovibe', name: 'ours' }
+    await awaitTask(client, await client.call('POST /nodes/{node}/qemu/{vmid}/clone', clone), { deadlineMs: 20_000 })
+    assert.match(configOf(900_000)['net0'] ?? '', /bridge=vmbr1/)
+    await assert.rejects(
+      client.call('POST /nodes/{node}/storage/{storage}/download-url', {
+        node: 'pve1',
+        storage: 'local',
+        content: 'import',
+        filename: 'a.qcow2',
+        url: at.imageUrl,
+        checksum: IMAGE_SHA256,
+        'checksum-algorithm': 'sha256',
+      }),
+      { kind: 'forbidden' },
+    )
+  } finally {
+    await client.close()
+  }
 })
 
 test('another image, or another version, is another template, and the one that is there stays', { skip }, async () => {

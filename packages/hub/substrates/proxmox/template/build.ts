@@ -19,14 +19,17 @@ export async function build(site: Build): Promise<BuiltTemplate> {
     tell('looking', `Rights, storages and bridges of ${plan.node}`)
     await passing(site, () => preflight(site))
     let made = false
+    let imageSha256: string | undefined
     let [last, failures] = ['', 0]
     for (let count = 0; count < STEPS_MOST; count += 1) {
       const next = await passing(site, async () => {
         await settleOwnTasks(site)
-        return nextOfBuild(await look(site), { name: plan.names.vm, diskBytes: plan.diskBytes })
+        const seen = await look(site)
+        imageSha256 = seen.vm?.imageSha256
+        return nextOfBuild(seen, { name: plan.names.vm, diskBytes: plan.diskBytes })
       })
       if (next === 'done') return { vmid: plan.vmid, node: plan.node, build: plan.names.vm, made }
-      if (!(next in STEPS)) throw hindered(site, next as Hindrance)
+      if (!(next in STEPS)) throw hindered(site, next as Hindrance, imageSha256)
       const step = STEPS[next as keyof typeof STEPS]
       tell(next, step.says(site))
       made = true
@@ -64,7 +67,7 @@ export async function passing<T>({ client, signal }: Pick<Build, 'client' | 'sig
 
 const mayPass = (error: unknown): boolean => error instanceof AutovibeError && error.retryable
 
-export function hindered({ plan }: Build, hindrance: Hindrance): AutovibeError {
+export function hindered({ plan }: Build, hindrance: Hindrance, imageSha256?: string): AutovibeError {
   const { vmid, node } = plan
   if (hindrance === 'locked')
     return new AutovibeError('substrate.failed', `VM ${vmid} is locked by a task that is gone, and Proxmox lets nobody but root take such a lock away.`, {
@@ -72,7 +75,7 @@ export function hindered({ plan }: Build, hindrance: Hindrance): AutovibeError {
     })
   if (hindrance === 'another build')
     return new AutovibeError('conflict.state', `VM ${vmid} is an unfinished build with another image, other settings or another version of autovibe.`, {
-      fix: `Take it away: ${buildCommand(plan, ' --abandon')}. Its image and that image's sum are in its notes (qm config ${vmid}): with the same of everything, the build goes on.`,
+      fix: `With the same settings, and of its image: ${buildCommand(plan, ` --image-sha256 ${imageSha256 ?? 'SUM'}`)}. Or take it away: ${buildCommand(plan, ' --abandon')}`,
     })
   if (hindrance === 'another template')
     return new AutovibeError('conflict.state', `VM ${vmid} is a template of another build already, which machines may be clones of.`, {

@@ -1,6 +1,6 @@
 /** What of a build is on the cluster already. */
 import { AutovibeError } from '@autovibe/contract'
-import { isBuildFile, type SeenBuild, type SeenVm } from '@autovibe/core/proxmox/template-build.ts'
+import { isBuildFile, type SeenBuild, type SeenVm, sumOfNotes } from '@autovibe/core/proxmox/template-build.ts'
 import { mainDisk, type VmConfig } from '@autovibe/core/proxmox/vm-config.ts'
 import { isFree, isProxmox } from '../vms.ts'
 import type { Plan } from './plan.ts'
@@ -45,6 +45,7 @@ export async function seenVm(build: Build): Promise<SeenVm | null> {
       isTemplate: config['template'] === '1',
       isRunning: status !== 'stopped',
       lock: config['lock'],
+      imageSha256: sumOfNotes(config['description']),
       diskBytes: mainDisk(config)?.sizeBytes ?? 0,
       isSettled: isSettled(config, plan),
     }

@@ -13,12 +13,12 @@ const run = promisify(execFile)
 const LABEL = 'cidata'
 /** Below it on the disc lies what becomes /opt/autovibe. */
 const CODE = 'autovibe'
-/** In the user data that this shares with the script for root. */
+/** In the user data that this shares with the script for root. What an earlier boot may have left is not mixed with this. */
 const PLACE = '"@FETCH@"'
 const FETCH = JSON.stringify([
   'sh',
   '-ec',
-  `mkdir -p /run/autovibe-seed /opt/autovibe; mount -o ro LABEL=${LABEL} /run/autovibe-seed; cp -r /run/autovibe-seed/${CODE}/. /opt/autovibe; chmod -R u+w /opt/autovibe; umount /run/autovibe-seed`,
+  `rm -rf /opt/autovibe; mkdir -p /run/autovibe-seed /opt/autovibe; mount -o ro LABEL=${LABEL} /run/autovibe-seed; cp -r /run/autovibe-seed/${CODE}/. /opt/autovibe; chmod -R u+w /opt/autovibe; umount /run/autovibe-seed`,
 ])
 const MAKE_MS = 120_000
 

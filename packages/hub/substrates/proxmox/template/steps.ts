@@ -1,7 +1,7 @@
 /** What each step of a build does, once it is known that it comes next. */
 import { AutovibeError } from '@autovibe/contract'
 import { backoffMs } from '@autovibe/core/proxmox/backoff.ts'
-import { type BuildStep, INSTALLING_TAG, TEMPLATE_TAG } from '@autovibe/core/proxmox/template-build.ts'
+import { type BuildStep, buildNotes, INSTALLING_TAG, TEMPLATE_TAG } from '@autovibe/core/proxmox/template-build.ts'
 import { buildFiles, settledCard } from './look.ts'
 import { type Build, buildCommand, task, taskNamed } from './site.ts'
 import { assertEndedByItself } from './stopped-early.ts'
@@ -53,7 +53,7 @@ function createVm(build: Build): Promise<void> {
     name: plan.names.vm,
     pool: plan.pool,
     tags: TEMPLATE_TAG,
-    description: `The making of a template for autovibe, out of ${plan.image.url} (sha256 ${plan.image.sha256}).`,
+    description: buildNotes(plan.image.url, plan.image.sha256),
     ostype: 'l26',
     cpu: 'x86-64-v2-AES',
     cores: 2,
