@@ -71,6 +71,13 @@ async function bring(): Promise<void> {
   assert.equal(added.code, 1)
 }
 
+/** The rights on another number. */
+async function grantFor(vmid: string): Promise<void> {
+  const { lines } = await place.json(TemplateGrants, [...GRANTS, '--vmid', vmid])
+  for (const line of lines) if (line.includes(' acl modify /vms/')) await pve.pveum(line)
+}
+const GRANTS = ['substrate', 'grants', 'lab', '--for', 'template', '--node', 'pve1', '--image-storage', 'local']
+
 const build = (...more: readonly string[]): string[] => [
   ...['substrate', 'template', 'build', 'lab', '--node', 'pve1', '--image-storage', 'local', ...image],
   ...['--token-id', 'autovibe-template@pve!build', '--token-stdin', ...more],
@@ -80,9 +87,8 @@ test('without a token it says which lines make one, and those lines do', { skip 
   const { fix, code } = await place.refusal(['substrate', 'template', 'build', 'lab', '--node', 'pve1', '--image-storage', 'local'])
   assert.equal(code, 'request.invalid')
   assert.equal(fix, 'autovibe substrate grants lab --for template --node pve1 --image-storage local')
-  const asked = ['substrate', 'grants', 'lab', '--for', 'template', '--node', 'pve1', '--image-storage', 'local']
-  const told = await place.run(asked)
-  const { lines, remove, token_id } = await place.json(TemplateGrants, asked)
+  const told = await place.run(GRANTS)
+  const { lines, remove, token_id } = await place.json(TemplateGrants, GRANTS)
   assert.deepEqual(told.stdout.trimEnd().split('\n'), lines)
   for (const line of remove) assert.ok(told.stderr.includes(line))
   assert.match(
@@ -112,15 +118,26 @@ test('a finished one says so at once; another is used when that is asked for', {
   const again = await place.run(build(), { input: secret })
   assert.match(again.stdout, /The template 9000 on pve1 was made before\./)
   assert.match(again.stderr, /Next: autovibe substrate probe lab/)
-  for (const line of (
-    await place.json(TemplateGrants, ['substrate', 'grants', 'lab', '--for', 'template', '--node', 'pve1', '--image-storage', 'local', '--vmid', '9001'])
-  ).lines)
-    if (line.includes('acl modify /vms/')) await pve.pveum(line)
+  await grantFor('9001')
   const other = await place.run(build('--vmid', '9001'), { input: secret })
   assert.match(other.stderr, /Next: autovibe substrate set lab --template 9001/)
   assert.match(other.stderr, /It installs itself/)
   const { substrate } = await place.json(Made, build('--vmid', '9001', '--use'), { input: secret })
   assert.deepEqual(substrate.proxmox?.templates, [{ vmid: 9001, node: null }])
+})
+
+test('a Hub that is killed in the middle is told of, and its next one goes on', { skip }, async () => {
+  await grantFor('9003')
+  guests?.stalled.add(9003)
+  const first = place.start(build('--vmid', '9003'), { input: secret })
+  await until('the VM installs itself', () => pve.cluster.vms.get(9003)?.config['tags']?.includes('autovibe-installing'))
+  process.kill((JSON.parse(await readFile(join(place.dataDir, 'hub.json'), 'utf8')) as { pid: number }).pid, 'SIGKILL')
+  const cut = await first.ended
+  assert.equal(cut.code, 3)
+  assert.match(cut.stderr, /The same command again goes on where it was/)
+  assert.equal((await place.run(['up'])).code, 0)
+  guests?.end(9003)
+  assert.ok((await place.json(Made, build('--vmid', '9003'), { input: secret })).template.made)
 })
 
 test('a failure keeps its words, its fix and its exit code', { skip }, async () => {

@@ -1,7 +1,7 @@
 /** The seed: a disc for cloud-init with the user data of the first boot and the very files of this Hub's version, from which the VM installs its guest. */
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -83,7 +83,7 @@ export class Seed {
       const to = join(content, CODE, path)
       await mkdir(dirname(to), { recursive: true })
       await copyFile(from, to)
-      if (isExecutable) await run('chmod', ['755', to])
+      if (isExecutable) await chmod(to, 0o755)
     }
     for (const [path, text] of Object.entries(this.#texts)) {
       await mkdir(dirname(join(content, path)), { recursive: true })
@@ -112,9 +112,9 @@ export class Seed {
   }
 }
 
-/** JSON, which is YAML too. */
+/** JSON, which is YAML too. The way out is written in numbers: cloud-init takes no `default` for an address. */
 const networkConfig = ({ address, gateway, nameserver }: Extract<SeedNetwork, { kind: 'static' }>): string =>
   `${JSON.stringify({
     version: 2,
-    ethernets: { card: { match: { name: 'e*' }, addresses: [address], routes: [{ to: 'default', via: gateway }], nameservers: { addresses: [nameserver] } } },
+    ethernets: { card: { match: { name: 'e*' }, addresses: [address], routes: [{ to: '0.0.0.0/0', via: gateway }], nameservers: { addresses: [nameserver] } } },
   })}\n`
