@@ -6,6 +6,7 @@ import type {
   CreateSubstrate,
   DoorCertificate,
   Grants,
+  ShownSubstrate,
   Substrate,
   SubstrateProbe,
   TemplateGrants,
@@ -26,7 +27,8 @@ export class Substrates {
     return list(this.#transport, '/substrates', {}, options)
   }
 
-  get(name: string, options?: CallOptions): Promise<Substrate> {
+  /** With what stands in its way now. */
+  get(name: string, options?: CallOptions): Promise<ShownSubstrate> {
     return this.#transport.json('GET', at(name), options)
   }
 
