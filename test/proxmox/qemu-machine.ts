@@ -10,6 +10,8 @@ import { type Line, Lines, QemuError } from './qemu-lines.ts'
 
 const START_MS = 60_000
 const LOOK_EVERY_MS = 10
+/** To these QEMU's agent answers only when they fail. */
+const UNANSWERED: readonly string[] = ['guest-shutdown', 'guest-suspend-disk', 'guest-suspend-ram', 'guest-suspend-hybrid']
 
 export class QemuMachine implements GuestAgent {
   readonly ended: Promise<void>
@@ -81,6 +83,10 @@ export class QemuMachine implements GuestAgent {
   }
 
   async execute(command: string, parameters: Readonly<Record<string, unknown>>): Promise<unknown> {
+    if (UNANSWERED.includes(command)) {
+      this.#agent.say(command, parameters)
+      return {}
+    }
     try {
       return await this.#agent.ask(command, parameters)
     } catch (error) {
