@@ -7,6 +7,7 @@ import { type ScriptedModel, startScriptedModel } from '@autovibe/scripted-model
 import { generator } from './support/chance.ts'
 import { demoRepository, importProject, type Repository } from './support/demo-project.ts'
 import { type HubProcess, startHubProcess } from './support/hub-process.ts'
+import { seeds } from './support/seeds.ts'
 import { until } from './support/until.ts'
 
 const KILLS = 30
@@ -41,8 +42,8 @@ after(async () => {
 
 test(`after ${KILLS} kills in the middle of spawns, checkpoints, forks and rollbacks every operation has ended and nothing is left over`, async (t) => {
   // The moments are drawn from a seed, so that a failure can be looked for again.
-  const seed = Number(process.env['AUTOVIBE_SEED'] ?? Date.now() % 1_000_000)
-  t.diagnostic(`seed ${seed}: AUTOVIBE_SEED=${seed} npm test -- test/killed-hub.test.ts`)
+  const seed = seeds(1).first
+  t.diagnostic(`npm run soak -- hub-kills --seeds 1 --from ${seed}`)
   const chance = generator(seed)
   for (let kill = 0; kill < KILLS; kill++) {
     await Promise.allSettled([askForRun(), askForCheckpoint(chance), askForForkOrRollback(chance), destroyOldest()])

@@ -98,6 +98,10 @@ export const Substrate = z.object({
 })
 export type Substrate = z.infer<typeof Substrate>
 
+/** `GET /v1/substrates/{name}`. */
+export const ShownSubstrate = Substrate.extend({ findings: z.array(Finding).describe('What stands in its way now, of the one that serves') })
+export type ShownSubstrate = z.infer<typeof ShownSubstrate>
+
 /** `POST /v1/substrates`: what is left out is as most clusters have it. */
 export const CreateSubstrate = z.object({
   name: Name.refine((name) => name !== 'local', 'must not be local, which is this host'),

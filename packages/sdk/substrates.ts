@@ -1,5 +1,15 @@
 /** What machines are made on: this host, and clusters that a person has brought. */
-import type { AskGrants, CreateSubstrate, DoorCertificate, Grants, Substrate, SubstrateProbe, UpdateSubstrate, UsedSubstrate } from '@autovibe/contract'
+import type {
+  AskGrants,
+  CreateSubstrate,
+  DoorCertificate,
+  Grants,
+  ShownSubstrate,
+  Substrate,
+  SubstrateProbe,
+  UpdateSubstrate,
+  UsedSubstrate,
+} from '@autovibe/contract'
 import { type List, list } from './pages.ts'
 import type { CallOptions, Transport } from './transport.ts'
 
@@ -13,7 +23,8 @@ export class Substrates {
     return list(this.#transport, '/substrates', {}, options)
   }
 
-  get(name: string, options?: CallOptions): Promise<Substrate> {
+  /** With what stands in its way now. */
+  get(name: string, options?: CallOptions): Promise<ShownSubstrate> {
     return this.#transport.json('GET', at(name), options)
   }
 

@@ -1,7 +1,7 @@
 /** Sandboxed VMs as made from our template: the guest program runs in each from boot on, with its state on the first disk, and reaches the Hub's gate and nothing else. */
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import type { MachineParts, OpenMachines } from './machines.ts'
+import { type MachineParts, type OpenMachines, placesOf } from './machines.ts'
 import { SandboxGuests } from './sandbox-guests.ts'
 import { DISK, SERIAL } from './sandbox-view.ts'
 
@@ -27,7 +27,7 @@ export function openGuestMachines({ root, gate, agentCommand, args = [], readabl
     root,
     command: () => ['/bin/sh', '-c', BOOT, 'sh', SYSTEM, process.execPath, resolve(CHECKOUT, 'packages/guest/main.ts'), ...asOrdinary, ...own],
     readable,
-    reachable: () => [{ address: gate.address, port: gate.port, to: { host: '127.0.0.1', port: gate.listens() } }],
+    reachable: () => placesOf(gate),
   })
 }
 

@@ -1,7 +1,7 @@
 /** Real VMs as made from our template: its disk is imported as an administrator imports a cloud image, and our guest starts with its system. */
 import { mkdir, symlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { Machines, OpenMachines } from './machines.ts'
+import { type Machines, type OpenMachines, placesOf } from './machines.ts'
 import { codeDisk } from './qemu/code-disk.ts'
 import { DISK_BYTES, type VmImage, vmImage } from './qemu/image.ts'
 import { QemuGuests } from './qemu-guests.ts'
@@ -17,7 +17,7 @@ export const openQemuMachines: OpenMachines = async ({ root, gate, agent }): Pro
     root,
     image,
     codeDisk: await codeDisk(join(root, 'code'), agent),
-    reachable: () => [{ address: gate.address, port: gate.port, to: { host: '127.0.0.1', port: gate.listens() } }],
+    reachable: () => placesOf(gate),
   })
   return {
     guests,

@@ -2,9 +2,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
-import { descendants, isStopped, listProcesses, type Process, readProcess, signalProcess } from '../../packages/hub/substrates/local/processes.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { descendants, listProcesses, type Process, readProcess, signalProcess } from '../../packages/hub/substrates/local/processes.ts'
+import { continueAll, stopMoving } from '../../packages/hub/substrates/local/stopping.ts'
 
-const MAX_ROUNDS = 1_000
+const STILL_WITHIN_MS = 10_000
 /** Says over descriptor 5 that the command is about to run, with everything in place. */
 const ANNOUNCE = 'echo up >&5; exec 5>&-; exec "$@"'
 
@@ -88,23 +90,18 @@ export class Sandbox {
     return [...new Map(found.map((each) => [each.pid, each])).values()]
   }
 
-  /** Stops all of it, and answers when nothing moves any more; what had stopped by itself stays so when it goes on. */
+  /** Stops all of it, and answers when nothing moves any more; what had stopped by itself stays so when it goes on. What cannot be stopped goes on as a whole. */
   async hold(): Promise<void> {
-    for (let round = 0; round < MAX_ROUNDS; round++) {
-      const moving = this.processes().filter(({ pid }) => !isStopped(pid))
-      if (moving.length === 0) return
-      for (const each of moving) {
-        this.#held.set(each.pid, each)
-        signalProcess(each, 'SIGSTOP')
+    for (const until = performance.now() + STILL_WITHIN_MS; stopMoving(this.processes(), this.#held).length > 0; await delay(1))
+      if (performance.now() > until) {
+        this.letGo()
+        throw new Error('the guest could not be stopped')
       }
-      await new Promise((looked) => setImmediate(looked))
-    }
-    throw new Error('the guest could not be stopped')
   }
 
   /** Whoever leads in goes on last: nsenter stops itself when it sees that what it runs has stopped. */
   letGo(): void {
-    for (const each of [...this.#held.values()].reverse()) signalProcess(each, 'SIGCONT')
+    continueAll(this.#held)
     this.#held = new Map()
   }
 

@@ -14,7 +14,7 @@ export const substrateList: Action<unknown> = async ({ connect, out, signal }) =
 
 export const substrateShow: Action<unknown> = async ({ connect, out, signal }, [name = '']) => {
   const substrate = await (await connect()).substrates.get(name, { signal })
-  out.answer({ substrate }, renderSubstrate(substrate))
+  out.answer({ substrate }, [...renderSubstrate(substrate), ...renderFindings(substrate.findings, out.paint)])
   return 0
 }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
 import type { CheckpointId, MachineId } from '@autovibe/contract'
 import fc from 'fast-check'
+import { seeds } from '../../../test/support/seeds.ts'
 import { systemRuntime } from '../runtime.ts'
 import { ConformanceStage, EMPTY } from '../substrates/conformance-stage.ts'
 import { accountAfter } from '../substrates/conformance-tree.ts'
@@ -19,8 +20,7 @@ import { folderChanges } from './testing/folder-changes.ts'
 import { never, SECRETS } from './testing/place.ts'
 import { type Edit, edit, edits, TreeModel } from './testing/tree-model.ts'
 
-const RUNS = Number(process.env['AUTOVIBE_RUNS'] ?? 3)
-const SEED = process.env['AUTOVIBE_SEED']
+const SEEDS = seeds(3)
 const ACTIONS_MAX = 22
 const EDITS_MIN = 3
 const EDITS_MAX = 12
@@ -215,8 +215,7 @@ for (const copy of ['C3', 'C1'] as const) {
     })
 
     test('after any history every checkpoint holds what the tree was, and gives it back', async (t) => {
-      const seed = Number(SEED ?? Date.now() % 1_000_000)
-      t.diagnostic(`seed ${seed}: AUTOVIBE_SEED=${seed} AUTOVIBE_RUNS=${RUNS} npm test -- packages/hub/checkpoints/histories.test.ts`)
+      t.diagnostic(`npm run soak -- histories --from ${SEEDS.first} --seeds ${SEEDS.count}`)
       const property = fc.asyncProperty(fc.array(actions, { minLength: ACTIONS_MAX, maxLength: ACTIONS_MAX }), async (all) => {
         const history = new History(stage, store.of(systemRuntime.newId('project')))
         try {
@@ -229,7 +228,7 @@ for (const copy of ['C3', 'C1'] as const) {
         t.diagnostic(JSON.stringify(history.counts))
       })
       // Whoever gives a seed looks for the reason: only then the time to find a shorter history is spent.
-      await fc.assert(property, { seed, numRuns: RUNS, endOnFailure: SEED === undefined })
+      await fc.assert(property, { seed: SEEDS.first, numRuns: SEEDS.count, endOnFailure: !SEEDS.isAsked })
     })
   })
 }

@@ -8,14 +8,14 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { test } from 'node:test'
 import { fileURLToPath } from 'node:url'
+import { seeds } from '../../../test/support/seeds.ts'
 import { changesOf } from './testing/folder-changes.ts'
 import { capture, type Kept, never, openStore, put } from './testing/place.ts'
 import { live, noise } from './testing/small-life.ts'
 
 const CHILD = fileURLToPath(new URL('./testing/life-child.ts', import.meta.url))
-/** `AUTOVIBE_KILLS=200 npm test -- packages/hub/checkpoints/killed.test.ts` for the long run; AUTOVIBE_SEED replays from one. */
-const KILLS = Number(process.env['AUTOVIBE_KILLS'] ?? 16)
-const SEED = Number(process.env['AUTOVIBE_SEED'] ?? Math.floor(Math.random() * 1e6))
+/** Each goes on with what the one before it has left, so a failure is played again from the first: `npm run soak -- store`. */
+const { count: KILLS, first: SEED } = seeds(16)
 /** The calls that change something in one life. */
 const CALLS = 12
 const AFTER_MS = 6
@@ -31,7 +31,7 @@ async function lifeUntilKilled(dataDir: string, kept: readonly Kept[], seed: num
 }
 
 test(`nothing that a store keeps is lost by ${KILLS} processes that are killed while they write to it, one after the other`, async (t) => {
-  t.diagnostic(`seed ${SEED}`)
+  t.diagnostic(`npm run soak -- store --from ${SEED} --seeds ${KILLS}`)
   const dataDir = await mkdtemp(join(tmpdir(), 'autovibe-killed-'))
   t.after(() => rm(dataDir, { recursive: true, force: true }))
   const healthy = await openStore(dataDir)

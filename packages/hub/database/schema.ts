@@ -24,7 +24,7 @@ import type { Charge } from '@autovibe/core/metering/account.ts'
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
 import type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable } from './operation-tables.ts'
 import type { ProjectEgressTable, ProjectPricesTable, ProjectProviderKeysTable, ProjectsTable, ProvidersTable } from './project-tables.ts'
-import type { ProxmoxNumbersTable, ProxmoxSnapshotsTable, ProxmoxVmsTable } from './proxmox-tables.ts'
+import type { GateAdmissionsTable, GateTable, ProxmoxNumbersTable, ProxmoxSnapshotsTable, ProxmoxVmsTable } from './proxmox-tables.ts'
 
 export type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable }
 
@@ -292,4 +292,6 @@ export interface Schema {
   proxmox_snapshots: ProxmoxSnapshotsTable
   proxmox_numbers: ProxmoxNumbersTable
   substrates: SubstratesTable
+  gate: GateTable
+  gate_admissions: GateAdmissionsTable
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { seeds } from '../../../../test/support/seeds.ts'
 import { openFolderStore } from '../create-checkpoint-store.ts'
 import { folderChanges } from '../testing/folder-changes.ts'
 import { GIT_ENV, gitApply, gitView, run } from '../testing/git.ts'
@@ -12,7 +13,7 @@ import { capture, never, PROJECT, SECRETS } from '../testing/place.ts'
 import { edited, edits, type Tree, writeTree } from '../testing/random-trees.ts'
 import { diffCheckpoints } from './diff-checkpoints.ts'
 
-const RUNS = Number(process.env['AUTOVIBE_RUNS'] ?? 25)
+const SEEDS = seeds(25)
 
 async function tryPair(before: Tree, after: Tree, renames: boolean): Promise<void> {
   const base = await mkdtemp(join(tmpdir(), 'autovibe-diff-'))
@@ -57,6 +58,6 @@ test('the patch between any two trees, applied to the work tree and the index of
       const before = edited(new Map(), first)
       await tryPair(before, edited(before, second), renames)
     }),
-    { numRuns: RUNS },
+    { seed: SEEDS.first, numRuns: SEEDS.count },
   )
 })

@@ -6,12 +6,13 @@ import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { CheckpointId } from '@autovibe/contract'
+import { seeds } from '../../../../test/support/seeds.ts'
 import { systemRuntime } from '../../runtime.ts'
 import { ConformanceDoor } from '../conformance-door.ts'
 import { accountAfter, accountFromInside } from '../conformance-tree.ts'
 import { TestGround, type Tiers } from './test-ground.ts'
 
-const ROUNDS = 10
+const ROUNDS = seeds(8).count
 /** Longer than one whole turn of the driver, so that every call is hit in some round. */
 const LATEST_KILL_MS = 400
 const signal = new AbortController().signal

@@ -3,7 +3,8 @@ import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MACHINE_PATHS, type MachineId } from '@autovibe/contract'
 import { type Host, sharesHost } from './host.ts'
-import { isStopped, type Process, signalProcess } from './processes.ts'
+import { type Process, signalProcess } from './processes.ts'
+import { continueAll, stopMoving } from './stopping.ts'
 import { machineProcesses } from './supervisor.ts'
 
 /** A process that forks while it is being stopped needs another look; one in an uninterruptible call cannot be waited for without end. */
@@ -23,26 +24,19 @@ export async function freeze(host: Host, machineId: MachineId, supervisor: Proce
   const ours = new Map<number, Process>()
   let seen = new Set<number>()
   const until = performance.now() + FREEZE_TIMEOUT_MS
-  // Continued in reverse, so that a shell never sees its child as stopped.
-  const thaw = (): void => {
-    for (const process of [...ours.values()].reverse()) signalProcess(process, 'SIGCONT')
-  }
+  const thaw = (): void => continueAll(ours)
   try {
     for (;;) {
       // Sandboxed processes live in a namespace of their own; the supervisor and its relay do not, and must go on.
       const inside = (await machineProcesses(host, machineId, supervisor)).filter(
         (process) => sharesHost(host.offer) || linkOrNull(`/proc/${process.pid}/ns/pid`) !== outside,
       )
-      const running = inside.filter((process) => !isStopped(process.pid))
+      const moving = stopMoving(inside, ours)
       // What was born while its parent was being stopped is met by a second look; whoever stands still bears no more.
-      if (running.length === 0 && inside.every(({ pid }) => seen.has(pid))) return { processes: inside, complete: true, thaw }
-      seen = new Set(running.length === 0 ? inside.map(({ pid }) => pid) : [])
+      if (moving.length === 0 && inside.every(({ pid }) => seen.has(pid))) return { processes: inside, complete: true, thaw }
+      seen = new Set(moving.length === 0 ? inside.map(({ pid }) => pid) : [])
       if (performance.now() > until) return { processes: inside, complete: false, thaw }
-      for (const process of running) {
-        ours.set(process.pid, process)
-        signalProcess(process, 'SIGSTOP')
-      }
-      if (running.length > 0) await delay(1)
+      if (moving.length > 0) await delay(1)
     }
   } catch (error) {
     thaw()

@@ -137,18 +137,6 @@ export async function endAll(find: () => Promise<readonly Process[]>, deadlineMs
   }
 }
 
-/** True for a process all of whose threads are stopped. */
-export function isStopped(pid: number): boolean {
-  try {
-    return readdirSync(`/proc/${pid}/task`).every((thread) =>
-      /^[TtZX]$/.test(parseStat(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8'))?.state ?? 'X'),
-    )
-  } catch {
-    // It ended meanwhile, and so stands still.
-    return true
-  }
-}
-
 /** True when the process stands in the file system with this device number, or has something of it open. */
 export function holdsDevice(pid: number, device: number): boolean {
   const on = (link: string): boolean => {

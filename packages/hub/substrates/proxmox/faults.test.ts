@@ -4,6 +4,7 @@ import { after, before, test } from 'node:test'
 import type { CheckpointId, MachineId } from '@autovibe/contract'
 import { GRACE_MS, type Suspicions } from '@autovibe/core/reconcile/plan.ts'
 import { type Seeded, seededFaults } from '../../../../test/proxmox/faults.ts'
+import { seeds } from '../../../../test/support/seeds.ts'
 import { enqueue } from '../../operations/engine/enqueue.ts'
 import { silentLog } from '../../operations/engine/testing.ts'
 import { type EngineLife, engineLife } from '../../operations/faults/engine-life.ts'
@@ -14,9 +15,8 @@ import { projectBudget } from '../../operations/steps/budgets.ts'
 import { sweep } from '../../scheduler/sweep.ts'
 import { openProxmoxWorld, type ProxmoxWorld } from './test-world.ts'
 
-/** `AUTOVIBE_RUNS=500` runs as many schedules; one that fails is run alone by `AUTOVIBE_SEED`. */
-const RUNS = Number(process.env['AUTOVIBE_RUNS'] ?? 16)
-const FIRST_SEED = Number(process.env['AUTOVIBE_SEED'] ?? 1)
+/** `npm run soak -- proxmox --seeds 500` plays as many schedules. */
+const SEEDS = seeds(14, 1)
 const KINDS = ['spawn-machine', 'create-checkpoint', 'fork-checkpoint', 'rollback-machine', 'stop-machine', 'start-machine', 'destroy-machine'] as const
 const BUDGET_NANO_USD = '1000000000'
 const SWEEPS_MAX = 6
@@ -43,7 +43,7 @@ after(async () => {
   await proxmox.close()
 })
 
-for (let seed = FIRST_SEED; seed < FIRST_SEED + RUNS; seed++) {
+for (let seed = SEEDS.first; seed < SEEDS.first + SEEDS.count; seed++) {
   const kind = KINDS[seed % KINDS.length] ?? 'spawn-machine'
   test(`${kind} among failures of Proxmox (seed ${seed}) leaves nothing behind`, () => schedule(kind, seed))
 }

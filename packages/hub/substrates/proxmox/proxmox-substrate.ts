@@ -4,6 +4,7 @@ import { vmName } from '@autovibe/core/proxmox/vm-names.ts'
 import type { Capabilities, CreateMachine, ObservedMachine, Snapshot, SnapshotHandle, Substrate, TreeChange, Usage } from '../substrate.ts'
 import { ensureCloned, takenNumbers } from './cloning.ts'
 import { configureVm, resizeVm } from './configuring.ts'
+import { leftBehind, mustMove } from './inviting.ts'
 import { keepLastUsage, observe, usageOf } from './observed.ts'
 import { type Choice, choosePlace, snapshotChoice, templateChoice } from './placing.ts'
 import { ensureOff } from './power.ts'
@@ -21,6 +22,8 @@ export class ProxmoxSubstrate implements Substrate {
   readonly #capabilities: Capabilities
   readonly #findings: readonly Finding[]
   readonly #ending = new AbortController()
+  /** As of the last look. */
+  #leftBehind: readonly Finding[] = []
   #tidying: Promise<void> | null = null
 
   constructor(site: Site, capabilities: Capabilities, findings: readonly Finding[]) {
@@ -34,7 +37,7 @@ export class ProxmoxSubstrate implements Substrate {
   }
 
   findings(): readonly Finding[] {
-    return this.#findings
+    return [...this.#findings, ...this.#leftBehind]
   }
 
   create(machine: CreateMachine, signal: AbortSignal): Promise<void> {
@@ -56,7 +59,7 @@ export class ProxmoxSubstrate implements Substrate {
       const found = await ownVm(site, machine, signal)
       // Whatever was asked of its size before: a rollback has taken that back since.
       const isResized = found !== null && (await resizeVm(site, found.record, signal))
-      if (machine.reboot || isResized) {
+      if (machine.reboot || isResized || mustMove(site, machine)) {
         await ensureOff(site, machine, 'button', signal)
         await site.records.set(machineId, { reboot: false })
       }
@@ -160,6 +163,7 @@ export class ProxmoxSubstrate implements Substrate {
 
   async list(signal: AbortSignal): Promise<readonly ObservedMachine[]> {
     const observed = await observe(this.#site, signal)
+    this.#leftBehind = await leftBehind(this.#site, observed)
     this.#tidying ??= tidy(this.#site, this.#ending.signal)
       .catch((err) => {
         if (!this.#ending.signal.aborted) this.#site.logger.warn({ err }, 'tidying up failed')

@@ -8,7 +8,9 @@ import { expectOk } from '../../../../test/proxmox/stage.ts'
 import { type Options, type ProxmoxStandIn, startProxmox } from '../../../../test/proxmox/stand-in.ts'
 import type { StorageType } from '../../../../test/proxmox/storages.ts'
 import type { StoredTrees } from '../../checkpoints/stored-trees.ts'
+import { SECRETS } from '../../checkpoints/testing/place.ts'
 import type { FreshDatabase } from '../../database/testing.ts'
+import { gateKeySealing } from '../../security/secrets.ts'
 import { CONFORMANCE_AGENT } from '../conformance.ts'
 import type { DoorListener } from '../substrate.ts'
 import type { ProxmoxClient } from './client/client.ts'
@@ -24,6 +26,8 @@ const SITE = { user: 'autovibe@pve', token: 'hub', pool: 'autovibe', storages: [
 const TEMPLATE = 9000
 /** As machines dial it; the stand-in joins it to where the gate really listens. */
 const GATE = { host: '10.90.0.1', port: 7443 } as const
+/** Another address that leads there. */
+export const OTHER_GATE_HOST = '10.90.0.2'
 export const HUB_ID = '0123456789abcdef0123456789abcdef'
 
 export interface ClusterOptions {
@@ -71,7 +75,7 @@ export class TestCluster {
       nodes: names.map((name) => ({ name })),
       storages: [{ id: 'machines', type: storage }],
       guests: async (directory) => {
-        const gate = { address: GATE.host, port: GATE.port, listens: () => cluster?.gatePort ?? 0 }
+        const gate = { address: GATE.host, port: GATE.port, also: [OTHER_GATE_HOST], listens: () => cluster?.gatePort ?? 0 }
         machines = await openMachines({ root: join(directory, 'guests'), gate, agent, agentsDir })
         return machines.guests
       },
@@ -146,12 +150,17 @@ export async function openHub(
     readonly patience?: Partial<ProxmoxPatience>
     readonly settings?: Partial<ProxmoxSettings>
     readonly gateLimits?: GateOptions['limits']
+    /** Where machines of this Hub find the gate. */
+    readonly gateHost?: string
   },
 ): Promise<OpenHub> {
   const logger = { info: () => undefined, warn: (fields: object, message: string) => console.error(message, fields) }
+  const place = { ...GATE, host: parts.gateHost ?? GATE.host }
   const gate = await openGate({
     listen: { host: '127.0.0.1', port: cluster.gatePort },
-    advertised: `${GATE.host}:${GATE.port}`,
+    advertised: `${place.host}:${place.port}`,
+    db: parts.database.db,
+    sealing: gateKeySealing(SECRETS),
     dataDir: parts.dataDir,
     door: parts.door,
     logger,
@@ -164,7 +173,7 @@ export async function openHub(
       client,
       db: parts.database.db,
       hubId: HUB_ID,
-      settings: { ...cluster.settings, ...parts.settings },
+      settings: { ...cluster.settings, gate: place, ...parts.settings },
       links: gate,
       trees: parts.trees,
       tokenOf: parts.tokenOf,
