@@ -24,6 +24,7 @@ import type { Api, ApiContext, ApiDeps } from './plumbing/deps.ts'
 import { registerOpenApi } from './plumbing/openapi.ts'
 import { answerProblem, registerProblems } from './plumbing/problems.ts'
 import { registerProjectEgress } from './project-egress.ts'
+import { registerProjectLimitsProposal } from './project-limits-proposal.ts'
 import { registerProjectRetention } from './project-retention.ts'
 import { registerProjectSettings } from './project-settings.ts'
 import { registerProjectSource } from './project-source.ts'
@@ -32,6 +33,7 @@ import { registerProjects } from './projects.ts'
 import { registerProviders } from './providers.ts'
 import { registerRuns } from './runs.ts'
 import { registerSubstrateProbes } from './substrate-probes.ts'
+import { registerSubstrateTemplates } from './substrate-templates.ts'
 import { registerSubstrates } from './substrates.ts'
 import { registerUsageEvents } from './usage-events.ts'
 
@@ -43,6 +45,7 @@ const RESOURCES = [
   registerProjects,
   registerProjectSource,
   registerProjectSettings,
+  registerProjectLimitsProposal,
   registerProjectEgress,
   registerProjectRetention,
   registerProjectTriggers,
@@ -61,6 +64,7 @@ const RESOURCES = [
   registerProviders,
   registerSubstrates,
   registerSubstrateProbes,
+  registerSubstrateTemplates,
   registerApiKeys,
 ]
 

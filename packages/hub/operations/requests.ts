@@ -5,6 +5,7 @@ import { assertMachineAllows, type MachineAction } from '@autovibe/core/machines
 import type { z } from 'zod'
 import type { Tx } from '../database/database.ts'
 import { recordEvent } from '../database/events.ts'
+import type { Capabilities } from '../substrates/substrate.ts'
 import { createCheckpoint } from './create-checkpoint.ts'
 import { destroyMachine } from './destroy-machine.ts'
 import { enqueue, requestCancel } from './engine/enqueue.ts'
@@ -63,6 +64,8 @@ export interface Requests {
   /** What it may take from now on, or from its next start on; what is left out stays as it is. */
   limitMachine(tx: Tx, machineId: MachineId, change: MachineLimitsChange): Promise<void>
   cancelOperation(tx: Tx, operationId: OperationId): Promise<void>
+  /** What machines get for which nobody says otherwise, and the most that one could get. */
+  sizes(): Pick<Capabilities, 'defaultLimits' | 'most'>
   retryOperation(tx: Tx, operationId: OperationId): Promise<void>
 }
 
@@ -81,6 +84,8 @@ export function createRequests(ports: Ports): Requests {
   }
 
   return {
+    sizes: () => ports.substrate.capabilities(),
+
     async createRun(tx, input) {
       const { model, simulated } = await resolveModel(ports, tx, input)
       if (input.machine && input.limits)

@@ -15,6 +15,7 @@ export const ROUTES = {
   'GET /v1/projects/:project': 'user',
   'PUT /v1/projects/:project/source': 'user',
   'GET /v1/projects/:project/settings': 'user',
+  'GET /v1/projects/:project/limits/proposal': 'user',
   'PUT /v1/projects/:project/models': 'admin',
   'PUT /v1/projects/:project/limits': 'admin',
   'PUT /v1/projects/:project/egress': 'admin',
@@ -92,6 +93,8 @@ export const ROUTES = {
   'DELETE /v1/substrates/:substrate': 'admin',
   'POST /v1/substrates/:substrate/probe': 'admin',
   'POST /v1/substrates/:substrate/use': 'admin',
+  'POST /v1/substrates/:substrate/template': 'admin',
+  'POST /v1/substrates/:substrate/template/grants': 'user',
 
   'POST /v1/api-keys': 'admin',
   'GET /v1/api-keys': 'admin',

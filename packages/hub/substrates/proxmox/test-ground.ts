@@ -125,13 +125,12 @@ export class ProxmoxGround implements ConformanceGround {
     return watched(hub.substrate, (id) => this.#trees.dropped.add(id))
   }
 
-  async crash(machineId: MachineId): Promise<void> {
-    await this.cluster.guests.crash(await this.vmidOf(machineId))
+  async vmidOf(machineId: MachineId): Promise<number> {
+    return (await this.#database.db.selectFrom('proxmox_vms').select('vmid').where('machine_id', '=', machineId).executeTakeFirstOrThrow()).vmid
   }
 
-  async vmidOf(machineId: MachineId): Promise<number> {
-    const row = await this.#database.db.selectFrom('proxmox_vms').select('vmid').where('machine_id', '=', machineId).executeTakeFirstOrThrow()
-    return row.vmid
+  async crash(machineId: MachineId): Promise<void> {
+    await this.cluster.guests.crash(await this.vmidOf(machineId))
   }
 
   async dispose(): Promise<void> {

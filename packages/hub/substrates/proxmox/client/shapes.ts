@@ -46,6 +46,8 @@ const Resource = z.object({
   disk: whole.optional(),
   maxdisk: whole.optional(),
   uptime: whole.optional(),
+  netin: whole.optional(),
+  netout: whole.optional(),
 })
 export const Resources = z.array(Resource)
 /** The cluster's own entry, which a single node has not, and one for each node. */
@@ -54,7 +56,14 @@ export const ClusterStatus = z.array(z.object({ type: z.string(), name: z.string
 export const FirewallSwitch = z.object({ enable: flag.optional() })
 export const Nodes = z.array(z.object({ node: z.string(), status: z.string(), ssl_fingerprint: z.string().optional() }))
 const amounts = z.object({ total: whole, used: whole, free: whole })
-export const NodeStatus = z.object({ cpu: decimal, cpuinfo: z.object({ cpus: whole }), memory: amounts, rootfs: amounts, pveversion: z.string() })
+export const NodeStatus = z.object({
+  cpu: decimal,
+  cpuinfo: z.object({ cpus: whole }),
+  memory: amounts,
+  rootfs: amounts,
+  uptime: whole.optional(),
+  pveversion: z.string(),
+})
 export const Bridges = z.array(z.object({ iface: z.string(), type: z.string(), active: flag.optional() }))
 
 const task = { upid: UpidText, node: z.string(), type: z.string(), id: z.string(), user: z.string(), starttime: whole }
@@ -93,7 +102,8 @@ export const Feature = z.object({ hasFeature: flag, nodes: z.array(z.string()) }
 export const Snapshots = z.array(
   z.object({ name: z.string(), description: z.string(), parent: z.string().optional(), snaptime: whole.optional(), vmstate: flag.optional() }),
 )
-export const Figures = z.array(z.record(z.string(), z.union([decimal, z.null()])))
+/** What is no number is none: RRD has holes, and words for them. */
+export const Figures = z.array(z.record(z.string(), decimal.nullable().catch(null)))
 export const FirewallOptions = z.object({
   enable: flag.optional(),
   ipfilter: flag.optional(),
