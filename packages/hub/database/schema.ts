@@ -22,6 +22,7 @@ import type {
 import type { Verdict } from '@autovibe/core/limits/verdict.ts'
 import type { Charge } from '@autovibe/core/metering/account.ts'
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
+import type { ArchiveTables } from './archive-tables.ts'
 import type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable } from './operation-tables.ts'
 import type { ProjectEgressTable, ProjectPricesTable, ProjectProviderKeysTable, ProjectsTable, ProvidersTable } from './project-tables.ts'
 import type { ProxmoxNumbersTable, ProxmoxSnapshotsTable, ProxmoxVmsTable } from './proxmox-tables.ts'
@@ -265,7 +266,7 @@ export interface SubstratesTable {
   updated_at: Date
 }
 
-export interface Schema {
+export interface Schema extends ArchiveTables {
   sources: SourcesTable
   projects: ProjectsTable
   machines: MachinesTable

@@ -46,6 +46,7 @@ export async function driverSettings(client: ProxmoxClient, { name, config }: Pr
     spread: config.spread_projects,
     snapshotsMost: config.snapshots_most,
     withMemory: config.include_ram,
+    archive: { storage: config.archive, keep: config.archives_kept, tokenId: config.token_id },
     defaultLimits: { ...LIMITS, cores: config.cores, memory_bytes: config.memory_mib * MIB },
   }
 }

@@ -4,6 +4,7 @@ import { STORAGE_ABILITIES } from '@autovibe/core/proxmox/storage-abilities.ts'
 import type { Database } from '../../database/database.ts'
 import { KeyedLock } from '../keyed-lock.ts'
 import type { Capabilities } from '../substrate.ts'
+import { ArchiveRecords } from './archives/records.ts'
 import type { ProxmoxClient } from './client/client.ts'
 import { Slots } from './client/slots.ts'
 import type { GuestLinks, StoredTrees } from './guest-links.ts'
@@ -36,6 +37,7 @@ export async function createProxmoxSubstrate(options: ProxmoxSubstrateOptions, s
     clonesHold,
     patience: { ...PATIENCE, ...options.patience },
     records: new VmRecords(options.db),
+    archives: new ArchiveRecords(options.db),
     locks: new KeyedLock(),
     clones: (vmid) => {
       const found = slots.get(vmid) ?? new Slots(CLONES_MOST, CLONES_WAITING_MOST)

@@ -11,6 +11,8 @@ export interface Written {
 
 /** Proxmox decodes a path before it takes it apart, so that a slash or dots in a name would lead elsewhere. */
 const IN_PATH = /^(?!\.{1,2}$)[A-Za-z0-9._:!@+-]{1,512}$/
+/** The one exception: it takes all that is left of the path, because the names of volumes have slashes. */
+const VOLUME = /^[A-Za-z0-9._-]{1,100}:[A-Za-z0-9][A-Za-z0-9._:+-]{0,200}(?:\/[A-Za-z0-9][A-Za-z0-9._:+-]{0,200}){0,8}$/
 const BASE = '/api2/json'
 
 /** Rejects names that cannot be a part of a path. */
@@ -20,7 +22,8 @@ export function written(endpoint: string, parameters: Readonly<Record<string, Fo
   const path = template.replaceAll(/\{([^{}]+)\}/g, (_, name: string) => {
     inPath.add(name)
     const value = String(parameters[name] ?? '')
-    if (!IN_PATH.test(value)) throw new AutovibeError('substrate.failed', `${JSON.stringify(value.slice(0, 100))} cannot be the ${name} of a call of Proxmox.`)
+    if (!(name === 'volume' ? VOLUME : IN_PATH).test(value))
+      throw new AutovibeError('substrate.failed', `${JSON.stringify(value.slice(0, 100))} cannot be the ${name} of a call of Proxmox.`)
     return encodeURIComponent(value)
   })
   const form = encoded(Object.entries(parameters).filter(([name]) => !inPath.has(name)))
