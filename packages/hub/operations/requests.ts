@@ -1,5 +1,14 @@
 /** What the doors may ask for: each inserts its rows and its operation in the caller's transaction, or throws and changes nothing. */
-import { AutovibeError, type CheckpointId, type CreateRun, type MachineId, type MachineLimitsChange, type OperationId, type RunId } from '@autovibe/contract'
+import {
+  AutovibeError,
+  type CheckpointId,
+  type CreateRun,
+  type MachineArchiveId,
+  type MachineId,
+  type MachineLimitsChange,
+  type OperationId,
+  type RunId,
+} from '@autovibe/contract'
 import { chooseLimits } from '@autovibe/core/limits/choose.ts'
 import { assertMachineAllows, type MachineAction } from '@autovibe/core/machines/transitions.ts'
 import type { z } from 'zod'
@@ -12,6 +21,7 @@ import { retryStuck } from './engine/stuck.ts'
 import { forkCheckpoint } from './fork-checkpoint.ts'
 import type { Ports } from './ports.ts'
 import { registry } from './registry.ts'
+import { requestArchive, requestArchiveRemoval } from './requests/archives.ts'
 import { insertImport, type NewImport } from './requests/import.ts'
 import {
   checkpointToVerify,
@@ -60,6 +70,9 @@ export interface Requests {
   stopMachine(tx: Tx, machineId: MachineId, reason?: StopReason): Promise<{ operationId: OperationId }>
   startMachine(tx: Tx, machineId: MachineId): Promise<{ operationId: OperationId }>
   destroyMachine(tx: Tx, machineId: MachineId): Promise<{ operationId: OperationId }>
+  /** Beside whatever else the machine does; its checkpoint is taken first. */
+  archiveMachine(tx: Tx, machineId: MachineId): Promise<{ archiveId: MachineArchiveId; operationId: OperationId }>
+  removeArchive(tx: Tx, archiveId: MachineArchiveId): Promise<{ operationId: OperationId }>
   /** What it may take from now on, or from its next start on; what is left out stays as it is. */
   limitMachine(tx: Tx, machineId: MachineId, change: MachineLimitsChange): Promise<void>
   cancelOperation(tx: Tx, operationId: OperationId): Promise<void>
@@ -235,6 +248,12 @@ export function createRequests(ports: Ports): Requests {
       await closeMachine(ports, tx, machineId, null)
       return { operationId: await enqueue(tx, runtime, destroyMachine, { machineId }, { projectId: machine.project_id, machineId }) }
     },
+
+    archiveMachine(tx, machineId) {
+      return requestArchive(ports, tx, machineId, () => this.createCheckpoint(tx, machineId, 'for an archive'))
+    },
+
+    removeArchive: (tx, archiveId) => requestArchiveRemoval(ports, tx, archiveId),
 
     async limitMachine(tx, machineId, change) {
       const machine = await lockMachine(tx, machineId)
