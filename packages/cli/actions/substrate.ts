@@ -49,6 +49,7 @@ export const substrateGrants: Action<unknown> = async ({ connect, out, signal },
     pool: proxmox.pool,
     storages: [proxmox.storage],
     bridges: [proxmox.bridge],
+    archive: proxmox.archive,
     templates: proxmox.templates.map(({ vmid }) => vmid),
   }
   const grants = await client.substrates.grants(asked, { signal })
