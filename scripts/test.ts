@@ -16,6 +16,8 @@ const CONCURRENCY = Math.min(4, Math.max(2, availableParallelism()))
 /** A test that hangs ends the run with its name instead of the patience of whoever waits; 0: as long as it takes. */
 const TEST_TIMEOUT_MS = Number(process.env['AUTOVIBE_TEST_TIMEOUT_MS'] ?? 600_000)
 
+const REPORTERS = ['spec', join(root, 'scripts/slowest.ts')].flatMap((reporter) => [`--test-reporter=${reporter}`, '--test-reporter-destination=stdout'])
+
 const paths = process.argv.slice(2).filter((arg) => !arg.startsWith('-') && existsSync(resolve(arg)))
 const ending = process.argv.includes('--slow') ? '.slow.ts' : '.test.ts'
 const flags = process.argv.slice(2).filter((arg) => !paths.includes(arg) && arg !== '--slow')
@@ -42,7 +44,7 @@ async function testFiles(places: readonly string[]): Promise<string[]> {
 }
 
 function runNode(env: NodeJS.ProcessEnv): Promise<number> {
-  const options = [`--test-concurrency=${CONCURRENCY}`, `--test-timeout=${TEST_TIMEOUT_MS}`, '--test-reporter=spec']
+  const options = [`--test-concurrency=${CONCURRENCY}`, `--test-timeout=${TEST_TIMEOUT_MS}`, ...REPORTERS]
   const child = spawn(process.execPath, ['--test', ...options, ...flags, ...files.map((file) => join(root, file))], { cwd: root, stdio: 'inherit', env })
   // The runner ends its own tests; the server must outlive them, so this process waits.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))

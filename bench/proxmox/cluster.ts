@@ -1,6 +1,8 @@
 /** A Hub's rooms on a stand-in cluster that runs in another process: the real client, gate and substrate are here, and so is their CPU time. */
 import type { MachineId } from '@autovibe/contract'
+import { SECRETS } from '../../packages/hub/checkpoints/testing/place.ts'
 import type { FreshDatabase } from '../../packages/hub/database/testing.ts'
+import { gateKeySealing } from '../../packages/hub/security/secrets.ts'
 import { ProxmoxClient } from '../../packages/hub/substrates/proxmox/client/client.ts'
 import { LIMITS } from '../../packages/hub/substrates/proxmox/client/limits.ts'
 import { credentialsOf } from '../../packages/hub/substrates/proxmox/client/test-client.ts'
@@ -92,7 +94,14 @@ export async function openRooms(
   },
 ): Promise<Rooms> {
   const { dataDir, database, ...rest } = parts
-  const gate = await openGate({ listen: { host: '127.0.0.1', port: 0 }, dataDir, door: parts.door, logger: QUIET })
+  const gate = await openGate({
+    listen: { host: '127.0.0.1', port: 0 },
+    db: database.db,
+    sealing: gateKeySealing(SECRETS),
+    dataDir,
+    door: parts.door,
+    logger: QUIET,
+  })
   const client = cluster.client()
   const options = { ...rest, client, db: database.db, hubId: HUB_ID, settings: cluster.settings, links: gate, logger: QUIET }
   const substrate = await createProxmoxSubstrate(options, AbortSignal.timeout(10_000))

@@ -47,11 +47,17 @@ export function decodeInvitation(text: string): GuestInvitation | null {
   return GuestInvitation.safeParse({ address, fingerprint, secret }).data ?? null
 }
 
-/** The first line of each connection. `claim` is made by the guest and kept before it registers, so that one whose answer was lost may ask again, and nobody else. */
+/** 2: the token is good together with the invitation's secret alone. 1: by itself, as guests of templates of before take it. */
+const Version = z.literal([1, 2])
+
+/**
+ * The first line of each connection. `claim` is made by the guest and kept before it registers, so that one whose answer was lost may ask again, and nobody else. `secret` is read
+ * from the firmware each time and is on no disk: a clone of the disk has the token, and not the secret that makes it good.
+ */
 export const GuestHello = z.discriminatedUnion('wants', [
-  z.object({ wants: z.literal('register'), version: z.literal(1), secret: GuestSecret, claim: Digest }),
-  z.object({ wants: z.literal('link'), version: z.literal(1), token: GuestSecret }),
-  z.object({ wants: z.literal('door'), version: z.literal(1), token: GuestSecret }),
+  z.object({ wants: z.literal('register'), version: Version, secret: GuestSecret, claim: Digest }),
+  z.object({ wants: z.literal('link'), version: Version, token: GuestSecret, secret: GuestSecret.optional() }),
+  z.object({ wants: z.literal('door'), version: Version, token: GuestSecret, secret: GuestSecret.optional() }),
 ])
 export type GuestHello = z.infer<typeof GuestHello>
 

@@ -5,14 +5,14 @@ import { Finding } from './hub.ts'
 import { Name } from './ids.ts'
 
 /** What Proxmox takes for a name of its own, and a line of `pveum` can say without quotes. */
-const ProxmoxName = z.string().regex(/^[A-Za-z][A-Za-z0-9._-]{0,62}$/, 'must be a name of letters, digits, dots, underscores and hyphens')
-const ProxmoxUser = z.string().regex(/^[A-Za-z0-9._-]{1,60}@[A-Za-z][A-Za-z0-9._-]{1,31}$/, 'must be USER@REALM')
-const TokenId = z
+export const ProxmoxName = z.string().regex(/^[A-Za-z][A-Za-z0-9._-]{0,62}$/, 'must be a name of letters, digits, dots, underscores and hyphens')
+export const ProxmoxUser = z.string().regex(/^[A-Za-z0-9._-]{1,60}@[A-Za-z][A-Za-z0-9._-]{1,31}$/, 'must be USER@REALM')
+export const TokenId = z
   .string()
   .regex(/^[A-Za-z0-9._-]{1,60}@[A-Za-z][A-Za-z0-9._-]{1,31}![A-Za-z][A-Za-z0-9._-]{0,62}$/, 'must be USER@REALM!TOKEN, for example autovibe@pve!hub')
-const TokenSecret = z.string().regex(/^[\x21-\x7e]{1,200}$/, 'must be 1 to 200 printable characters without blanks')
-const NodeName = z.string().regex(/^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/, 'must be the name of a node')
-const Vmid = z.int().min(100).max(999_999_999)
+export const TokenSecret = z.string().regex(/^[\x21-\x7e]{1,200}$/, 'must be 1 to 200 printable characters without blanks')
+export const NodeName = z.string().regex(/^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/, 'must be the name of a node')
+export const Vmid = z.int().min(100).max(999_999_999)
 
 /** SHA-256 of a certificate as Proxmox shows it. */
 export const Fingerprint = z
@@ -102,6 +102,10 @@ export const Substrate = z.object({
   updated_at: Time.nullable(),
 })
 export type Substrate = z.infer<typeof Substrate>
+
+/** `GET /v1/substrates/{name}`. */
+export const ShownSubstrate = Substrate.extend({ findings: z.array(Finding).describe('What stands in its way now, of the one that serves') })
+export type ShownSubstrate = z.infer<typeof ShownSubstrate>
 
 /** `POST /v1/substrates`: what is left out is as most clusters have it. */
 export const CreateSubstrate = z.object({

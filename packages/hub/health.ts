@@ -13,9 +13,10 @@ export function healthOf(pool: pg.Pool, substrate: Substrate, version: string, s
       () => false,
     )
     const archives = await damagedArchives(pool)
+    const trouble = substrate.trouble?.() ?? null
     const checks = [
       { name: 'database', ok: answered, detail: answered ? 'answers' : 'does not answer' },
-      { name: 'substrate', ok: true, detail: substrate.capabilities().summary },
+      { name: 'substrate', ok: trouble === null, detail: trouble?.detail ?? substrate.capabilities().summary },
       await damagedCheckpoints(pool),
       ...(archives === null ? [] : [archives]),
     ]

@@ -1,6 +1,8 @@
 /** Which cluster a Hub works with, settled once at its start. */
 import { ProxmoxConfig } from '@autovibe/contract'
+import type { Selectable } from 'kysely'
 import type { Database } from './database/database.ts'
+import type { SubstratesTable } from './database/schema.ts'
 import type { Logger } from './observability/logger.ts'
 import { type Secrets, substrateTokenContext } from './security/secrets.ts'
 import type { ProxmoxCluster } from './substrates/proxmox/cluster.ts'
@@ -31,7 +33,16 @@ export function readSubstrateInUse(db: Database, secrets: Secrets, logger?: Pick
     await tx.updateTable('substrates').set({ serves: false }).where('serves', '=', true).execute()
     if (taken === undefined) return null
     await tx.updateTable('substrates').set({ serves: true }).where('name', '=', taken.name).execute()
-    const tokenSecret = secrets.open(taken.token_sealed, substrateTokenContext(taken.name))
-    return { name: taken.name, config: ProxmoxConfig.parse(taken.config), tokenSecret }
+    return clusterOf(taken, secrets)
   })
+}
+
+/** The same cluster as it is set now: what a person has mended need not wait for another start. */
+export async function readCluster(db: Database, secrets: Secrets, name: string): Promise<ProxmoxCluster> {
+  const row = await db.selectFrom('substrates').selectAll().where('name', '=', name).executeTakeFirstOrThrow()
+  return clusterOf(row, secrets)
+}
+
+function clusterOf({ name, config, token_sealed }: Selectable<SubstratesTable>, secrets: Secrets): ProxmoxCluster {
+  return { name, config: ProxmoxConfig.parse(config), tokenSecret: secrets.open(token_sealed, substrateTokenContext(name)) }
 }

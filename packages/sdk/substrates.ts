@@ -1,6 +1,20 @@
 /** What machines are made on: this host, and clusters that a person has brought. */
-import type { AskGrants, CreateSubstrate, DoorCertificate, Grants, Substrate, SubstrateProbe, UpdateSubstrate, UsedSubstrate } from '@autovibe/contract'
+import type {
+  AskGrants,
+  AskTemplateGrants,
+  BuildTemplate,
+  CreateSubstrate,
+  DoorCertificate,
+  Grants,
+  ShownSubstrate,
+  Substrate,
+  SubstrateProbe,
+  TemplateGrants,
+  UpdateSubstrate,
+  UsedSubstrate,
+} from '@autovibe/contract'
 import { type List, list } from './pages.ts'
+import { readTemplateEvents, type TemplateOutcome, type TemplateProgress } from './substrate-templates.ts'
 import type { CallOptions, Transport } from './transport.ts'
 
 export class Substrates {
@@ -13,7 +27,8 @@ export class Substrates {
     return list(this.#transport, '/substrates', {}, options)
   }
 
-  get(name: string, options?: CallOptions): Promise<Substrate> {
+  /** With what stands in its way now. */
+  get(name: string, options?: CallOptions): Promise<ShownSubstrate> {
     return this.#transport.json('GET', at(name), options)
   }
 
@@ -50,6 +65,17 @@ export class Substrates {
   /** The lines with which an administrator makes a token with the least privileges. */
   grants(asked: AskGrants, options?: CallOptions): Promise<Grants> {
     return this.#transport.json('POST', '/substrates/grants', { ...options, body: asked })
+  }
+
+  /** The lines that make a token for the making of a template, and take it away again. */
+  templateGrants(name: string, asked: AskTemplateGrants, options?: CallOptions): Promise<TemplateGrants> {
+    return this.#transport.json('POST', `${at(name)}/template/grants`, { ...options, body: asked })
+  }
+
+  /** Makes a template, or goes on making it, for some minutes; sent once, for the same again is what goes on. */
+  async buildTemplate(name: string, asked: BuildTemplate, onProgress: (progress: TemplateProgress) => void, options?: CallOptions): Promise<TemplateOutcome> {
+    const response = await this.#transport.send('POST', `${at(name)}/template`, { ...options, body: asked, attempts: 1 })
+    return readTemplateEvents(response.body, onProgress, options?.signal)
   }
 }
 

@@ -6,7 +6,10 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { after, before, test } from 'node:test'
 import type { CheckpointId, MachineId } from '@autovibe/contract'
+import { SECRETS } from '../../packages/hub/checkpoints/testing/place.ts'
+import { type FreshDatabase, freshDatabase } from '../../packages/hub/database/testing.ts'
 import { systemRuntime } from '../../packages/hub/runtime.ts'
+import { gateKeySealing } from '../../packages/hub/security/secrets.ts'
 import { ConformanceDoor } from '../../packages/hub/substrates/conformance-door.ts'
 import { accountAfter, accountFromInside } from '../../packages/hub/substrates/conformance-tree.ts'
 import { type Gate, openGate } from '../../packages/hub/substrates/proxmox/gate/open-gate.ts'
@@ -33,6 +36,7 @@ const newCheckpoint = (): CheckpointId => systemRuntime.newId('checkpoint')
 let folder = ''
 let door: ConformanceDoor
 let gate: Gate
+let database: FreshDatabase
 let pve: ProxmoxStandIn
 let root: Asker
 let guests: SandboxGuests | undefined
@@ -40,7 +44,9 @@ before(async () => {
   folder = await mkdtemp(join(tmpdir(), 'gm-'))
   door = new ConformanceDoor()
   const logger = { info: () => undefined, warn: () => undefined }
-  gate = await openGate({ listen: { host: '127.0.0.1', port: 0 }, advertised: `${GATE.address}:${GATE.port}`, dataDir: folder, door, logger })
+  database = await freshDatabase()
+  const own = { db: database.db, sealing: gateKeySealing(SECRETS), dataDir: folder, door, logger }
+  gate = await openGate({ listen: { host: '127.0.0.1', port: 0 }, advertised: `${GATE.address}:${GATE.port}`, ...own })
   pve = await startProxmox({
     secondMs: 4,
     storages: [{ id: 'thin', type: 'lvmthin' }],
@@ -54,6 +60,7 @@ before(async () => {
 after(async () => {
   await pve.close()
   await gate.close()
+  await database.close()
   await door.closeAll()
   await rm(folder, { recursive: true })
   assert.deepEqual(pve.violations, [])

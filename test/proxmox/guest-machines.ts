@@ -13,6 +13,8 @@ export interface GuestMachinesOptions {
   readonly root: string
   /** Where machines reach the gate, as the Hub advertises it and as a firewall's rules name it, and the port on which it really listens. */
   readonly gate: { readonly address: string; readonly port: number; readonly listens: () => number }
+  /** More addresses that lead there, when a rule lets out to them. */
+  readonly gateAlso?: readonly string[]
   /** The template's agent unless it says so. */
   readonly agentCommand?: readonly string[]
   /** More for the guest's command line. */
@@ -21,7 +23,7 @@ export interface GuestMachinesOptions {
   readonly readable?: readonly string[]
 }
 
-export function openGuestMachines({ root, gate, agentCommand, args = [], readable = [] }: GuestMachinesOptions): Promise<SandboxGuests> {
+export function openGuestMachines({ root, gate, gateAlso = [], agentCommand, args = [], readable = [] }: GuestMachinesOptions): Promise<SandboxGuests> {
   const own = ['--invitation', SERIAL, '--rekey-root', SYSTEM, ...(agentCommand ? ['--agent-command', JSON.stringify(agentCommand)] : []), ...args]
   // Whoever is root in the sandbox alone can become no other user there.
   const asOrdinary = process.getuid?.() === 0 ? [] : ['--user', 'none', '--tree-at', 'none']
@@ -29,6 +31,6 @@ export function openGuestMachines({ root, gate, agentCommand, args = [], readabl
     root,
     command: () => ['/bin/sh', '-c', BOOT, 'sh', SYSTEM, process.execPath, resolve(CHECKOUT, 'packages/guest/main.ts'), ...asOrdinary, ...own],
     readable,
-    reachable: () => [{ address: gate.address, port: gate.port, to: { host: '127.0.0.1', port: gate.listens() } }],
+    reachable: () => [gate.address, ...gateAlso].map((address) => ({ address, port: gate.port, to: { host: '127.0.0.1', port: gate.listens() } })),
   })
 }

@@ -5,7 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, type TestContext, test } from 'node:test'
 import type { MachineId } from '@autovibe/contract'
+import { SECRETS } from '../../packages/hub/checkpoints/testing/place.ts'
+import { freshDatabase } from '../../packages/hub/database/testing.ts'
 import { systemRuntime } from '../../packages/hub/runtime.ts'
+import { gateKeySealing } from '../../packages/hub/security/secrets.ts'
 import { ConformanceDoor } from '../../packages/hub/substrates/conformance-door.ts'
 import { openGate } from '../../packages/hub/substrates/proxmox/gate/open-gate.ts'
 import { until } from '../support/until.ts'
@@ -165,9 +168,12 @@ vmTest('our guest links to the gate from a fenced VM, its agent works behind the
   const door = new ConformanceDoor()
   const logger = { info: () => undefined, warn: () => undefined }
   const folder = await mkdtemp(join(room, 'g'))
-  const gate = await openGate({ listen: { host: '127.0.0.1', port: 0 }, advertised: `${place.address}:${place.port}`, dataDir: folder, door, logger })
+  const database = await freshDatabase()
+  const own = { db: database.db, sealing: gateKeySealing(SECRETS), dataDir: folder, door, logger }
+  const gate = await openGate({ listen: { host: '127.0.0.1', port: 0 }, advertised: `${place.address}:${place.port}`, ...own })
   t.after(async () => {
     await gate.close()
+    await database.close()
     await door.closeAll()
     await rm(folder, { recursive: true })
   })

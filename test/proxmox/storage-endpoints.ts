@@ -162,8 +162,14 @@ function upload(call: Call): string {
 function download(call: Call): string {
   const place = destination(call)
   const url = call.parameters.required('url')
+  if ((call.parameters.text('checksum') === undefined) !== (call.parameters.text('checksum-algorithm') === undefined))
+    throw badParameters({ checksum: "missing property - 'checksum' requires 'checksum-algorithm', and that this" })
   return call.start('download', place.volid.split('/').at(-1) ?? '', async (worker) => {
     worker.print(`downloading ${url} to ${place.volid}`)
+    const there = call.cluster.storages.volume(place.volid, call.node) && (await readFile(filePath(call.cluster.directory, place.volid)))
+    if (there && hashed(call, there) === call.parameters.text('checksum')?.toLowerCase())
+      return worker.print('OK, got correct file already, no need to download')
+    if (there) throw died(`refusing to override existing file '${place.volid}'`)
     await worker.takes(call.cluster.durations.other)
     // Addresses outside are not asked; a test serves its image itself.
     if (!/^https?:\/\/(?:127\.0\.0\.1|localhost)[:/]/.test(url)) throw died(`download failed: 4`)
@@ -174,9 +180,15 @@ function download(call: Call): string {
   })
 }
 
+/** By the algorithm that was named; undefined without one. */
+function hashed(call: Call, bytes: Buffer): string | undefined {
+  const algorithm = call.parameters.text('checksum-algorithm')
+  return algorithm === undefined ? undefined : createHash(algorithm).update(bytes).digest('hex')
+}
+
 async function store(call: Call, { storage, volid, kind }: { storage: Storage; volid: string; kind: Content }, bytes: Buffer): Promise<void> {
-  const [wanted, algorithm] = [call.parameters.text('checksum'), call.parameters.text('checksum-algorithm')]
-  const got = algorithm === undefined ? undefined : createHash(algorithm).update(bytes).digest('hex')
+  const wanted = call.parameters.text('checksum')
+  const got = hashed(call, bytes)
   if (got !== undefined && got !== wanted?.toLowerCase()) throw died(`checksum mismatch: got '${got}' != expect '${wanted}'`)
   const path = filePath(call.cluster.directory, volid)
   await mkdir(dirname(path), { recursive: true })

@@ -18,10 +18,10 @@ export interface Received {
 export async function receive(request: IncomingMessage, query: string, isUpload: boolean): Promise<Received> {
   const method = request.method ?? 'GET'
   const length = Number(request.headers['content-length'] ?? 0)
-  const chunked = request.headers['transfer-encoding'] !== undefined
+  if (request.headers['transfer-encoding'] !== undefined) throw new Refusal(501, 'chunked transfer encoding not supported')
   const fromQuery = decodeForm(query)
   delete fromQuery['_dc']
-  if (length === 0 && !chunked) return { parameters: fromQuery, file: null }
+  if (length === 0) return { parameters: fromQuery, file: null }
   if (method !== 'PUT' && method !== 'POST') throw new Refusal(501, `Unexpected content for method '${method}'`)
   const type = (request.headers['content-type'] ?? '').split(';')[0]?.trim() ?? ''
   if (isUpload) {

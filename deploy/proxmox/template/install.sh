@@ -6,11 +6,12 @@ export DEBIAN_FRONTEND=noninteractive
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 
-# Node 24 with npm, by the sum that nodejs.org gives for it.
+# Node 24 with npm, by the sum that nodejs.org gives for it; the very version, where whoever brought these files says which.
 if ! [[ $(node --version 2>/dev/null) == v24.* ]]; then
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
   from=https://nodejs.org/dist/latest-v24.x
+  if [[ -s $root/.node-version && $(<"$root/.node-version") =~ ^24\.[0-9]+\.[0-9]+$ ]]; then from=https://nodejs.org/dist/v${BASH_REMATCH[0]}; fi
   curl --fail --location --silent --show-error --output "$work/SHASUMS256.txt" "$from/SHASUMS256.txt"
   archive=$(awk '$2 ~ /^node-v24\.[0-9.]+-linux-x64\.tar\.xz$/ { print $2 }' "$work/SHASUMS256.txt")
   curl --fail --location --silent --show-error --output "$work/$archive" "$from/$archive"

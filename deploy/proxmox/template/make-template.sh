@@ -41,7 +41,8 @@ check ip "dhcp|$address/[0-9]{1,2},gw=$address"
 check disk '[1-9][0-9]*'
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-filled() { sed -e "s|@REF@|${given[ref]}|" -e "s|@REPOSITORY@|${given[repository]}|" "$here/user-data.yaml"; }
+fetch="[git, clone, --depth, \"1\", --branch, \"${given[ref]}\", \"${given[repository]}\", /opt/autovibe]"
+filled() { sed -e "s|\"@FETCH@\"|$fetch|" "$here/user-data.yaml"; }
 if [[ ${AUTOVIBE_ONLY_FILES:-} == 1 ]]; then filled; exit 0; fi
 
 [[ $(id -u) == 0 ]] || die 'This is for root on a node.'

@@ -5,11 +5,12 @@ import type { Action } from '../commands/define.ts'
 import type { SubstrateOptions } from '../commands/substrate.ts'
 import type { Context } from '../context.ts'
 import { quote } from '../git/repository.ts'
-import { readStdin } from '../local/stdin.ts'
 import { probeAndTell } from './substrate.ts'
 import { changeOf } from './substrate-options.ts'
+import { askedSecret, givenSecret, isTerminal } from './token-secret.ts'
 
 const TOKEN_ID = 'autovibe@pve!hub'
+const addCommand = (name: string): string => `autovibe substrate add proxmox ${name}`
 
 export const substrateAdd: Action<SubstrateOptions> = async (context, [kind = '', name = ''], options) => {
   const { out, signal } = context
@@ -23,7 +24,7 @@ export const substrateAdd: Action<SubstrateOptions> = async (context, [kind = ''
     })
   const change = await changeOf(options, null)
   if (options.url === undefined) throw missing(name, ['--url'])
-  const early = await givenSecret(context, name, options)
+  const early = await givenSecret(context, addCommand(name), options)
   if (options.storage === undefined) throw missing(name, ['--storage'])
   const { token_id, storage, templates, gate, ...others } = change
   const lacking = token_id === undefined ? [] : [...(templates === undefined ? ['--template'] : []), ...(gate === undefined ? ['--gate'] : [])]
@@ -31,7 +32,7 @@ export const substrateAdd: Action<SubstrateOptions> = async (context, [kind = ''
   const client = await context.connect()
   const doors = await doorsOf(context, client, options, null)
   if (token_id === undefined || storage === undefined || templates === undefined || gate === undefined) return tellGrants(context, client, name, options, doors)
-  const token_secret = early ?? (await askedSecret(context, name, token_id))
+  const token_secret = early ?? (await askedSecret(context, addCommand(name), token_id))
   const substrate = await client.substrates.create({ name, doors, token_id, token_secret, storage, templates, gate, ...others }, { signal })
   out.note(`${out.paint.green('✓')} ${name} is remembered. Now it is looked at.`)
   const code = await probeAndTell(context, name, { substrate })
@@ -41,7 +42,7 @@ export const substrateAdd: Action<SubstrateOptions> = async (context, [kind = ''
 
 export const substrateSet: Action<SubstrateOptions> = async (context, [name = ''], options) => {
   const { signal } = context
-  const early = await givenSecret(context, name, options)
+  const early = await givenSecret(context, `autovibe substrate set ${name}`, options)
   const client = await context.connect()
   const before = await client.substrates.get(name, { signal })
   if (before.proxmox === null) throw new AutovibeError('conflict.state', 'This host has no settings here.', { fix: 'autovibe up --help' })
@@ -90,36 +91,6 @@ function againWith(name: string, options: SubstrateOptions, doors: readonly Prox
   })
   return ['autovibe substrate add proxmox', name, ...words].join(' ')
 }
-
-/** Never from an argument: those stand in the process list and in the shell's history. */
-async function givenSecret(context: Context, name: string, { tokenEnv, tokenStdin }: SubstrateOptions): Promise<string | undefined> {
-  if (tokenEnv !== undefined && tokenStdin === true)
-    throw new AutovibeError('request.invalid', 'Of --token-env and --token-stdin only one can be meant.', { fix: 'autovibe substrate add --help' })
-  const [text, where] =
-    tokenEnv !== undefined
-      ? [context.env[tokenEnv], `in the environment variable ${tokenEnv}`]
-      : tokenStdin === true
-        ? [await readStdin(1000), 'on standard input']
-        : [undefined, undefined]
-  if (where === undefined) return undefined
-  const secret = text?.trim()
-  if (secret) return secret
-  throw new AutovibeError('request.invalid', `There was no secret ${where}.`, { fix: `autovibe substrate add proxmox ${name} … --token-stdin < FILE` })
-}
-
-async function askedSecret(context: Context, name: string, tokenId: string): Promise<string> {
-  if (isTerminal(context)) {
-    const prompts = await import('@clack/prompts')
-    const answer = await prompts.password({ message: `Secret of ${tokenId}`, output: process.stderr })
-    if (prompts.isCancel(answer)) throw new AutovibeError('operation.cancelled', 'Nothing was changed.')
-    if (answer) return answer.trim()
-  }
-  throw new AutovibeError('request.invalid', `The secret of ${tokenId} was not given; nothing was changed.`, {
-    fix: `autovibe substrate add proxmox ${name} … --token-stdin < FILE (or --token-env VARIABLE)`,
-  })
-}
-
-const isTerminal = ({ out }: Context): boolean => out.interactive && process.stdin.isTTY === true
 
 /** Each door with its fingerprint: given, known from before, or shown to the person, who says whether it is the right one. */
 async function doorsOf(context: Context, client: Autovibe, options: SubstrateOptions, before: ProxmoxConfig | null): Promise<ProxmoxDoor[]> {

@@ -1,9 +1,11 @@
 /** Shows, probes, chooses and removes what machines are made on. */
 import { AutovibeError, EXIT, type Substrate } from '@autovibe/contract'
 import type { Action } from '../commands/define.ts'
+import type { GrantsOptions } from '../commands/substrate-template.ts'
 import type { Context } from '../context.ts'
 import { renderFindings } from '../render/resources.ts'
 import { renderSubstrate, renderSubstrates } from '../render/substrate.ts'
+import { tellTemplateGrants } from './substrate-template.ts'
 
 export const substrateList: Action<unknown> = async ({ connect, out, signal }) => {
   const client = await connect()
@@ -14,7 +16,7 @@ export const substrateList: Action<unknown> = async ({ connect, out, signal }) =
 
 export const substrateShow: Action<unknown> = async ({ connect, out, signal }, [name = '']) => {
   const substrate = await (await connect()).substrates.get(name, { signal })
-  out.answer({ substrate }, renderSubstrate(substrate))
+  out.answer({ substrate }, [...renderSubstrate(substrate), ...renderFindings(substrate.findings, out.paint)])
   return 0
 }
 
@@ -38,7 +40,13 @@ export async function probeAndTell({ connect, out, signal }: Pick<Context, 'conn
   return failed > 0 ? EXIT.failed : EXIT.ok
 }
 
-export const substrateGrants: Action<unknown> = async ({ connect, out, signal }, [name = '']) => {
+export const substrateGrants: Action<GrantsOptions> = async (context, [name = ''], options) => {
+  const { connect, out, signal } = context
+  if (options.for === 'template') return tellTemplateGrants(context, name, options)
+  if (options.for !== undefined && options.for !== 'hub')
+    throw new AutovibeError('request.invalid', `There are no lines for ${JSON.stringify(options.for)}.`, {
+      fix: '--for template, or without it those for the Hub',
+    })
   const client = await connect()
   const { proxmox } = await client.substrates.get(name, { signal })
   if (proxmox === null) throw new AutovibeError('conflict.state', 'This host needs no token.', { fix: 'autovibe substrate list' })

@@ -1,6 +1,7 @@
 /** autovibe substrate: what machines are made on, this host or a Proxmox cluster. */
 import type { Command } from 'commander'
 import { act, define, group } from './define.ts'
+import { type GrantsOptions, templateCommand, withPlace } from './substrate-template.ts'
 
 export interface SubstrateOptions {
   readonly url?: readonly string[]
@@ -102,13 +103,17 @@ export const substrateCommand = () =>
       ).argument('<name>', NAME),
       async () => (await import('../actions/substrate.ts')).substrateProbe,
     ),
-    act(
-      define('grants', 'Show the lines that give its token the least privileges', 'An administrator types them on a node of the cluster.').argument(
-        '<name>',
-        NAME,
-      ),
+    act<GrantsOptions>(
+      withPlace(
+        define(
+          'grants',
+          'Show the lines that give its token the least privileges',
+          'An administrator types them on a node of the cluster. With --for template they make a token for "template build" alone, and the lines that take it away again are shown too.',
+        ).argument('<name>', NAME),
+      ).option('--for <what>', 'hub, or template (hub)'),
       async () => (await import('../actions/substrate.ts')).substrateGrants,
     ),
+    templateCommand(),
     act(
       define(
         'use',

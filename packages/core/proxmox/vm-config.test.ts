@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { Buffer } from 'node:buffer'
 import { test } from 'node:test'
-import { configOf, mainDisk, rulesOf, sizeOf } from './vm-config.ts'
+import fc from 'fast-check'
+import { configOf, invitationOf, mainDisk, rulesOf, sizeOf } from './vm-config.ts'
 
 const limits = { cores: 2, memory_bytes: 1024 ** 3, processes: 100, disk_bytes: 1024 ** 3, wall_seconds: 60 }
 const wanted = {
@@ -21,6 +22,17 @@ test('a clone keeps its own address and number, and loses cards that its templat
   assert.deepEqual(remove, ['net1'])
   assert.equal(parameters['smbios1'], `uuid=abc,serial=${Buffer.from(wanted.invitation).toString('base64')},base64=1`)
   assert.ok(!('nameserver' in parameters))
+})
+
+test('what a VM was told is read from its configuration as it was written, and nothing else is taken for it', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)), maxLength: 200 }), (invitation) => {
+      const { smbios1 } = configOf({ smbios1: 'uuid=abc' }, { ...wanted, invitation }).parameters
+      assert.equal(invitationOf({ smbios1: String(smbios1) }), invitation)
+    }),
+  )
+  for (const smbios1 of [undefined, '', 'uuid=abc', 'serial=plain', 'uuid=abc,base64=1', 'family=serial=x,base64=1'])
+    assert.equal(invitationOf(smbios1 === undefined ? {} : { smbios1 }), null)
 })
 
 test('a template without a card gets one, of a new address', () => {

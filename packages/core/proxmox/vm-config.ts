@@ -57,9 +57,17 @@ function cardOf(now: string | undefined, bridge: string): string {
 }
 
 /** The serial number is how the guest is told its Hub; everything else of the card stays. */
-function smbiosOf(now: string | undefined, invitation: string): string {
+export function smbiosOf(now: string | undefined, invitation: string): string {
   const kept = (now ?? '').split(',').filter((part) => /^uuid=/.test(part))
   return [...kept, `serial=${Buffer.from(invitation, 'latin1').toString('base64')}`, 'base64=1'].join(',')
+}
+
+/** What the VM is told by its serial number; null where that is nothing of ours. */
+export function invitationOf(config: VmConfig): string | null {
+  const parts = (config['smbios1'] ?? '').split(',')
+  const serial = parts.find((part) => part.startsWith('serial='))?.slice('serial='.length)
+  if (serial === undefined || !parts.includes('base64=1')) return null
+  return Buffer.from(serial, 'base64').toString('latin1')
 }
 
 export interface Rule {

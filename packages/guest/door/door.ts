@@ -45,7 +45,8 @@ async function join(socket: Socket, identities: Identities, signal: AbortSignal)
   if (identity === null) return void socket.destroy()
   const ended = new AbortController()
   socket.once('close', () => ended.abort())
-  const { socket: far, welcome } = await dial(identity.gate, { wants: 'door', version: 1, token: identity.token }, AbortSignal.any([signal, ended.signal]))
+  const { gate, token, secret } = identity
+  const { socket: far, welcome } = await dial(gate, { wants: 'door', version: 2, token, secret }, AbortSignal.any([signal, ended.signal]))
   far.on('error', () => undefined)
   if (welcome.is !== 'open') {
     far.destroy()

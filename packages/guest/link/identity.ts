@@ -1,14 +1,24 @@
-/** Who this guest is to its Hub: what it registered for, kept on the disk, and void as soon as the VM is somebody else's, which a clone of that disk finds out by its invitation. */
+/** Who this guest is to its Hub: what it registered for, kept on the disk, and void as soon as the VM is told of another gate, or is somebody else's, which a clone of that disk finds out by its invitation. */
 import { createHash, randomBytes } from 'node:crypto'
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { AutovibeError, decodeInvitation, type GuestInvitation, GuestSecret, GuestInvitation as InvitationSchema, MachineId } from '@autovibe/contract'
+import {
+  AutovibeError,
+  decodeInvitation,
+  type GuestInvitation,
+  GuestSecret,
+  ID_PREFIXES,
+  GuestInvitation as InvitationSchema,
+  MachineId,
+} from '@autovibe/contract'
 import { z } from 'zod'
 import { dial, type Gate } from './dial.ts'
 
 export interface Identity {
   readonly machineId: MachineId
   readonly token: string
+  /** Of the invitation, without which the token is nothing. Comes from the firmware and goes to no disk. */
+  readonly secret: string
   readonly gate: Gate
 }
 
@@ -35,6 +45,7 @@ export interface IdentityOptions {
 export class Identities {
   readonly #options: IdentityOptions
   #known: IdentityDocument | null = null
+  #secret = ''
 
   constructor(options: IdentityOptions) {
     this.#options = options
@@ -45,14 +56,15 @@ export class Identities {
     const { document, invitation } = await this.prepare()
     const known = document.registered === null ? await this.#register(document, invitation, signal) : document
     this.#known = known
-    const { machine, token } = known.registered ?? missing()
-    return { machineId: machine, token, gate: known.gate }
+    this.#secret = invitation.secret
+    return this.registered() ?? missing()
   }
 
   /** Null while there is none: for what should not wait. */
   registered(): Identity | null {
     const known = this.#known
-    return known === null || known.registered === null ? null : { machineId: known.registered.machine, token: known.registered.token, gate: known.gate }
+    if (known === null || known.registered === null) return null
+    return { machineId: known.registered.machine, token: known.registered.token, secret: this.#secret, gate: known.gate }
   }
 
   /** The VM is who its invitation says, with everything that this takes but the Hub's consent. */
@@ -65,7 +77,8 @@ export class Identities {
     if (before !== null && before.invitation === sha256) return { document: before, invitation }
     // What the disk's former owner had goes first: whoever is cut off here begins anew.
     await rm(this.#file, { force: true })
-    await this.#options.rekey(text)
+    // The same machine that is told of another gate is nobody new, and only registers again.
+    if (before?.registered?.machine !== machineOf(invitation)) await this.#options.rekey(text)
     const { address, fingerprint } = invitation
     const document: IdentityDocument = {
       version: 1,
@@ -79,7 +92,7 @@ export class Identities {
   }
 
   async #register(document: IdentityDocument, { secret }: GuestInvitation, signal: AbortSignal): Promise<IdentityDocument> {
-    const { socket, welcome } = await dial(document.gate, { wants: 'register', version: 1, secret, claim: document.claim }, signal)
+    const { socket, welcome } = await dial(document.gate, { wants: 'register', version: 2, secret, claim: document.claim }, signal)
     socket.on('error', () => undefined)
     socket.destroy()
     if (welcome.is !== 'registered') throw new AutovibeError('auth.forbidden', 'The Hub’s gate does not accept the invitation.')
@@ -121,6 +134,9 @@ export class Identities {
     await folder.sync().finally(() => folder.close())
   }
 }
+
+/** A secret begins with the body of the id of the machine that it is for. */
+const machineOf = ({ secret }: GuestInvitation): string => `${ID_PREFIXES.machine}_${secret.split('.')[0]}`
 
 function missing(): never {
   throw new AutovibeError('substrate.failed', 'The guest is not registered.')

@@ -38,7 +38,7 @@ export async function keepLink({ identities, answer, log }: KeepLink, signal: Ab
 }
 
 async function linkOnce(identity: Identity, answer: Answer, signal: AbortSignal): Promise<void> {
-  const { socket, welcome } = await dial(identity.gate, { wants: 'link', version: 1, token: identity.token }, signal)
+  const { socket, welcome } = await dial(identity.gate, { wants: 'link', version: 2, token: identity.token, secret: identity.secret }, signal)
   socket.on('error', () => undefined)
   if (welcome.is !== 'linked') {
     socket.destroy()

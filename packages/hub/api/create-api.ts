@@ -33,6 +33,7 @@ import { registerProjects } from './projects.ts'
 import { registerProviders } from './providers.ts'
 import { registerRuns } from './runs.ts'
 import { registerSubstrateProbes } from './substrate-probes.ts'
+import { registerSubstrateTemplates } from './substrate-templates.ts'
 import { registerSubstrates } from './substrates.ts'
 import { registerUsageEvents } from './usage-events.ts'
 
@@ -63,6 +64,7 @@ const RESOURCES = [
   registerProviders,
   registerSubstrates,
   registerSubstrateProbes,
+  registerSubstrateTemplates,
   registerApiKeys,
 ]
 

@@ -1,5 +1,5 @@
 /** `/v1/substrates`: the clusters that machines can be made on. A token's secret goes in and never comes out. */
-import { CreateSubstrate, Name, PageQuery, ProxmoxConfig, pageOf, Substrate, UpdateSubstrate, UsedSubstrate } from '@autovibe/contract'
+import { CreateSubstrate, Name, PageQuery, ProxmoxConfig, pageOf, ShownSubstrate, Substrate, UpdateSubstrate, UsedSubstrate } from '@autovibe/contract'
 import { z } from 'zod'
 import { substrateTokenContext } from '../security/secrets.ts'
 import { change } from './plumbing/change.ts'
@@ -66,11 +66,12 @@ export function registerSubstrates(app: Api, context: ApiContext): void {
 
   app.get(
     '/v1/substrates/:substrate',
-    { schema: { tags, operationId: 'getSubstrate', summary: 'Show a substrate', params, response: { 200: Substrate } } },
+    { schema: { tags, operationId: 'getSubstrate', summary: 'Show a substrate', params, response: { 200: ShownSubstrate } } },
     async (request, reply) => {
       const substrate = await readSubstrate(db, request.params.substrate)
       reply.header('etag', etagOf(substrate))
-      return substrate
+      const { findings } = await context.info()
+      return { ...substrate, findings: substrate.serves ? findings.filter(({ status }) => status !== 'ok') : [] }
     },
   )
 

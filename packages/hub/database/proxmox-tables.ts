@@ -45,3 +45,20 @@ export interface ProxmoxSnapshotsTable {
   state: Generated<'taking' | 'taken' | 'dropped'>
   created_at: Generated<Date>
 }
+
+export interface GateTable {
+  only_row: Generated<boolean>
+  /** In PEM. */
+  certificate: string
+  key_sealed: Buffer
+  made_at: Date
+}
+
+export interface GateAdmissionsTable {
+  machine_id: MachineId
+  address: string
+  fingerprint: string
+  secret_sha256: string
+  claim_sha256: string | null
+  keys: string[]
+}

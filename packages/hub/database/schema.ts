@@ -25,7 +25,7 @@ import type { ColumnType, Generated, JSONColumnType } from 'kysely'
 import type { ArchiveTables } from './archive-tables.ts'
 import type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable } from './operation-tables.ts'
 import type { ProjectEgressTable, ProjectPricesTable, ProjectProviderKeysTable, ProjectsTable, ProvidersTable } from './project-tables.ts'
-import type { ProxmoxNumbersTable, ProxmoxSnapshotsTable, ProxmoxVmsTable } from './proxmox-tables.ts'
+import type { GateAdmissionsTable, GateTable, ProxmoxNumbersTable, ProxmoxSnapshotsTable, ProxmoxVmsTable } from './proxmox-tables.ts'
 
 export type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable }
 
@@ -293,4 +293,6 @@ export interface Schema extends ArchiveTables {
   proxmox_snapshots: ProxmoxSnapshotsTable
   proxmox_numbers: ProxmoxNumbersTable
   substrates: SubstratesTable
+  gate: GateTable
+  gate_admissions: GateAdmissionsTable
 }

@@ -33,6 +33,7 @@ import {
   startOfProject,
   verifiedCheckpoint,
 } from './requests/look-ups.ts'
+import { noticeOf } from './requests/notices.ts'
 import { insertMachine, insertRun, resolveModel } from './requests/rows.ts'
 import { rollbackMachine } from './rollback-machine.ts'
 import { runPrompt } from './run-prompt.ts'
@@ -287,13 +288,6 @@ const limitsOf = async (tx: Tx, machineId: MachineId) =>
 
 /** The operations whose end is that the run works. */
 const BRINGING = [spawnMachine.kind, runPrompt.kind]
-
-const noticeOf = ({ trigger }: { readonly trigger: string }): string => (trigger === 'import' ? IMPORTED : FORKED)
-
-const IMPORTED = 'Your files were brought in from elsewhere, as they are; you have not seen them before. Look at them before you begin.'
-
-const FORKED =
-  'You continue on a fork: a new machine with the files and the conversation of a checkpoint. Look at the files before you go on; the machine that you came from goes its own way.'
 
 async function runOnMachine(ports: Ports, tx: Tx, input: RunInput, nameOrId: string, model: string) {
   const machine = await machineByName(tx, nameOrId)

@@ -3,7 +3,7 @@ import { sql } from 'kysely'
 import type { Logger } from 'pino'
 import type { Database, Tx } from '../database/database.ts'
 import { forgetPreviousKey, type MasterKeys } from './master-key.ts'
-import { idempotencyContext, projectKeyContext, providerKeyContext, type Secrets, substrateTokenContext } from './secrets.ts'
+import { GATE_KEY_CONTEXT, idempotencyContext, projectKeyContext, providerKeyContext, type Secrets, substrateTokenContext } from './secrets.ts'
 
 export interface Resealed {
   readonly resealed: number
@@ -15,7 +15,13 @@ export interface Resealed {
 const BATCH = 500
 
 /** Every place where a sealed secret stands: whoever adds one adds it here. */
-export const SEALED_COLUMNS = ['idempotency_keys.response', 'project_provider_keys.key_sealed', 'providers.key_sealed', 'substrates.token_sealed'] as const
+export const SEALED_COLUMNS = [
+  'gate.key_sealed',
+  'idempotency_keys.response',
+  'project_provider_keys.key_sealed',
+  'providers.key_sealed',
+  'substrates.token_sealed',
+] as const
 
 /** Seals everything under the current key that is not, in the caller's transaction: afterwards all of it is, or, when that does not commit, none. */
 export async function resealSecrets(tx: Tx, secrets: Secrets): Promise<Resealed> {
@@ -51,6 +57,8 @@ export async function resealSecrets(tx: Tx, secrets: Secrets): Promise<Resealed>
       tx.updateTable('substrates').set({ token_sealed: token }).where('name', '=', name).execute(),
     )
   }
+  for (const { key_sealed } of await tx.selectFrom('gate').select('key_sealed').where(isOld).forUpdate().execute())
+    await again(key_sealed, GATE_KEY_CONTEXT, (key) => tx.updateTable('gate').set({ key_sealed: key }).execute())
   for await (const { api_key_id, key, response } of sealedAnswers(tx, head)) {
     const sealed = Buffer.from(String(response?.['sealed']), 'base64')
     await again(sealed, idempotencyContext(api_key_id, key), (answer) =>

@@ -96,6 +96,8 @@ export const ROUTES = {
   'DELETE /v1/substrates/:substrate': 'admin',
   'POST /v1/substrates/:substrate/probe': 'admin',
   'POST /v1/substrates/:substrate/use': 'admin',
+  'POST /v1/substrates/:substrate/template': 'admin',
+  'POST /v1/substrates/:substrate/template/grants': 'user',
 
   'POST /v1/api-keys': 'admin',
   'GET /v1/api-keys': 'admin',

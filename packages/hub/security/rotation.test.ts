@@ -18,7 +18,7 @@ import { systemRuntime } from '../runtime.ts'
 import { machineTokens } from './machine-tokens.ts'
 import { loadMasterKeys, ROTATION_STEPS, rotateMasterKey } from './master-key.ts'
 import { resealSecrets, SEALED_COLUMNS, settleMasterKeys } from './reseal.ts'
-import { createSecrets, idempotencyContext, projectKeyContext, providerKeyContext, type Secrets, substrateTokenContext } from './secrets.ts'
+import { createSecrets, GATE_KEY_CONTEXT, idempotencyContext, projectKeyContext, providerKeyContext, type Secrets, substrateTokenContext } from './secrets.ts'
 
 const CHILD = fileURLToPath(new URL('./testing/rotation-child.ts', import.meta.url))
 const PROJECT: ProjectId = systemRuntime.newId('project')
@@ -67,6 +67,10 @@ async function sealedWorld(name: string) {
     .values({ name: 'cluster', kind: 'proxmox', config: '{}', token_sealed: secrets.seal('token', substrateTokenContext('cluster')), updated_at: at })
     .execute()
   await db
+    .insertInto('gate')
+    .values({ certificate: 'c', key_sealed: secrets.seal('gate key', GATE_KEY_CONTEXT), made_at: at })
+    .execute()
+  await db
     .insertInto('api_keys')
     .values({ id: API_KEY, name: 'k', role: 'user', secret_hash: 'h', created_at: at, last_used_at: null, revoked_at: null })
     .execute()
@@ -92,6 +96,8 @@ async function assertAllOpen({ db, storeDir, manifestSha256 }: World, secrets: S
   assert.equal(secrets.open(own.key_sealed, projectKeyContext(PROJECT, 'one', ORIGIN)), 'own key')
   const cluster = await db.selectFrom('substrates').select('token_sealed').executeTakeFirstOrThrow()
   assert.equal(secrets.open(cluster.token_sealed, substrateTokenContext('cluster')), 'token')
+  const gate = await db.selectFrom('gate').select('key_sealed').executeTakeFirstOrThrow()
+  assert.equal(secrets.open(gate.key_sealed, GATE_KEY_CONTEXT), 'gate key')
   const answers = await db.selectFrom('idempotency_keys').select(['key', 'response']).execute()
   assert.equal(answers.length, ANSWERS)
   for (const { key, response } of answers)
@@ -165,7 +171,7 @@ describe('a rotation of the master key', () => {
     await world.db.updateTable('providers').set({ key_sealed: lost }).where('name', '=', 'bare').execute()
     const secrets = createSecrets(randomBytes(32), world.before.current)
     const told = await world.db.transaction().execute((tx) => resealSecrets(tx, secrets))
-    assert.deepEqual(told, { resealed: ANSWERS + 3, unreadable: 1 })
+    assert.deepEqual(told, { resealed: ANSWERS + 4, unreadable: 1 })
     assert.deepEqual((await world.db.selectFrom('providers').select('key_sealed').where('name', '=', 'bare').executeTakeFirstOrThrow()).key_sealed, lost)
   })
 

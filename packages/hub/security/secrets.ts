@@ -21,6 +21,15 @@ export const projectKeyContext = (projectId: ProjectId, provider: string, origin
 /** The context of a substrate's token. */
 export const substrateTokenContext = (name: string): string => `substrate:${name}`
 
+/** The context of the private key of the gate for machines. */
+export const GATE_KEY_CONTEXT = 'gate'
+
+/** The same for whoever keeps it and needs to know nothing of contexts. */
+export const gateKeySealing = (secrets: Secrets) => ({
+  seal: (key: string): Buffer => secrets.seal(key, GATE_KEY_CONTEXT),
+  open: (sealed: Buffer): string => secrets.open(sealed, GATE_KEY_CONTEXT),
+})
+
 /** The context of an answer that is kept for a repeat. */
 export const idempotencyContext = (apiKeyId: string, key: string): string => `idempotency:${apiKeyId}:${key}`
 

@@ -98,6 +98,8 @@ export interface Substrate {
   capabilities(): Capabilities
   /** Everything that was tried on this host, for `doctor`. */
   findings(): readonly Finding[]
+  /** What keeps it from working just now, told by the Hub's health; missing where nothing can. */
+  trouble?(): Finding | null
 
   /** The machine exists, stopped, with the tree it shall start from. */
   create(machine: CreateMachine, signal: AbortSignal): Promise<void>

@@ -69,6 +69,10 @@ export async function change<Body>(
   return body
 }
 
+/** For what is done elsewhere, and not by this request's transaction: that somebody asked for it. */
+export const recordAsked = (context: ApiContext, request: FastifyRequest, action: string, asked: Omit<Changed<unknown>, 'body'>): Promise<void> =>
+  transactionWithRetry(context.db, (tx) => audit(context, tx, request, identityOf(request), action, { ...asked, body: null }))
+
 interface Refusal {
   readonly error: AutovibeError
 }

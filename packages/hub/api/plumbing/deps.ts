@@ -1,5 +1,18 @@
 /** What the API is built from; main.ts gives it. */
-import type { AskGrants, DoorCertificate, Finding, Grants, Health, HubInfo, InstalledAgent, ProxmoxConfig } from '@autovibe/contract'
+import type {
+  AskGrants,
+  AskTemplateGrants,
+  BuildTemplate,
+  BuiltTemplate,
+  DoorCertificate,
+  Finding,
+  Grants,
+  Health,
+  HubInfo,
+  InstalledAgent,
+  ProxmoxConfig,
+  TemplateGrants,
+} from '@autovibe/contract'
 import type { FastifyBaseLogger, FastifyInstance, RawReplyDefaultExpression, RawRequestDefaultExpression, RawServerDefault } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { z } from 'zod'
@@ -15,7 +28,12 @@ import type { Requests } from '../../operations/requests.ts'
 import type { Runtime } from '../../runtime.ts'
 import type { Secrets } from '../../security/secrets.ts'
 
-/** How people bring a Proxmox cluster: looked at, and nothing changed there. */
+interface BroughtCluster {
+  readonly name: string
+  readonly config: ProxmoxConfig
+}
+
+/** How people bring a Proxmox cluster: looked at, and nothing changed there but by the making of a template, with a token of its own. */
 export interface ProxmoxBringing {
   /** What a door shows; `substrate.unavailable` where nothing answers. */
   certificate(url: string, signal: AbortSignal): Promise<DoorCertificate>
@@ -25,6 +43,13 @@ export interface ProxmoxBringing {
     signal: AbortSignal,
   ): Promise<readonly Finding[]>
   grants(asked: z.output<typeof AskGrants>): Grants
+  templateGrants(asked: z.output<typeof AskTemplateGrants>, cluster: BroughtCluster): TemplateGrants
+  /** Goes on where it was; `removed` when it was to be given up. */
+  makeTemplate(
+    wish: z.output<typeof BuildTemplate>,
+    cluster: BroughtCluster,
+    options: { readonly tell: (step: string, detail: string) => void; readonly signal: AbortSignal },
+  ): Promise<{ readonly template: BuiltTemplate } | { readonly removed: readonly string[] }>
 }
 
 export interface ApiDeps {

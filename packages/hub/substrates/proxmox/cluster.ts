@@ -16,6 +16,8 @@ const MIB = 1024 ** 2
 /** Of a machine for which nobody says otherwise, beside cores and memory. */
 const LIMITS: Omit<MachineLimits, 'cores' | 'memory_bytes'> = { processes: 2_048, disk_bytes: 16 * 1024 ** 3, wall_seconds: 86_400 }
 
+export const defaultLimitsOf = ({ cores, memory_mib }: ProxmoxConfig): MachineLimits => ({ ...LIMITS, cores, memory_bytes: memory_mib * MIB })
+
 /** The caller closes it. */
 export function openClient({ config, tokenSecret }: ProxmoxCluster, limits?: Partial<ClientLimits>): ProxmoxClient {
   return new ProxmoxClient({
@@ -47,7 +49,7 @@ export async function driverSettings(client: ProxmoxClient, { name, config }: Pr
     snapshotsMost: config.snapshots_most,
     withMemory: config.include_ram,
     archive: { storage: config.archive, keep: config.archives_kept, tokenId: config.token_id },
-    defaultLimits: { ...LIMITS, cores: config.cores, memory_bytes: config.memory_mib * MIB },
+    defaultLimits: defaultLimitsOf(config),
   }
 }
 

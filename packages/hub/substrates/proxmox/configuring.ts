@@ -1,7 +1,8 @@
 /** Tells a cloned VM what it is: whose, how large, where its Hub is, and that it may reach nothing else. */
 import { AutovibeError } from '@autovibe/contract'
-import { configOf, mainDisk, type Rule, rulesOf, sizeOf } from '@autovibe/core/proxmox/vm-config.ts'
+import { configOf, mainDisk, sizeOf } from '@autovibe/core/proxmox/vm-config.ts'
 import { vmNotes, vmTags } from '@autovibe/core/proxmox/vm-names.ts'
+import { fence } from './fence.ts'
 import { ensureOff } from './power.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
@@ -9,7 +10,7 @@ import { vmTask } from './vms.ts'
 
 const GIB = 1024 ** 3
 
-/** Only before its first start: another invitation would make its guest take itself for somebody new. */
+/** Only before its first start. */
 export async function configureVm(site: Site, record: VmRecord, signal: AbortSignal): Promise<void> {
   const { client, settings, hubId } = site
   const { node, vmid, machine_id: machineId, name, limits } = record
@@ -60,30 +61,3 @@ async function growDisk(site: Site, record: VmRecord, config: Readonly<Record<st
 
 /** The tree, and frozen copies of it where the file system cannot share their blocks. */
 const TREES = 2
-
-async function fence(site: Site, { node, vmid }: VmRecord, signal: AbortSignal): Promise<void> {
-  const { client, settings } = site
-  const wanted = rulesOf(settings.gate)
-  const found = await client.call('GET /nodes/{node}/qemu/{vmid}/firewall/rules', { node, vmid }, { signal })
-  if (!sameRules(found, wanted)) {
-    // From the last to the first, so that the others keep their places.
-    for (const { pos } of found.toSorted((left, right) => right.pos - left.pos))
-      await client.call('DELETE /nodes/{node}/qemu/{vmid}/firewall/rules/{pos}', { node, vmid, pos }, { signal })
-    for (const rule of wanted.toReversed())
-      await client.call('POST /nodes/{node}/qemu/{vmid}/firewall/rules', { node, vmid, ...rule, enable: 1, comment: 'autovibe: the Hub' }, { signal })
-  }
-  await client.call(
-    'PUT /nodes/{node}/qemu/{vmid}/firewall/options',
-    { node, vmid, enable: true, policy_in: 'DROP', policy_out: 'DROP', dhcp: /\bip=dhcp\b/.test(settings.ipConfig(vmid)), macfilter: true },
-    { signal, idempotent: true },
-  )
-}
-
-type FoundRule = { readonly [K in keyof Rule]?: string | undefined } & { readonly enable?: boolean | undefined }
-
-const sameRules = (found: readonly FoundRule[], wanted: readonly Rule[]): boolean =>
-  found.length === wanted.length &&
-  wanted.every((rule, index) => {
-    const there = found[index]
-    return there?.enable === true && (['type', 'action', 'proto', 'dest', 'dport'] as const).every((key) => there[key] === rule[key])
-  })

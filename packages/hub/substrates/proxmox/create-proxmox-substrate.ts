@@ -1,5 +1,5 @@
 /** Opens the Proxmox substrate: asks the cluster once what its storage can, and finds the machines that an earlier Hub left. */
-import type { Finding, MachineId } from '@autovibe/contract'
+import type { Finding, MachineId, MachineLimits } from '@autovibe/contract'
 import { STORAGE_ABILITIES } from '@autovibe/core/proxmox/storage-abilities.ts'
 import type { Database } from '../../database/database.ts'
 import { KeyedLock } from '../keyed-lock.ts'
@@ -49,6 +49,16 @@ export async function createProxmoxSubstrate(options: ProxmoxSubstrateOptions, s
   }
   return new ProxmoxSubstrate(site, capabilities, findings)
 }
+
+/** Of a cluster that has not said yet what its storage can: the least. Whatever is made gets what it really has when it boots. */
+export const assumedCapabilities = (defaultLimits: MachineLimits): Capabilities => ({
+  tier: { substrate: 'proxmox', isolation: 'I4', copy: 'C1' },
+  summary: 'a virtual machine each on Proxmox VE, its firewall lets it reach the Hub alone; the cluster has not answered yet',
+  isolated: true,
+  liveSnapshot: true,
+  constantTimeFork: false,
+  defaultLimits,
+})
 
 interface Asked {
   readonly capabilities: Capabilities

@@ -65,8 +65,12 @@ export interface Guest {
 }
 
 export interface GuestLinks {
-  /** An invitation for a machine's VM. Another one makes the earlier ones void; what a guest that was let in keeps on its disk stays good until `forget`. */
+  /** An invitation for a machine's VM. Another one makes the earlier ones void; what a guest was given for one stays good beside it until `forget`. */
   invite(machineId: MachineId): Promise<Invitation>
+  /** Whether this, which a VM was told, is its latest invitation and leads here. */
+  isValid(machineId: MachineId, invitation: Invitation): boolean
+  /** Whether the latest invitation leads here: the gate may have another address or certificate by now. */
+  leadsHere(machineId: MachineId): boolean
   /** The guest that is linked for this machine, now or within the time. */
   linked(machineId: MachineId, withinMs: number, signal: AbortSignal): Promise<Guest>
   /** Null when none is. */

@@ -1,4 +1,5 @@
 /** Turns VMs on and off, one at a time for each: whoever reads a machine's tree turns it on without waiting for the machine's turn. */
+import { inviteAgain } from './inviting.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 import { achieve, mustBeThere, ownVm, vmTask } from './vms.ts'
@@ -30,10 +31,11 @@ async function turnOn(site: Site, machine: VmRecord, signal: AbortSignal): Promi
   const { node, vmid } = record
   await achieve(
     async () => (await statusOf(site, record, signal)) === 'running',
-    () => {
+    async () => {
+      await inviteAgain(site, record, signal)
       // What is left of the link of its last boot.
       site.links.cut(record.machine_id)
-      return vmTask(site, record, 'POST /nodes/{node}/qemu/{vmid}/status/start', { node, vmid }, signal)
+      await vmTask(site, record, 'POST /nodes/{node}/qemu/{vmid}/status/start', { node, vmid }, signal)
     },
   )
   return record

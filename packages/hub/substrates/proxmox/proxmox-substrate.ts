@@ -7,6 +7,7 @@ import { ProxmoxArchives } from './archives/proxmox-archives.ts'
 import { abandonArchives } from './archives/remove.ts'
 import { ensureCloned, takenNumbers } from './cloning.ts'
 import { configureVm, resizeVm } from './configuring.ts'
+import { leftBehind, mustMove } from './inviting.ts'
 import { keepLastUsage, observe, usageOf } from './observed.ts'
 import { type Choice, choosePlace, snapshotChoice, templateChoice } from './placing.ts'
 import { ensureOff } from './power.ts'
@@ -25,6 +26,8 @@ export class ProxmoxSubstrate implements Substrate {
   readonly #capabilities: Capabilities
   readonly #findings: readonly Finding[]
   readonly #ending = new AbortController()
+  /** As of the last look. */
+  #leftBehind: readonly Finding[] = []
   #tidying: Promise<void> | null = null
 
   constructor(site: Site, capabilities: Capabilities, findings: readonly Finding[]) {
@@ -39,7 +42,7 @@ export class ProxmoxSubstrate implements Substrate {
   }
 
   findings(): readonly Finding[] {
-    return this.#findings
+    return [...this.#findings, ...this.#leftBehind]
   }
 
   create(machine: CreateMachine, signal: AbortSignal): Promise<void> {
@@ -59,8 +62,10 @@ export class ProxmoxSubstrate implements Substrate {
       const site = this.#site
       const machine = await this.#made(machineId)
       const found = await ownVm(site, machine, signal)
-      const isLocked = found !== null && isBeingCopied(found.status)
-      if (!isLocked && (machine.reboot || (found !== null && (await resizeVm(site, found.record, signal))))) {
+      // While it is copied it cannot be changed; it is at its next start.
+      const isFree = found === null || !isBeingCopied(found.status)
+      const isResized = isFree && !machine.reboot && found !== null && (await resizeVm(site, found.record, signal))
+      if (isFree && (machine.reboot || isResized || mustMove(site, machine))) {
         await ensureOff(site, machine, 'button', signal)
         await site.records.set(machineId, { reboot: false })
       }
@@ -166,6 +171,7 @@ export class ProxmoxSubstrate implements Substrate {
 
   async list(signal: AbortSignal): Promise<readonly ObservedMachine[]> {
     const observed = await observe(this.#site, signal)
+    this.#leftBehind = await leftBehind(this.#site, observed)
     this.#tidying ??= tidy(this.#site, this.#ending.signal)
       .catch((err) => {
         if (!this.#ending.signal.aborted) this.#site.logger.warn({ err }, 'tidying up failed')

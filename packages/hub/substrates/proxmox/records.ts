@@ -138,6 +138,12 @@ export class VmRecords {
       .execute()
   }
 
+  /** As people call them. */
+  async machineNames(machineIds: readonly MachineId[]): Promise<ReadonlyMap<MachineId, string>> {
+    const rows = await this.#db.selectFrom('machines').select(['id', 'name']).where('id', 'in', machineIds).execute()
+    return new Map(rows.map(({ id, name }) => [id, name]))
+  }
+
   /** The VM is gone, and with it its snapshots. */
   async remove(machineId: MachineId): Promise<void> {
     await this.#db.transaction().execute(async (tx) => {

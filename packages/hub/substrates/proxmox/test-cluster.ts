@@ -9,7 +9,9 @@ import { expectOk } from '../../../../test/proxmox/stage.ts'
 import { type Options, type ProxmoxStandIn, startProxmox } from '../../../../test/proxmox/stand-in.ts'
 import type { StorageType } from '../../../../test/proxmox/storages.ts'
 import type { StoredTrees } from '../../checkpoints/stored-trees.ts'
+import { SECRETS } from '../../checkpoints/testing/place.ts'
 import type { FreshDatabase } from '../../database/testing.ts'
+import { gateKeySealing } from '../../security/secrets.ts'
 import { CONFORMANCE_AGENT } from '../conformance.ts'
 import type { DoorListener } from '../substrate.ts'
 import type { ProxmoxClient } from './client/client.ts'
@@ -26,6 +28,8 @@ const TEMPLATE = 9000
 const ARCHIVES = 'archives'
 /** As machines dial it; the stand-in joins it to where the gate really listens. */
 const GATE = { host: '192.0.2.10', port: 7443 } as const
+/** Another address that leads there. */
+export const OTHER_GATE_HOST = '192.0.2.11'
 export const HUB_ID = '0123456789abcdef0123456789abcdef'
 
 export interface ClusterOptions {
@@ -76,6 +80,7 @@ export class TestCluster {
         guests = await openGuestMachines({
           root: join(directory, 'guests'),
           gate: { address: GATE.host, port: GATE.port, listens: () => cluster?.gatePort ?? 0 },
+          gateAlso: [OTHER_GATE_HOST],
           agentCommand: [process.execPath, agent],
           args: ['--agents', agentsDir],
           readable: existsSync(agentsDir) ? [agentsDir] : [],
@@ -152,12 +157,17 @@ export async function openHub(
     readonly trees: Pick<StoredTrees, 'state' | 'tar' | 'changes'>
     readonly tokenOf: (machineId: MachineId) => Promise<string>
     readonly patience?: Partial<ProxmoxPatience>
+    /** Where machines of this Hub find the gate. */
+    readonly gateHost?: string
   },
 ): Promise<OpenHub> {
   const logger = { info: () => undefined, warn: (fields: object, message: string) => console.error(message, fields) }
+  const place = { ...GATE, host: parts.gateHost ?? GATE.host }
   const gate = await openGate({
     listen: { host: '127.0.0.1', port: cluster.gatePort },
-    advertised: `${GATE.host}:${GATE.port}`,
+    advertised: `${place.host}:${place.port}`,
+    db: parts.database.db,
+    sealing: gateKeySealing(SECRETS),
     dataDir: parts.dataDir,
     door: parts.door,
     logger,
@@ -169,7 +179,7 @@ export async function openHub(
       client,
       db: parts.database.db,
       hubId: HUB_ID,
-      settings: cluster.settings,
+      settings: { ...cluster.settings, gate: place },
       links: gate,
       trees: parts.trees,
       tokenOf: parts.tokenOf,

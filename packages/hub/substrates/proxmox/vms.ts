@@ -47,7 +47,7 @@ async function statusOn(site: Site, vmid: number, node: string, signal: AbortSig
   }
 }
 
-export async function isFree(site: Site, vmid: number, signal: AbortSignal): Promise<boolean> {
+export async function isFree(site: Pick<Site, 'client'>, vmid: number, signal: AbortSignal): Promise<boolean> {
   try {
     await site.client.call('GET /cluster/nextid', { vmid }, { signal })
     return true

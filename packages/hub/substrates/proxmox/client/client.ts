@@ -7,11 +7,15 @@ import { type Clock, systemClock } from './clock.ts'
 import type { Door } from './connect.ts'
 import { type Credentials, Login, LoginRefused } from './credentials.ts'
 import { Doors, type OpenDoor } from './doors.ts'
-import { type AnswerOf, ENDPOINTS, type EndpointName, type FormValue, type ParametersOf } from './endpoints.ts'
+import type { FormValue } from './endpoint.ts'
+import { type AnswerOf, CALLABLE, type EndpointName, type ParametersOf } from './endpoints.ts'
 import { errorOf, NoAnswer } from './errors.ts'
 import { type Answer, exchange } from './exchange.ts'
 import { type Written, written } from './form.ts'
 import { type ClientLimits, LIMITS } from './limits.ts'
+import { UpidText } from './shapes.ts'
+import { UPLOAD } from './template-endpoints.ts'
+import { type Upload, uploadOf } from './upload.ts'
 
 export interface ClientOptions {
   /** In order of preference. */
@@ -56,10 +60,19 @@ export class ProxmoxClient {
   /** The same, and how many there are before the limit. Rejects with a ProxmoxError, or with the signal's reason. */
   async page<N extends EndpointName>(name: N, parameters: ParametersOf<N>, options: CallOptions = {}): Promise<Page<AnswerOf<N>>> {
     const request = written(name, parameters as Readonly<Record<string, FormValue>>)
+    const returns: z.ZodType<AnswerOf<N>> = CALLABLE[name].returns as z.ZodType<AnswerOf<N>>
+    return this.#read(name, request, returns, options)
+  }
+
+  /** A file goes up to a storage; answers the task that puts it into its place. */
+  async upload(upload: Upload, options: Pick<CallOptions, 'signal'> = {}): Promise<string> {
+    return (await this.#read(UPLOAD, uploadOf(upload), UpidText, options)).data
+  }
+
+  async #read<T>(name: string, request: Written, returns: z.ZodType<T>, options: CallOptions): Promise<Page<T>> {
     const { answer, repeated } = await this.#answered(name, request, options)
-    const returns: z.ZodType = ENDPOINTS[name].returns
     const read = returns.safeParse(answer.data)
-    if (read.success) return { data: read.data as AnswerOf<N>, total: answer.total }
+    if (read.success) return { data: read.data, total: answer.total }
     const where = read.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ')
     throw errorOf({ kind: 'unreadable', words: `answered ${name} with what cannot be read: ${oneLine(where)}`, errors: {} }, name, repeated)
   }

@@ -1,19 +1,8 @@
-/** Every endpoint of Proxmox that is called, with what it takes and what is read of its answer. Who calls another lists it here first, and its needs in needs.ts. */
+/** Every endpoint of Proxmox that is called for machines, with what it takes and what is read of its answer. Who calls another lists it here first, and its needs in needs.ts. */
 import type { z } from 'zod'
+import { endpoint } from './endpoint.ts'
 import * as shapes from './shapes.ts'
-
-/** What goes into a form: flags become 1 and 0, what is undefined is left out. */
-export type FormValue = string | number | boolean | readonly string[] | undefined
-
-export interface Endpoint<P, R> {
-  readonly returns: z.ZodType<R>
-  /** Never there at run time: it carries the type. */
-  readonly parameters?: P
-}
-
-const endpoint =
-  <P extends object>() =>
-  <R>(returns: z.ZodType<R>): Endpoint<P, R> => ({ returns })
+import { BUILD_ENDPOINTS } from './template-endpoints.ts'
 
 interface OnNode {
   node: string
@@ -146,8 +135,12 @@ export const ENDPOINTS = {
   'POST /nodes/{node}/qemu/{vmid}/agent/fsfreeze-thaw': endpoint<OnVm>()(shapes.Unread),
 } as const
 
-export type EndpointName = keyof typeof ENDPOINTS
-export type ParametersOf<N extends EndpointName> = NonNullable<(typeof ENDPOINTS)[N]['parameters']>
-export type AnswerOf<N extends EndpointName> = z.output<(typeof ENDPOINTS)[N]['returns']>
+/** With those that only the making of a template calls, by a token of its own. */
+export const CALLABLE = { ...ENDPOINTS, ...BUILD_ENDPOINTS } as const
+
+export type MachineEndpointName = keyof typeof ENDPOINTS
+export type EndpointName = keyof typeof CALLABLE
+export type ParametersOf<N extends EndpointName> = NonNullable<(typeof CALLABLE)[N]['parameters']>
+export type AnswerOf<N extends EndpointName> = z.output<(typeof CALLABLE)[N]['returns']>
 /** Those that start a task and answer its UPID. */
 export type TaskEndpointName = { [N in EndpointName]: AnswerOf<N> extends string ? N : never }[EndpointName]

@@ -1,4 +1,5 @@
 /** One request and its whole answer over a pool of connections, bounded in time and size; whatever else happens is a `NoAnswer` that says what is known of it. */
+import { Readable } from 'node:stream'
 import type { Refused } from '@autovibe/core/proxmox/failures.ts'
 import type { Pool } from 'undici'
 import { z } from 'zod'
@@ -30,13 +31,14 @@ export async function exchange(
 ): Promise<Answer> {
   // Whoever sends a byte now and then would never meet the pool's own time-outs.
   const patience = AbortSignal.timeout(answerMs)
-  const type = body === undefined || body === '' ? {} : { 'content-type': 'application/x-www-form-urlencoded' }
+  const streamed = typeof body === 'object' ? { 'content-type': body.contentType, 'content-length': String(body.sizeBytes) } : undefined
+  const type = streamed ?? (body === undefined || body === '' ? {} : { 'content-type': 'application/x-www-form-urlencoded' })
   try {
     const answer = await pool.request({
       path,
       method: method as 'GET' | 'POST' | 'PUT' | 'DELETE',
       headers: { ...headers, ...type },
-      ...(body === undefined ? {} : { body }),
+      ...(body === undefined ? {} : { body: typeof body === 'object' ? Readable.from(body.open(), { objectMode: false }) : body }),
       signal: signal ? AbortSignal.any([signal, patience]) : patience,
     })
     const text = await bounded(answer.body as AsyncIterable<Buffer>, mostBodyBytes)

@@ -1,18 +1,27 @@
 /** A call as Proxmox reads it: its path filled, the rest as a form. */
 import { AutovibeError } from '@autovibe/contract'
-import type { FormValue } from './endpoints.ts'
+import type { FormValue } from './endpoint.ts'
 
 export interface Written {
   readonly method: string
   /** With the query of a GET or a DELETE, which may have no body. */
   readonly path: string
-  readonly body: string | undefined
+  /** A form, or what is sent piece by piece. */
+  readonly body: string | Streamed | undefined
+}
+
+export interface Streamed {
+  readonly contentType: string
+  /** Proxmox refuses a body whose length it is not told. */
+  readonly sizeBytes: number
+  /** Anew for each attempt. */
+  readonly open: () => AsyncIterable<Uint8Array>
 }
 
 /** Proxmox decodes a path before it takes it apart, so that a slash or dots in a name would lead elsewhere. */
 const IN_PATH = /^(?!\.{1,2}$)[A-Za-z0-9._:!@+-]{1,512}$/
-/** The one exception: it takes all that is left of the path, because the names of volumes have slashes. */
-const VOLUME = /^[A-Za-z0-9._-]{1,100}:[A-Za-z0-9][A-Za-z0-9._:+-]{0,200}(?:\/[A-Za-z0-9][A-Za-z0-9._:+-]{0,200}){0,8}$/
+/** The one name that has slashes of its own: Proxmox takes what is left of the path for it. */
+const VOLUME = /^[A-Za-z][A-Za-z0-9._-]{0,99}:(?:(?:iso|import)\/(?!\.{1,2}$)[A-Za-z0-9._+=-]{1,255}|backup(?:\/[A-Za-z0-9][A-Za-z0-9._:+-]{0,200}){1,4})$/
 const BASE = '/api2/json'
 
 /** Rejects names that cannot be a part of a path. */

@@ -1,6 +1,6 @@
 /** The privileges that Proxmox checks at each endpoint: `described` as its description writes them (9.1.3), `told` what only its sentences and its code say. */
 import type { Check } from '@autovibe/core/proxmox/privileges.ts'
-import type { EndpointName } from './endpoints.ts'
+import type { MachineEndpointName } from './endpoints.ts'
 
 export interface Need {
   /** Null: whoever is logged in. */
@@ -25,7 +25,7 @@ const STORAGE: Need = { described: ['perm', '/storage/{storage}', ['Datastore.Au
 /** Of a network card, for each bridge that it is plugged into. */
 const BRIDGE: Check = ['perm', '/sdn/zones/localnetwork/{bridge}', ['SDN.Use']]
 
-export const NEEDS: Readonly<Record<EndpointName, Need>> = {
+export const NEEDS: Readonly<Record<MachineEndpointName, Need>> = {
   'GET /version': ANYBODY,
   'GET /access/permissions': ANYBODY,
   'GET /cluster/resources': ANYBODY,

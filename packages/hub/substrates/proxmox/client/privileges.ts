@@ -128,6 +128,9 @@ export function fixOfRefusal(words: string): string | undefined {
   return `pveum role modify ${ROLE[place]} --privs ${privilege} --append 1, and see that the token and its user have the role ${ROLE[place]} on ${on}: pveum acl list`
 }
 
+export const checkedName = (what: string, name: string): string => checked(what, name)
+export const checkedUser = (name: string): string => checked('user', name, USER)
+
 function checked(what: string, name: string, pattern = NAME): string {
   if (pattern.test(name)) return name
   throw new AutovibeError('request.invalid', `The ${what} ${JSON.stringify(name.slice(0, 100))} cannot be named in a line of pveum.`, {

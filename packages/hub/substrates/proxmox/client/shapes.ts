@@ -56,7 +56,14 @@ export const ClusterStatus = z.array(z.object({ type: z.string(), name: z.string
 export const FirewallSwitch = z.object({ enable: flag.optional() })
 export const Nodes = z.array(z.object({ node: z.string(), status: z.string(), ssl_fingerprint: z.string().optional() }))
 const amounts = z.object({ total: whole, used: whole, free: whole })
-export const NodeStatus = z.object({ cpu: decimal, cpuinfo: z.object({ cpus: whole }), memory: amounts, rootfs: amounts, pveversion: z.string() })
+export const NodeStatus = z.object({
+  cpu: decimal,
+  cpuinfo: z.object({ cpus: whole }),
+  memory: amounts,
+  rootfs: amounts,
+  uptime: whole.optional(),
+  pveversion: z.string(),
+})
 export const Bridges = z.array(z.object({ iface: z.string(), type: z.string(), active: flag.optional() }))
 
 const task = { upid: UpidText, node: z.string(), type: z.string(), id: z.string(), user: z.string(), starttime: whole }

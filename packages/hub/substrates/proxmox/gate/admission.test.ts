@@ -2,11 +2,10 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
-import { join } from 'node:path'
 import { after, before, suite, test } from 'node:test'
 import { createServer as createSecureServer } from 'node:tls'
 import { decodeInvitation, encodeInvitation } from '@autovibe/contract'
-import { gateCertificate } from './certificate.ts'
+import { newCertificate } from './certificate.ts'
 import { Ground, newMachine } from './testing/ground.ts'
 import { CLAIM, hello, rawConnection, register } from './testing/raw-peer.ts'
 
@@ -45,6 +44,25 @@ suite('an invitation', () => {
     assert.deepEqual(await asked(secretOf(first)), { is: 'refused' })
     await register(ground.gate.port, second, 'e'.repeat(43))
     assert.equal((await hello(ground.gate.port, { wants: 'link', version: 1, token })).welcome?.is, 'linked')
+  })
+
+  test('of now gives tokens that are good beside its own secret alone, also after a newer invitation and in the next Hub', async () => {
+    const machineId = newMachine()
+    const first = secretOf(await ground.gate.invite(machineId))
+    const given = await hello(ground.gate.port, { wants: 'register', version: 2, secret: first, claim: CLAIM })
+    assert.equal(given.welcome?.is, 'registered')
+    const token = given.welcome?.is === 'registered' ? given.welcome.token : ''
+    const second = secretOf(await ground.gate.invite(machineId))
+    for (let round = 0; round < 2; round++) {
+      for (const [secret, is] of [
+        [first, 'linked'],
+        [second, 'refused'],
+        [undefined, 'refused'],
+      ] as const)
+        assert.equal((await hello(ground.gate.port, { wants: 'link', version: 2, token, ...(secret === undefined ? {} : { secret }) })).welcome?.is, is)
+      await ground.closeGate()
+      await ground.openGate()
+    }
   })
 
   test('of another machine, a forgotten one, or nobody is refused, and so is a token', async () => {
@@ -96,7 +114,7 @@ suite('an invitation', () => {
   })
 
   test('is told to nobody whose certificate is another', async (t) => {
-    const { key, cert } = await gateCertificate(join(ground.folder, 'other'), new Date())
+    const { key, cert } = newCertificate(new Date())
     const heard: Buffer[] = []
     const server = createSecureServer({ key, cert }, (socket) => {
       socket.on('error', () => undefined).on('data', (chunk: Buffer) => heard.push(chunk))

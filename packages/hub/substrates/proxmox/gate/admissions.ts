@@ -1,122 +1,105 @@
 /**
- * Whom the gate lets in: for each machine one file with the hashes of its invitation's secret and of the tokens that it was given for it. Hashes suffice, and are good after a restart
- * and after a rotation of the master key; the secrets are in no file of the Hub.
+ * Whom the gate lets in: for each machine the hashes of its invitation's secret and of the tokens that it was given for it, each together with that secret, in the database beside
+ * the machines' own rows. Hashes suffice, and are good after a restart and after a rotation of the master key; the secrets themselves are nowhere in the Hub.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { ID_PREFIXES, isId, type MachineId, Sha256 } from '@autovibe/contract'
-import { z } from 'zod'
+import { ID_PREFIXES, isId, type MachineId } from '@autovibe/contract'
+import type { Selectable } from 'kysely'
+import type { Database } from '../../../database/database.ts'
+import type { GateAdmissionsTable } from '../../../database/proxmox-tables.ts'
 
-const Admission = z.object({
-  version: z.literal(1),
-  /** SHA-256 of that of the latest invitation. */
-  secret: Sha256,
-  /** SHA-256 of what the guest that used the secret had made before; only the same may ask again. */
-  claim: Sha256.nullable(),
-  /** SHA-256 of tokens, the newest last: a disk may be put back to an earlier one. */
-  tokens: z.array(Sha256),
-})
-type Admission = z.infer<typeof Admission>
+type Admission = Selectable<GateAdmissionsTable>
+
+/** What an invitation says of the gate. */
+export interface GatePlace {
+  readonly address: string
+  readonly fingerprint: string
+}
 
 /** A machine is registered once for each invitation, and invited anew only when its VM is made anew. */
-const TOKENS_MAX = 16
+export const KEYS_MAX = 16
 const SECRET_BYTES = 24
 
 export class Admissions {
-  readonly #folder: string
-  /** What was read or written last; only this process writes. */
-  readonly #known = new Map<MachineId, Admission>()
-  #changes = 0
+  readonly #db: Database
+  /** All of them: whoever knocks costs no look into the database, which only this process writes. */
+  readonly #known: Map<MachineId, Admission>
   #tail: Promise<unknown> = Promise.resolve()
-  #written = 0
 
-  constructor(folder: string) {
-    this.#folder = folder
+  static async open(db: Database): Promise<Admissions> {
+    const rows = await db.selectFrom('gate_admissions').selectAll().execute()
+    return new Admissions(db, new Map(rows.map((row) => [row.machine_id, row])))
+  }
+
+  private constructor(db: Database, known: Map<MachineId, Admission>) {
+    this.#db = db
+    this.#known = known
   }
 
   /** The secret of a new invitation. */
-  invite(machineId: MachineId): Promise<string> {
+  invite(machineId: MachineId, { address, fingerprint }: GatePlace): Promise<string> {
     return this.#alone(async () => {
       const secret = secretFor(machineId)
-      const tokens = (await this.#read(machineId))?.tokens ?? []
-      await this.#write(machineId, { version: 1, secret: sha256(secret), claim: null, tokens })
+      const keys = this.#known.get(machineId)?.keys ?? []
+      await this.#write({ machine_id: machineId, address, fingerprint, secret_sha256: sha256(secret), claim_sha256: null, keys })
       return secret
     })
   }
 
-  /** The machine and a new token; null for a secret that is none, or was used by another. */
-  register(secret: string, claim: string): Promise<{ readonly machineId: MachineId; readonly token: string } | null> {
+  /**
+   * The machine and a new token; null for a secret that is none, or was used by another. `bound`: the token is good beside this secret alone, which a clone of the guest's disk
+   * does not have.
+   */
+  register(secret: string, claim: string, bound: boolean): Promise<{ readonly machineId: MachineId; readonly token: string } | null> {
     return this.#alone(async () => {
       const machineId = machineOf(secret)
-      const admission = machineId === null ? null : await this.#read(machineId)
-      if (machineId === null || admission === null || !isSame(admission.secret, sha256(secret))) return null
-      if (admission.claim !== null && !isSame(admission.claim, sha256(claim))) return null
+      const admission = machineId === null ? undefined : this.#known.get(machineId)
+      if (machineId === null || admission === undefined || !isSame(admission.secret_sha256, sha256(secret))) return null
+      if (admission.claim_sha256 !== null && !isSame(admission.claim_sha256, sha256(claim))) return null
       const token = secretFor(machineId)
-      await this.#write(machineId, { ...admission, claim: sha256(claim), tokens: [...admission.tokens, sha256(token)].slice(-TOKENS_MAX) })
+      const key = bound ? keyOf(token, secret) : sha256(token)
+      await this.#write({ ...admission, claim_sha256: sha256(claim), keys: [...admission.keys, key].slice(-KEYS_MAX) })
       return { machineId, token }
     })
   }
 
-  /** The machine whose token it is; null when it is nobody's. */
-  async machineWith(token: string): Promise<MachineId | null> {
+  /** The machine whose token it is, with the secret beside which it is good; null when it is nobody's. */
+  machineWith(token: string, secret: string | undefined): MachineId | null {
     const machineId = machineOf(token)
-    const admission = machineId === null ? null : await this.#read(machineId)
-    const hash = sha256(token)
+    const admission = machineId === null ? undefined : this.#known.get(machineId)
+    const shown = [sha256(token), ...(secret === undefined ? [] : [keyOf(token, secret)])]
     // All are compared, whichever fits.
-    return admission !== null && admission.tokens.filter((known) => isSame(known, hash)).length > 0 ? machineId : null
+    const fits = (admission?.keys ?? []).filter((known) => shown.filter((key) => isSame(known, key)).length > 0)
+    return fits.length > 0 ? machineId : null
+  }
+
+  /** Whether the latest invitation is this secret's. */
+  isLatest(machineId: MachineId, secret: string): boolean {
+    const admission = this.#known.get(machineId)
+    return admission !== undefined && isSame(admission.secret_sha256, sha256(secret))
+  }
+
+  /** What the latest invitation says of the gate; null for a machine that was never invited. */
+  placeTold(machineId: MachineId): GatePlace | null {
+    return this.#known.get(machineId) ?? null
   }
 
   /** Nobody is let in for it any more. */
   forget(machineId: MachineId): Promise<void> {
     return this.#alone(async () => {
-      this.#changes += 1
-      await rm(this.#file(machineId), { force: true })
-      await this.#syncFolder()
+      await this.#db.deleteFrom('gate_admissions').where('machine_id', '=', machineId).execute()
       this.#known.delete(machineId)
-      this.#changes += 1
     })
   }
 
-  async #read(machineId: MachineId): Promise<Admission | null> {
-    const known = this.#known.get(machineId)
-    if (known !== undefined) return known
-    const changes = this.#changes
-    try {
-      const admission = Admission.parse(JSON.parse(await readFile(this.#file(machineId), 'utf8')))
-      // What was read while it was being removed must not be remembered.
-      if (changes === this.#changes) this.#known.set(machineId, admission)
-      return admission
-    } catch (error) {
-      // Not remembered: anybody may ask for machines that never were.
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
-      throw error
-    }
-  }
-
-  async #write(machineId: MachineId, admission: Admission): Promise<void> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    const made = `${this.#file(machineId)}.${process.pid}-${++this.#written}`
-    try {
-      await using file = await open(made, 'wx', 0o600)
-      await file.writeFile(JSON.stringify(admission))
-      await file.sync()
-      await rename(made, this.#file(machineId))
-    } finally {
-      await rm(made, { force: true })
-    }
-    await this.#syncFolder()
-    this.#known.set(machineId, admission)
-  }
-
-  async #syncFolder(): Promise<void> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    await using folder = await open(this.#folder)
-    await folder.sync()
-  }
-
-  #file(machineId: MachineId): string {
-    return join(this.#folder, `${machineId}.json`)
+  async #write(admission: Admission): Promise<void> {
+    const { machine_id: _, ...changed } = admission
+    await this.#db
+      .insertInto('gate_admissions')
+      .values(admission)
+      .onConflict((conflict) => conflict.column('machine_id').doUpdateSet(changed))
+      .execute()
+    this.#known.set(admission.machine_id, admission)
   }
 
   #alone<T>(work: () => Promise<T>): Promise<T> {
@@ -126,13 +109,16 @@ export class Admissions {
   }
 }
 
-/** Names the machine, so that its file is found without a look at all others. */
+/** Names the machine, so that its row is found without a look at all others. */
 const secretFor = (machineId: MachineId): string => `${machineId.slice(ID_PREFIXES.machine.length + 1)}.${randomBytes(SECRET_BYTES).toString('base64url')}`
 
 function machineOf(secret: string): MachineId | null {
   const id = `${ID_PREFIXES.machine}_${secret.split('.')[0] ?? ''}`
   return isId('machine', id) ? id : null
 }
+
+/** Neither has a blank in it. */
+const keyOf = (token: string, secret: string): string => sha256(`${token} ${secret}`)
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 

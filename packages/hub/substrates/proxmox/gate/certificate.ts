@@ -3,8 +3,6 @@
  * here, because the libraries that write them bring a dozen others along, and a program may be missing.
  */
 import { generateKeyPairSync, randomBytes, sign, X509Certificate } from 'node:crypto'
-import { link, mkdir, open, readFile, rm } from 'node:fs/promises'
-import { join } from 'node:path'
 
 export interface GateCertificate {
   readonly key: string
@@ -13,51 +11,15 @@ export interface GateCertificate {
   readonly fingerprint: string
 }
 
-const FILE = 'certificate.pem'
 /** RFC 5280 4.1.2.5: a certificate without a well-defined end. Its authority is the fingerprint, which is renewed with the invitations. */
 const NEVER = '99991231235959Z'
 const DAY_MS = 86_400_000
 
-/** That of the folder, which is made there first. Several that begin at once end with the same. */
-export async function gateCertificate(folder: string, now: Date): Promise<GateCertificate> {
-  await mkdir(folder, { recursive: true, mode: 0o700 })
-  const file = join(folder, FILE)
-  return (await read(file)) ?? (await make(folder, file, now))
-}
+export const newCertificate = (now: Date): GateCertificate => withFingerprint(selfSigned(now))
 
-async function read(file: string): Promise<GateCertificate | null> {
-  try {
-    return parse(await readFile(file, 'latin1'))
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
-    throw error
-  }
-}
-
-/** Key and certificate lie in one file, so that no crash can part them. */
-async function make(folder: string, file: string, now: Date): Promise<GateCertificate> {
-  const { key, cert } = selfSigned(now)
-  const made = `${file}.${randomBytes(6).toString('hex')}`
-  try {
-    await using handle = await open(made, 'wx', 0o600)
-    await handle.writeFile(key + cert)
-    await handle.sync()
-    await link(made, file).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error
-    })
-    await using entries = await open(folder)
-    await entries.sync()
-  } finally {
-    await rm(made, { force: true })
-  }
-  return parse(await readFile(file, 'latin1'))
-}
-
-function parse(pem: string): GateCertificate {
-  const at = pem.indexOf('-----BEGIN CERTIFICATE-----')
-  const cert = pem.slice(at)
+export function withFingerprint({ key, cert }: Pick<GateCertificate, 'key' | 'cert'>): GateCertificate {
   const hex = new X509Certificate(cert).fingerprint256.replaceAll(':', '')
-  return { key: pem.slice(0, at), cert, fingerprint: Buffer.from(hex, 'hex').toString('base64url') }
+  return { key, cert, fingerprint: Buffer.from(hex, 'hex').toString('base64url') }
 }
 
 function selfSigned(now: Date): Pick<GateCertificate, 'key' | 'cert'> {

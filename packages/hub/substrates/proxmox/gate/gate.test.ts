@@ -277,13 +277,17 @@ suite('what the Hub keeps of guests', () => {
     await ground.closeGate()
     await ground.openGate()
     assert.equal((await hello(ground.gate.port, { wants: 'link', version: 1, token })).welcome?.is, 'linked')
+    const { db } = ground.database
+    const rows = JSON.stringify([await db.selectFrom('gate').selectAll().execute(), await db.selectFrom('gate_admissions').selectAll().execute()])
+    const secrets = [token, invitation.split('~')[3] ?? ''].map((whole) => whole.split('.')[1] ?? '-')
+    for (const secret of secrets) assert.ok(!rows.includes(secret))
     const folder = join(ground.folder, 'hub/gate')
     for (const name of await readdir(folder, { recursive: true })) {
       const file = await stat(join(folder, name))
       assert.equal(file.mode & (file.isFile() ? 0o077 : 0), 0, name)
       if (!file.isFile()) continue
       const content = await readFile(join(folder, name), 'latin1')
-      for (const secret of [token, invitation.split('~')[3] ?? ''].map((whole) => whole.split('.')[1] ?? '-')) assert.ok(!content.includes(secret), name)
+      for (const secret of secrets) assert.ok(!content.includes(secret), name)
     }
   })
 })

@@ -2,12 +2,13 @@
 import { mkdir } from 'node:fs/promises'
 import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
-import { AutovibeError, encodeInvitation, GuestInvitation, type MachineId } from '@autovibe/contract'
+import { AutovibeError, decodeInvitation, encodeInvitation, GuestInvitation, type MachineId } from '@autovibe/contract'
+import type { Database } from '../../../database/database.ts'
 import type { DoorListener } from '../../substrate.ts'
 import type { Guest, GuestLinks, Invitation } from '../guest-links.ts'
-import { Admissions } from './admissions.ts'
-import { gateCertificate } from './certificate.ts'
+import { Admissions, type GatePlace } from './admissions.ts'
 import { DoorStreams } from './door-streams.ts'
+import { type KeySealing, keptCertificate } from './kept-certificate.ts'
 import type { GuestTimes } from './linked-guest.ts'
 import { Links } from './links.ts'
 import { type Received, type ReceptionLimits, reception } from './reception.ts'
@@ -23,7 +24,9 @@ export interface GateOptions {
   readonly listen: { readonly host: string; readonly port: number }
   /** Where machines reach it, `host:port`; left out: where it listens. */
   readonly advertised?: string
-  /** The Hub's; the gate has the folder `gate` in it. Short enough that a socket beneath it can be bound. */
+  readonly db: Database
+  readonly sealing: KeySealing
+  /** The Hub's; the gate has the folder `gate` in it, for sockets. Short enough that a socket beneath it can be bound. */
   readonly dataDir: string
   readonly door: DoorListener
   readonly logger: GateLogger
@@ -46,22 +49,28 @@ const LIMITS: ReceptionLimits & GuestTimes = { helloMs: 10_000, unknownMost: 256
 export async function openGate(options: GateOptions): Promise<Gate> {
   const folder = join(options.dataDir, 'gate')
   const doors = join(folder, 'doors')
-  const certificate = await gateCertificate(folder, new Date())
+  const placed = options.advertised ?? endpoint(options.listen)
+  const certificate = await keptCertificate({ ...options, folder, address: placed, now: new Date() })
   await mkdir(doors, { recursive: true, mode: 0o700 })
   const limits = { ...LIMITS, ...options.limits }
-  const admissions = new Admissions(join(folder, 'machines'))
+  const admissions = await Admissions.open(options.db)
   const links = new Links(limits)
   const streams = new DoorStreams()
   const doorPath = (machineId: MachineId): string => join(doors, `${machineId}.sock`)
 
   const receive = async ({ hello, socket, welcome, last }: Received): Promise<void> => {
     if (hello.wants === 'register') {
-      const registered = await admissions.register(hello.secret, hello.claim)
+      const registered = await admissions.register(hello.secret, hello.claim, hello.version === 2)
       if (registered === null) return last({ is: 'refused' })
       options.logger.info({ machine_id: registered.machineId }, 'a guest has registered')
+      if (hello.version === 1)
+        options.logger.warn(
+          { machine_id: registered.machineId },
+          'the guest is that of an older template: a clone of its disk can speak for it until the template is made anew',
+        )
       return last({ is: 'registered', machine: registered.machineId, token: registered.token })
     }
-    const machineId = await admissions.machineWith(hello.token)
+    const machineId = admissions.machineWith(hello.token, hello.secret)
     if (machineId === null) return last({ is: 'refused' })
     if (hello.wants === 'door') {
       if (!streams.hasRoom(machineId)) return last({ is: 'refused' })
@@ -71,7 +80,7 @@ export async function openGate(options: GateOptions): Promise<Gate> {
     await options.door.listen(machineId, doorPath(machineId))
     await welcome({ is: 'linked', machine: machineId })
     // It may have been forgotten meanwhile.
-    if ((await admissions.machineWith(hello.token)) === null) return options.door.close(machineId).finally(() => socket.destroy())
+    if (admissions.machineWith(hello.token, hello.secret) === null) return options.door.close(machineId).finally(() => socket.destroy())
     links.add(machineId, socket)
     options.logger.info({ machine_id: machineId }, 'a guest is linked')
   }
@@ -89,7 +98,8 @@ export async function openGate(options: GateOptions): Promise<Gate> {
   })
   server.on('error', (error) => options.logger.warn({ err: error }, 'the gate for machines met an error'))
   const { port } = server.address() as AddressInfo
-  const address = options.advertised ?? `${options.listen.host.includes(':') ? `[${options.listen.host}]` : options.listen.host}:${port}`
+  const place: GatePlace = { address: options.advertised ?? endpoint({ ...options.listen, port }), fingerprint: certificate.fingerprint }
+  const isHere = ({ address, fingerprint }: GatePlace): boolean => address === place.address && fingerprint === place.fingerprint
   const sockets = new Set<Socket>()
   server.on('connection', (socket) => {
     sockets.add(socket)
@@ -97,15 +107,22 @@ export async function openGate(options: GateOptions): Promise<Gate> {
   })
 
   return {
-    address,
-    fingerprint: certificate.fingerprint,
+    ...place,
     port,
     async invite(machineId): Promise<Invitation> {
-      const invitation = GuestInvitation.safeParse({ address, fingerprint: certificate.fingerprint, secret: await admissions.invite(machineId) })
+      const invitation = GuestInvitation.safeParse({ ...place, secret: await admissions.invite(machineId, place) })
       if (invitation.success) return encodeInvitation(invitation.data)
-      throw new AutovibeError('substrate.failed', `Machines cannot be told the gate’s address ${address}.`, {
+      throw new AutovibeError('substrate.failed', `Machines cannot be told the gate’s address ${place.address}.`, {
         fix: 'Give one of the form host:port, of at most 80 characters.',
       })
+    },
+    isValid(machineId, text) {
+      const invitation = decodeInvitation(text)
+      return invitation !== null && isHere(invitation) && admissions.isLatest(machineId, invitation.secret)
+    },
+    leadsHere(machineId) {
+      const told = admissions.placeTold(machineId)
+      return told !== null && isHere(told)
     },
     linked: (machineId, withinMs, signal): Promise<Guest> => links.within(machineId, withinMs, signal),
     current: (machineId) => links.current(machineId),
@@ -129,3 +146,5 @@ export async function openGate(options: GateOptions): Promise<Gate> {
     },
   }
 }
+
+const endpoint = ({ host, port }: { readonly host: string; readonly port: number }): string => `${host.includes(':') ? `[${host}]` : host}:${port}`

@@ -258,7 +258,10 @@ test('a template that is missing, outside the pool or no template is named, and 
   if (described()) {
     const outside = await wrong(settings({ templates: [{ vmid: 9001, node: null }] }))
     assert.deepEqual(brief(outside), ['failed template 9001'])
-    assert.equal(outside[0]?.fix, 'If there is one, bring it into the pool: pveum pool modify autovibe --vms 9001')
+    assert.equal(
+      outside[0]?.fix,
+      'If there is one, bring it into the pool: pveum pool modify autovibe --vms 9001. If there is none, make it: autovibe substrate template build lab --node pve1 --image-storage STORAGE --vmid 9001',
+    )
   }
   await at.pve.pveum('pveum pool modify autovibe --vms 9001')
   delete config['agent']

@@ -40,7 +40,7 @@ async function templateFindings(site: NodesSite, vmid: number, wanted: string | 
     'template',
     name,
     `There is no VM ${vmid} that the token may see.`,
-    `If there is one, bring it into the pool: ${poolLine(config.pool, vmid)}`,
+    `If there is one, bring it into the pool: ${poolLine(config.pool, vmid)}. If there is none, make it: autovibe substrate template build ${site.name} --node ${wanted ?? site.nodes[0]} --image-storage STORAGE --vmid ${vmid}`,
   )
   if (node === undefined) return [absent]
   if (wanted !== null && wanted !== node)

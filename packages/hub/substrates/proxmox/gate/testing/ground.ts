@@ -5,7 +5,10 @@ import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { CheckpointId, MachineId } from '@autovibe/contract'
+import { SECRETS } from '../../../../checkpoints/testing/place.ts'
+import { type FreshDatabase, freshDatabase } from '../../../../database/testing.ts'
 import { systemRuntime } from '../../../../runtime.ts'
+import { gateKeySealing } from '../../../../security/secrets.ts'
 import { ConformanceDoor } from '../../../conformance-door.ts'
 import { accountAfter, type TreeAccount } from '../../../conformance-tree.ts'
 import type { Guest } from '../../guest-links.ts'
@@ -82,19 +85,21 @@ export class Vm {
 
 export class Ground {
   readonly folder: string
+  readonly database: FreshDatabase
   door = new ConformanceDoor()
   readonly #vms: Vm[] = []
   readonly #options: Partial<GateOptions>
   #gate: Gate | null = null
 
   static async open(options: Partial<GateOptions> = {}, parent: string = tmpdir()): Promise<Ground> {
-    const ground = new Ground(await mkdtemp(join(parent, 'avgate-')), options)
+    const ground = new Ground(await mkdtemp(join(parent, 'avgate-')), await freshDatabase(), options)
     await ground.openGate()
     return ground
   }
 
-  private constructor(folder: string, options: Partial<GateOptions>) {
+  private constructor(folder: string, database: FreshDatabase, options: Partial<GateOptions>) {
     this.folder = folder
+    this.database = database
     this.#options = options
   }
 
@@ -105,7 +110,9 @@ export class Ground {
 
   async openGate(): Promise<void> {
     const port = this.#port
-    this.#gate = await openGate({ listen: { host: '127.0.0.1', port }, dataDir: join(this.folder, 'hub'), door: this.door, logger: QUIET, ...this.#options })
+    const { folder, database, door } = this
+    const own = { db: database.db, sealing: gateKeySealing(SECRETS), dataDir: join(folder, 'hub'), door, logger: QUIET }
+    this.#gate = await openGate({ listen: { host: '127.0.0.1', port }, ...own, ...this.#options })
     this.#port = this.#gate.port
   }
   #port = 0
@@ -160,6 +167,7 @@ export class Ground {
   async close(): Promise<void> {
     for (const vm of this.#vms) await vm.end()
     await this.closeGate()
+    await this.database.close()
     await rm(this.folder, { recursive: true, force: true })
   }
 }

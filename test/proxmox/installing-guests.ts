@@ -1,0 +1,93 @@
+/** Guests that install themselves: a VM that starts with a disc for cloud-init reads it as cloud-init would, and turns itself off when it finds all that it needs. */
+import { execFile, spawnSync } from 'node:child_process'
+import { access, constants, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import type { Boot } from './guests.ts'
+import { PlainGuests } from './plain-guests.ts'
+import { parseDrive } from './vm-config.ts'
+import { filePath } from './vm-drives.ts'
+
+const run = promisify(execFile)
+
+/** What a disc for cloud-init says. */
+export interface ReadSeed {
+  readonly label: string
+  readonly userData: Readonly<Record<string, unknown>>
+  readonly metaData: string
+  readonly networkConfig: string | null
+  /** The version of Node that is asked for. */
+  readonly nodeVersion: string
+}
+
+export class InstallingGuests extends PlainGuests {
+  /** By VM: what it found on its disc. */
+  readonly seeds = new Map<number, ReadSeed>()
+  /** Why a VM stayed on. */
+  readonly failures = new Map<number, string>()
+  /** VMs that never come to their end. */
+  readonly stalled = new Set<number>()
+  readonly #directory: string
+
+  constructor(directory: string) {
+    super(join(directory, 'guests'))
+    this.#directory = directory
+  }
+
+  override async start(boot: Boot): Promise<void> {
+    await super.start(boot)
+    const disc = parseDrive('ide2', boot.config['ide2'] ?? '')
+    if (!/:iso\//.test(disc.file) || this.stalled.has(boot.vmid)) return
+    void this.#install(boot, filePath(this.#directory, disc.file)).then(
+      () => this.running.has(boot.vmid) && this.end(boot.vmid),
+      (error: Error) => this.failures.set(boot.vmid, error.message),
+    )
+  }
+
+  async #install(boot: Boot, iso: string): Promise<void> {
+    const [disk] = boot.disks
+    if (disk === undefined) throw new Error('there is no disk to start from')
+    await access(join(this.folder(disk), 'image'))
+    const at = await mkdtemp(join(tmpdir(), 'pve-seed-'))
+    try {
+      this.seeds.set(boot.vmid, await readSeed(iso, at))
+    } finally {
+      await run('chmod', ['-R', 'u+w', at])
+      await rm(at, { recursive: true, force: true })
+    }
+  }
+}
+
+async function readSeed(iso: string, at: string): Promise<ReadSeed> {
+  const { stderr, stdout } = await run('xorriso', ['-osirrox', 'on', '-indev', iso, '-pvd_info', '-extract', '/', at])
+  const label = /^Volume Id\s*: ?'?([^'\n]*?)'?\s*$/im.exec(`${stdout}\n${stderr}`)?.[1] ?? ''
+  const text = await readFile(join(at, 'user-data'), 'utf8')
+  if (!text.startsWith('#cloud-config\n')) throw new Error('cloud-init would not take this user data')
+  const userData = JSON.parse(
+    (await run('python3', ['-c', 'import json,sys,yaml; print(json.dumps(yaml.safe_load(open(sys.argv[1]))))', join(at, 'user-data')])).stdout,
+  ) as Readonly<Record<string, unknown>>
+  const [, install] = userData['runcmd'] as string[][]
+  const path = install?.[0] ?? ''
+  if (!path.startsWith('/opt/autovibe/')) throw new Error(`nothing is installed by ${path}`)
+  const code = join(at, 'autovibe')
+  await access(join(code, path.slice('/opt/autovibe/'.length)), constants.X_OK)
+  for (const file of ['package-lock.json', 'packages/guest/main.ts', 'packages/agent/main.ts', 'packages/core/package.json', 'packages/contract/index.ts'])
+    await access(join(code, file))
+  return {
+    label,
+    userData,
+    metaData: await readFile(join(at, 'meta-data'), 'utf8'),
+    networkConfig: await readFile(join(at, 'network-config'), 'utf8').catch(() => null),
+    nodeVersion: await readFile(join(code, '.node-version'), 'utf8'),
+  }
+}
+
+const has = (command: string, ...args: readonly string[]): boolean => spawnSync(command, args, { stdio: 'ignore' }).status === 0
+
+/** False, or why this host has no discs for cloud-init. */
+export const WITHOUT_INSTALLING: string | false = !has('xorriso', '-version')
+  ? 'xorriso is not here, which makes and reads discs (apt-get install xorriso)'
+  : !has('python3', '-c', 'import yaml')
+    ? 'python3 has no yaml, which reads user data (apt-get install python3-yaml)'
+    : false
