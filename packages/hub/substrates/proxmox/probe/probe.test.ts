@@ -206,34 +206,6 @@ test('what a fork will do is said for each type of storage, and why', async () =
   assert.match(await fork('backups'), /^failed: No machine can lie/)
 })
 
-test('a storage for archives is looked at when it is set: whether it is there, takes backups, and reads them back', async (t) => {
-  const about = async (archive: string): Promise<(string | null)[]> => {
-    const found = (await probe(settings({ archive }))).find(({ area }) => area === 'archive')
-    return [found?.status ?? '', found?.name ?? '', found?.fix ?? null]
-  }
-  assert.deepEqual(await about('nowhere'), ['failed', 'nowhere', 'pvesm status; then autovibe substrate set lab --archive STORAGE'])
-  assert.deepEqual(await about('files'), ['failed', 'files on pve1', 'pvesm set files --content images,backup'])
-  const { storages } = at.pve.cluster
-  const plain = { ...storages.get('isos'), content: ['iso', 'backup'] as const }
-  storages.add(plain)
-  assert.deepEqual((await about('isos')).slice(0, 2), ['warning', 'isos'])
-  assert.deepEqual(await about('backups'), ['ok', 'backups', null])
-  storages.get('backups').disabled = true
-  assert.deepEqual(await about('backups'), ['failed', 'backups on pve1', 'pvesm set backups --disable 0 --nodes pve1,pve2,pve3'])
-  storages.get('backups').disabled = false
-  assert.deepEqual(
-    (await wrong()).filter(({ area }) => area === 'archive'),
-    [],
-  )
-  if (!described()) return t.skip('Proxmox’s description is not beside this checkout')
-  // The privilege that copies need, which the token has not been given before.
-  const missing = (await wrong(settings({ archive: 'backups' }))).filter(({ area }) => area === 'token')
-  assert.deepEqual(
-    missing.map(({ detail, name }) => [detail, name]),
-    [[`${token.id} has not VM.Backup.`, '/pool/autovibe']],
-  )
-})
-
 test('a bridge that is missing on a node is named with the lines that make it', async () => {
   const findings = await wrong(settings({ bridge: 'vmbr9' }))
   assert.deepEqual(brief(findings), ['failed bridge vmbr9 on pve1', 'failed bridge vmbr9 on pve3'])
