@@ -2,7 +2,9 @@
 import type { CheckpointId, Finding, MachineId, MachineLimits } from '@autovibe/contract'
 import { AutovibeError } from '@autovibe/contract'
 import { type BackoffLimits, backoffMs } from '@autovibe/core/proxmox/backoff.ts'
+import type { MachineArchives } from '../archives.ts'
 import type { Capabilities, CreateMachine, ObservedMachine, Snapshot, SnapshotHandle, Substrate, TreeChange, Usage } from '../substrate.ts'
+import { LateArchives } from './archives/late-archives.ts'
 import type { Clock } from './client/clock.ts'
 import { causeOf, findingOf, type Outage, refusalOf } from './outage.ts'
 import type { ProxmoxLogger } from './site.ts'
@@ -27,6 +29,11 @@ export interface LateOptions {
   readonly logger: ProxmoxLogger
 }
 
+function archivesOf({ archives }: Substrate): MachineArchives {
+  if (archives !== undefined) return archives
+  throw new AutovibeError('internal', 'The driver of a cluster takes no archives.')
+}
+
 /** A healthy cluster answers within the start of the Hub; another one does not hold it up. */
 const FIRST_MS = 5_000
 const ATTEMPT_MS = 60_000
@@ -40,6 +47,7 @@ const SETTINGS_LOOK_MS = 3_000
 
 export class LateSubstrate implements Substrate {
   readonly name = 'proxmox'
+  readonly archives: MachineArchives
   readonly #options: LateOptions
   readonly #ending = new AbortController()
   readonly #taken = Promise.withResolvers<void>()
@@ -50,6 +58,10 @@ export class LateSubstrate implements Substrate {
 
   constructor(options: LateOptions) {
     this.#options = options
+    this.archives = new LateArchives(
+      () => archivesOf(this.#now()),
+      async (signal) => archivesOf(await this.#inTime(signal)),
+    )
   }
 
   /** Resolves when the cluster was taken up, or has not answered soon; then it is taken up later. */
