@@ -1,7 +1,7 @@
 /** What a machine may take, with the real command, the real Hub and the real agent: whatever reaches a limit ends with its reason, and nothing else suffers. */
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import { HubInfo, Machine, type MachineLimits, ProjectSettings, Run } from '@autovibe/contract'
+import { HubInfo, LimitsProposal, Machine, type MachineLimits, ProjectSettings, Run } from '@autovibe/contract'
 import { z } from 'zod'
 import { type Place, recordsOf, until } from './support/command.ts'
 import type { Repository } from './support/demo-project.ts'
@@ -141,6 +141,10 @@ test('limits come from the run, the project and the host, in this order, and a f
   const forked = await client.checkpoints.fork(checkpoint.id, {})
   assert.deepEqual((await client.machines.get(forked.machine_id)).limits, limits)
   assert.deepEqual((await place.json(Settings, ['project', 'limits', 'shop', '--none'])).settings.limits, {})
+  // Short runs are too little to go by; that they were seen is told.
+  assert.match((await place.run(['project', 'limits', 'shop', '--propose'])).stdout, /^project shop: too little was seen yet to propose limits \(\d+ runs?, /)
+  assert.equal((await place.json(LimitsProposal, ['project', 'limits', 'shop', '--propose'])).proposal, null)
+  assert.equal((await place.run(['project', 'limits', 'shop', '--propose', '--cores', '1'])).code, 2)
 })
 
 test('what is no limit is refused before anything begins', async () => {

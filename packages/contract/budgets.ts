@@ -5,7 +5,7 @@ import { BudgetId, ReservationId, UsageEventId } from './ids.ts'
 import { Amount } from './money.ts'
 
 /** What can be capped. Units: money in nano-US-dollars, seconds and bytes and calls and tokens as they are. */
-export const RESOURCES = ['money', 'tokens', 'api_calls', 'wall_seconds', 'cpu_seconds', 'storage_bytes', 'egress_bytes'] as const
+export const RESOURCES = ['money', 'tokens', 'api_calls', 'wall_seconds', 'cpu_seconds', 'storage_bytes', 'egress_bytes', 'network_bytes'] as const
 export const Resource = z.enum(RESOURCES)
 export type Resource = z.infer<typeof Resource>
 

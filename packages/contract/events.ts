@@ -11,6 +11,7 @@ export const EVENT_TYPES = [
   'machine.registered',
   'machine.limits_changed',
   'machine.limit_reached',
+  'machine.usage_doubted',
   'machine.rolled_back',
   'run.created',
   'run.state_changed',

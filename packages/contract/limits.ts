@@ -25,6 +25,31 @@ export type MachineLimits = z.infer<typeof MachineLimits>
 export const MachineLimitsChange = MachineLimits.partial()
 export type MachineLimitsChange = z.infer<typeof MachineLimitsChange>
 
+/** One limit as it is, as it is proposed, and what was seen of it, in the unit of the limit. */
+export const LimitProposal = z.object({
+  now: z.number().describe('What the next machine would be given as things stand'),
+  proposed: z.number(),
+  seen: z.number(),
+  reason: z.string(),
+})
+export type LimitProposal = z.infer<typeof LimitProposal>
+
+export const LimitsProposal = z.object({
+  runs: z.int().describe('How many runs were looked at: the newest of the last 30 days'),
+  runs_needed: z.int(),
+  seen_seconds: z.number().describe('How long they were at work, altogether'),
+  seen_seconds_needed: z.int(),
+  proposal: z
+    .object({
+      cores: LimitProposal,
+      memory_bytes: LimitProposal,
+      disk_bytes: LimitProposal.nullable().describe('Null when no disk was looked at'),
+    })
+    .nullable()
+    .describe('Null while too little was seen'),
+})
+export type LimitsProposal = z.infer<typeof LimitsProposal>
+
 /** What a machine took, as last seen; `estimated` where processes are only looked at from time to time. */
 export const MachineUse = z.object({
   cpu_seconds: z.number().describe('Since it was made'),

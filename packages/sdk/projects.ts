@@ -3,6 +3,7 @@ import type {
   CreatedCheckpoint,
   CreateProject,
   ImportCheckpointQuery,
+  LimitsProposal,
   MachineLimitsChange,
   Project,
   ProjectSettings,
@@ -75,6 +76,11 @@ export class Projects {
   /** Sets what its new machines may take; what is left out is as the Hub's host allows. */
   limit(ref: string, limits: MachineLimitsChange, options?: CallOptions): Promise<ProjectSettings> {
     return this.#transport.json('PUT', `${at(ref)}/limits`, { ...options, body: limits })
+  }
+
+  /** What its next machines should be given, by what its runs used; nothing is changed. */
+  proposeLimits(ref: string, options?: CallOptions): Promise<LimitsProposal> {
+    return this.#transport.json('GET', `${at(ref)}/limits/proposal`, options)
   }
 
   /** Sets all that its machines may reach beyond the Hub; an empty list is nothing. */

@@ -68,6 +68,7 @@ export async function startVm(cluster: Cluster, vm: Vm, worker: Worker, memory: 
 
 export async function stopVm(cluster: Cluster, vm: Vm): Promise<void> {
   if (vm.pid === null) return
+  cluster.figures.of(vm)
   await cluster.guests.stop(vm.vmid)
   vm.pid = null
   vm.paused = false

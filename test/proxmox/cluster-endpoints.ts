@@ -3,7 +3,7 @@ import { badParameters, died, forbidden, listOf } from './answers.ts'
 import type { Call, Endpoints } from './call.ts'
 import type { Node, Pool, Vm } from './cluster.ts'
 import { coresOf, memoryMib } from './vm-config.ts'
-import { bootDiskBytes, loadOf, uptimeOf, usageOf } from './vm-status.ts'
+import { bootDiskBytes, loadOf, uptimeOf } from './vm-status.ts'
 
 const MIB = 1024 ** 2
 
@@ -122,7 +122,7 @@ function vmEntry(call: Call, vm: Vm): Record<string, unknown> {
 }
 
 function figures({ cluster }: Call, vm: Vm): Record<string, unknown> {
-  const usage = usageOf(cluster, vm)
+  const usage = cluster.figures.of(vm)
   return {
     name: vm.config['name'] ?? `VM ${vm.vmid}`,
     status: vm.pid === null ? 'stopped' : 'running',

@@ -3,6 +3,7 @@ import type { Access } from './access.ts'
 import { died } from './answers.ts'
 import type { Broadcasts } from './broadcasts.ts'
 import type { Clock } from './clock.ts'
+import { Figures } from './figures.ts'
 import type { FirewallRule, Guests } from './guests.ts'
 import { type Locks, storageLock, vmLock } from './locks.ts'
 import { Storages } from './storages.ts'
@@ -91,6 +92,7 @@ export class Cluster {
   readonly guests: Guests
   readonly durations: Durations
   readonly broadcasts: Broadcasts
+  readonly figures: Figures
   readonly directory: string
   #nextPid = 50_000
 
@@ -101,6 +103,7 @@ export class Cluster {
     this.guests = parts.guests
     this.durations = parts.durations
     this.broadcasts = parts.broadcasts
+    this.figures = new Figures(parts.clock, parts.guests)
     this.directory = parts.directory
     this.guests.onEnded((vmid) => this.#ended(vmid))
   }

@@ -82,6 +82,7 @@ export interface Usage {
   readonly diskReadBytes: number
   readonly diskWriteBytes: number
 }
+export const NOTHING: Usage = { cpuSeconds: 0, memoryBytes: 0, netInBytes: 0, netOutBytes: 0, diskReadBytes: 0, diskWriteBytes: 0 }
 
 /** The QEMU guest agent of a running VM, at the level of its own protocol: `guest-exec` and its like. */
 export interface GuestAgent {

@@ -12,6 +12,7 @@ import {
   GuestAgentError,
   type Guests,
   type Network,
+  NOTHING,
   type SnapshotRequest,
   type Usage,
 } from './guests.ts'
@@ -130,14 +131,7 @@ export class PlainGuests implements Guests {
 
   usage(vmid: number): Usage {
     const guest = this.running.get(vmid)
-    return {
-      cpuSeconds: 0,
-      memoryBytes: guest ? guest.boot.memoryMib * 1024 ** 2 * 0.25 : 0,
-      netInBytes: 0,
-      netOutBytes: 0,
-      diskReadBytes: 0,
-      diskWriteBytes: 0,
-    }
+    return guest ? { ...NOTHING, memoryBytes: guest.boot.memoryMib * 1024 ** 2 * 0.25 } : NOTHING
   }
 
   onEnded(listener: (vmid: number) => void): void {

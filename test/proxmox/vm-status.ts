@@ -3,11 +3,9 @@ import { died } from './answers.ts'
 import { type Call, type Endpoints, vmOf } from './call.ts'
 import { cloudInitOf } from './cloud-init.ts'
 import type { Cluster, Vm } from './cluster.ts'
-import type { Usage } from './guests.ts'
 import { agentOptions, coresOf, disksOf, isDrive, memoryMib, parseDrive, published } from './vm-config.ts'
 
 const MIB = 1024 ** 2
-const NOTHING: Usage = { cpuSeconds: 0, memoryBytes: 0, netInBytes: 0, netOutBytes: 0, diskReadBytes: 0, diskWriteBytes: 0 }
 const CLOUD_INIT = /^(?:name|ciuser|cipassword|ciupgrade|citype|sshkeys|nameserver|searchdomain|cicustom|ipconfig\d+|net\d+)$/
 
 export const VM_STATUS: Endpoints = {
@@ -25,14 +23,10 @@ export const VM_STATUS: Endpoints = {
   'GET /nodes/{node}/qemu/{vmid}/cloudinit/dump': dump,
 }
 
-export const usageOf = (cluster: Cluster, vm: Vm): Usage => (vm.pid === null ? NOTHING : cluster.guests.usage(vm.vmid))
 export const uptimeOf = (cluster: Cluster, vm: Vm): number => (vm.pid === null ? 0 : Math.max(0, Math.floor(cluster.clock.now() - vm.startedAt)))
 
-/** Share of the VM's own cores since it started. */
-export function loadOf(cluster: Cluster, vm: Vm): number {
-  const lived = cluster.clock.now() - vm.startedAt
-  return vm.pid === null || lived <= 0 ? 0 : Math.min(1, usageOf(cluster, vm).cpuSeconds / lived / coresOf(vm.config))
-}
+/** Share of the VM's own cores, as it was lately. */
+export const loadOf = (cluster: Cluster, vm: Vm): number => Math.min(1, cluster.figures.busy(vm) / coresOf(vm.config))
 
 export function bootDiskBytes(cluster: Cluster, vm: Vm): number {
   const [first] = disksOf(vm.config)
@@ -40,7 +34,7 @@ export function bootDiskBytes(cluster: Cluster, vm: Vm): number {
 }
 
 function listed(cluster: Cluster, vm: Vm): Record<string, unknown> {
-  const usage = usageOf(cluster, vm)
+  const usage = cluster.figures.of(vm)
   return {
     vmid: vm.vmid,
     name: vm.config['name'] ?? `VM ${vm.vmid}`,
@@ -79,31 +73,25 @@ function current(call: Call): unknown {
   }
 }
 
-/** One figure a minute, ending now; before the VM started there is only the time. */
+/** One entry a minute, by its beginning; of a minute that is not known there is only the time. */
 function rrdData(call: Call): unknown {
   const vm = vmOf(call)
-  const { cluster } = call
-  const now = Math.floor(cluster.now() / 60) * 60
-  return Array.from({ length: 70 }, (_, index) => {
-    const time = now - (69 - index) * 60
-    if (vm.pid === null || time + 60 <= vm.startedAt) return { time }
-    const usage = usageOf(cluster, vm)
-    const { cpu, maxmem, maxdisk } = listed(cluster, vm)
-    const seconds = Math.max(1, cluster.clock.now() - vm.startedAt)
-    return {
-      time,
-      cpu,
-      maxcpu: coresOf(vm.config),
-      mem: usage.memoryBytes,
-      maxmem,
-      disk: 0,
-      maxdisk,
-      netin: usage.netInBytes / seconds,
-      netout: usage.netOutBytes / seconds,
-      diskread: usage.diskReadBytes / seconds,
-      diskwrite: usage.diskWriteBytes / seconds,
-    }
-  })
+  const maxcpu = coresOf(vm.config)
+  const still = { maxcpu, maxmem: memoryMib(vm.config) * MIB, disk: 0, maxdisk: bootDiskBytes(call.cluster, vm) }
+  return call.cluster.figures.minutes(vm).map(({ time, figures }) =>
+    figures === null
+      ? { time }
+      : {
+          time,
+          ...still,
+          cpu: figures.cpuSeconds / maxcpu,
+          mem: figures.memoryBytes,
+          netin: figures.netInBytes,
+          netout: figures.netOutBytes,
+          diskread: figures.diskReadBytes,
+          diskwrite: figures.diskWriteBytes,
+        },
+  )
 }
 
 function feature(call: Call): unknown {

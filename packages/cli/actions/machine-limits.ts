@@ -4,6 +4,7 @@ import type { Action } from '../commands/define.ts'
 import type { LimitOptions } from '../commands/limit-options.ts'
 import type { ProjectLimitsOptions } from '../commands/project.ts'
 import { describeLimits, limitsInWords, readLimits } from '../limits.ts'
+import { commandOf, renderProposal } from '../render/limits-proposal.ts'
 import { renderMachine } from '../render/machine.ts'
 import { resolveMachine } from '../resolve.ts'
 import { findProject } from './project.ts'
@@ -39,9 +40,18 @@ export const projectLimits: Action<ProjectLimitsOptions> = async (context, [ref 
     throw new AutovibeError('request.invalid', '--none takes all limits of the project away, so no others can be set with it.', {
       fix: 'autovibe project limits --help',
     })
+  if (options.propose === true && (isChange || options.none === true))
+    throw new AutovibeError('request.invalid', '--propose changes nothing, so no limits can be set with it.', { fix: 'autovibe project limits --help' })
   const client = await context.connect()
   const { out, signal } = context
   const { id, name } = await findProject(client, ref, { signal })
+  if (options.propose === true) {
+    const proposed = await client.projects.proposeLimits(id, { signal })
+    out.answer(proposed, renderProposal(name, proposed, out.paint))
+    const apply = commandOf(name, proposed)
+    if (apply !== null) out.next([apply])
+    return 0
+  }
   const { limits } = await client.projects.settings(id, { signal })
   const settings =
     isChange || options.none === true

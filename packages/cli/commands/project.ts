@@ -44,6 +44,7 @@ export interface ProjectKeyOptions {
 
 export interface ProjectLimitsOptions extends LimitOptions {
   readonly none?: boolean
+  readonly propose?: boolean
 }
 
 const PROJECT = 'its name or id'
@@ -96,9 +97,14 @@ export const projectCommand = () =>
         define(
           'limits',
           'Show or set what new machines of a project may take',
-          'What is left out stays as it was set before. Machines that are there keep theirs: autovibe machine limits.',
+          [
+            'What is left out stays as it was set before. Machines that are there keep theirs: autovibe machine limits.',
+            'A proposal goes by what the runs of the last 30 days used: processors for all but the busiest twentieth of the time, and the most of memory and disk, each with some on top. It changes nothing.',
+          ].join('\n'),
         ).argument('<project>', PROJECT),
-      ).option('--none', 'none of its own: all as the host allows'),
+      )
+        .option('--none', 'none of its own: all as the host allows')
+        .option('--propose', 'show cores, memory and disk that fit what its runs used, with the reasons and the command that sets them'),
       async () => (await import('../actions/machine-limits.ts')).projectLimits,
     ),
     act<ProjectKeyOptions>(

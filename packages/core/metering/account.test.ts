@@ -6,7 +6,13 @@ import { type Charge, type Counters, firstMeter, isDue, type Meter, type RunCloc
 
 const MACHINE = 'mch_00000000000000000000000001' as MachineId
 const [ONE, TWO] = ['run_00000000000000000000000001', 'run_00000000000000000000000002'] as [RunId, RunId]
-const counters = (cpuSeconds: number, life = 'a', diskBytes: number | null = null): Counters => ({ life, cpuSeconds, cpuQuality: 'measured', diskBytes })
+const counters = (cpuSeconds: number, life = 'a', diskBytes: number | null = null, networkBytes: number | null = null): Counters => ({
+  life,
+  cpuSeconds,
+  cpuQuality: 'measured',
+  diskBytes,
+  networkBytes,
+})
 const run = (id: RunId, workedMs: number, isOver = false): RunClock => ({ id, workedMs, isOver })
 const told = (charges: readonly Charge[]) => charges.map(({ runId, resource, amount }) => `${runId?.at(-1) ?? '-'} ${resource} ${amount}`)
 const fresh = (): Meter => firstMeter(counters(0), true, 0)
@@ -51,6 +57,16 @@ test('the disk is charged by its growth over the most so far; what a machine beg
   assert.deepEqual(told(take(less.meter, counters(0, 'a', 150), null).charges), ['- storage_bytes 50'])
   const forked = firstMeter(counters(0), false, 0)
   assert.deepEqual(told(take(forked, counters(0, 'a', 1000), null).charges), [])
+})
+
+test('bytes of the network are charged by whole units, at the end of a run all of them, each once in a life', () => {
+  const MIB = 1024 ** 2
+  const first = take(fresh(), counters(0, 'a', null, 2.5 * MIB), run(ONE, 0))
+  assert.deepEqual(told(first.charges), [`1 network_bytes ${2 * MIB}`])
+  const last = take(first.meter, counters(0, 'a', null, 3 * MIB), run(ONE, 0, true))
+  assert.deepEqual(told(last.charges), [`1 network_bytes ${MIB}`])
+  assert.deepEqual(told(take(last.meter, counters(0, 'a', null, 100), run(ONE, 0, true)).charges), [], 'a counter that goes back')
+  assert.deepEqual(told(take(last.meter, counters(0, 'b', null, 3 * MIB), run(ONE, 0, true)).charges), [`- network_bytes ${3 * MIB}`])
 })
 
 test('it is time at each end of a run or a life, and else only when there is something to charge and long enough since the last', () => {

@@ -16,6 +16,8 @@ export interface Meter {
   readonly wallChargedSeconds: number
   /** The most that it had on the disk. Null until the first look at a machine that began with the files of another: those are not its own work. */
   readonly diskChargedBytes: number | null
+  /** The counter of this life, as far as it was charged. */
+  readonly networkTakenBytes: number
   readonly chargedAtMs: number
   /** Numbers the charges. */
   readonly round: number
@@ -26,6 +28,8 @@ export interface Counters {
   readonly cpuSeconds: number
   readonly cpuQuality: 'measured' | 'estimated'
   readonly diskBytes: number | null
+  /** Null where nobody counts them. */
+  readonly networkBytes: number | null
 }
 
 export interface RunClock {
@@ -37,7 +41,7 @@ export interface RunClock {
 export interface Charge {
   readonly key: string
   readonly runId: RunId | null
-  readonly resource: 'cpu_seconds' | 'wall_seconds' | 'storage_bytes'
+  readonly resource: 'cpu_seconds' | 'wall_seconds' | 'storage_bytes' | 'network_bytes'
   /** Whole units. */
   readonly amount: number
   readonly quality: 'measured' | 'estimated'
@@ -47,6 +51,8 @@ export interface Charge {
 const CHARGE_EVERY_MS = 30_000
 
 const US = 1_000_000
+/** A machine at rest still says that it is there, which is no reason for a charge every time; what a life leaves below it is nobody's. */
+const NETWORK_UNIT_BYTES = 1024 ** 2
 
 /** The meter of a machine that is seen for the first time. */
 export const firstMeter = (counters: Counters, isEmptyAtFirst: boolean, nowMs: number): Meter => ({
@@ -58,6 +64,7 @@ export const firstMeter = (counters: Counters, isEmptyAtFirst: boolean, nowMs: n
   isRunClosed: true,
   wallChargedSeconds: 0,
   diskChargedBytes: isEmptyAtFirst ? 0 : counters.diskBytes,
+  networkTakenBytes: 0,
   chargedAtMs: nowMs,
   round: 0,
 })
@@ -93,7 +100,8 @@ export function takeInto(
     const counterUs = Math.round(counters.cpuSeconds * US)
     const grownUs = counters.life === meter.life ? Math.max(0, counterUs - meter.cpuTakenUs) : counterUs
     const cpuTakenUs = counters.life === meter.life ? meter.cpuTakenUs + grownUs : counterUs
-    meter = { ...meter, life: counters.life, cpuTakenUs, cpuOwedUs: meter.cpuOwedUs + grownUs, cpuTotalUs: meter.cpuTotalUs + grownUs }
+    const networkTakenBytes = counters.life === meter.life ? meter.networkTakenBytes : 0
+    meter = { ...meter, networkTakenBytes, life: counters.life, cpuTakenUs, cpuOwedUs: meter.cpuOwedUs + grownUs, cpuTotalUs: meter.cpuTotalUs + grownUs }
   }
 
   const isLast = run?.isOver === true && !meter.isRunClosed
@@ -106,6 +114,13 @@ export function takeInto(
     const wallSeconds = Math.max(0, whole(run.workedMs / 1000) - meter.wallChargedSeconds)
     charge(runId, 'wall_seconds', wallSeconds, 'measured')
     meter = { ...meter, wallChargedSeconds: meter.wallChargedSeconds + wallSeconds, isRunClosed: isLast }
+  }
+  const networkBytes = counters?.networkBytes ?? null
+  if (networkBytes !== null) {
+    const grownBytes = Math.max(0, networkBytes - meter.networkTakenBytes)
+    const chargedBytes = isLast ? grownBytes : grownBytes - (grownBytes % NETWORK_UNIT_BYTES)
+    charge(runId, 'network_bytes', chargedBytes, 'measured')
+    meter = { ...meter, networkTakenBytes: meter.networkTakenBytes + chargedBytes }
   }
   const diskBytes = counters?.diskBytes ?? null
   if (diskBytes !== null) {

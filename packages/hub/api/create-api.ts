@@ -25,6 +25,7 @@ import type { Api, ApiContext, ApiDeps } from './plumbing/deps.ts'
 import { registerOpenApi } from './plumbing/openapi.ts'
 import { answerProblem, registerProblems } from './plumbing/problems.ts'
 import { registerProjectEgress } from './project-egress.ts'
+import { registerProjectLimitsProposal } from './project-limits-proposal.ts'
 import { registerProjectRetention } from './project-retention.ts'
 import { registerProjectSettings } from './project-settings.ts'
 import { registerProjectSource } from './project-source.ts'
@@ -45,6 +46,7 @@ const RESOURCES = [
   registerProjects,
   registerProjectSource,
   registerProjectSettings,
+  registerProjectLimitsProposal,
   registerProjectEgress,
   registerProjectRetention,
   registerProjectTriggers,

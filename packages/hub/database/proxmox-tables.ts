@@ -1,5 +1,7 @@
 /** The rows of schema.ts that only the Proxmox substrate reads and writes. */
 import type { CheckpointId, MachineId, MachineLimits } from '@autovibe/contract'
+import type { CpuSeen } from '@autovibe/core/proxmox/vm-cpu.ts'
+import type { Carried } from '@autovibe/core/proxmox/vm-network.ts'
 import type { Generated, JSONColumnType } from 'kysely'
 
 /** Figures as the port's `Usage`, kept as they were last seen. */
@@ -10,6 +12,22 @@ export interface KeptUsage {
   readonly diskBytes: number | null
   readonly quality: 'measured' | 'estimated'
   readonly refused: { readonly memory: number | null; readonly processes: number | null }
+}
+
+/** What the cluster counted of a VM in one life of its machine, which begins when the Hub has its agent started. */
+export interface KeptMeter {
+  readonly life: string
+  /** What the guest calls this life; null until it has told. What it called the one before does not count. */
+  readonly toldLife: string | null
+  readonly formerLife: string
+  /** Seconds since 1970. */
+  readonly beganS: number
+  readonly endedS: number | null
+  readonly cpu: CpuSeen
+  /** Null until it was looked at first. */
+  readonly network: Carried | null
+  /** The most that counted so far, by whose word it was. */
+  readonly countedCpuS: number
 }
 
 export interface ProxmoxVmsTable {
@@ -29,6 +47,7 @@ export interface ProxmoxVmsTable {
   reboot: Generated<boolean>
   limits: JSONColumnType<MachineLimits, string, string>
   last_usage: JSONColumnType<KeptUsage, string, string> | null
+  meter: JSONColumnType<KeptMeter, string, string> | null
   created_at: Generated<Date>
 }
 

@@ -19,10 +19,9 @@ import type {
   StepOutcome,
   UsageEventId,
 } from '@autovibe/contract'
-import type { Verdict } from '@autovibe/core/limits/verdict.ts'
-import type { Charge } from '@autovibe/core/metering/account.ts'
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
 import type { ArchiveTables } from './archive-tables.ts'
+import type { MachineMetersTable, RunUsesTable } from './meter-tables.ts'
 import type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable } from './operation-tables.ts'
 import type { ProjectEgressTable, ProjectPricesTable, ProjectProviderKeysTable, ProjectsTable, ProvidersTable } from './project-tables.ts'
 import type { GateAdmissionsTable, GateTable, ProxmoxNumbersTable, ProxmoxSnapshotsTable, ProxmoxVmsTable } from './proxmox-tables.ts'
@@ -107,25 +106,6 @@ export interface StepsTable {
   started_at: Date
   ended_at: Date | null
   outcome: StepOutcome | null
-}
-
-export interface MachineMetersTable {
-  machine_id: MachineId
-  life: string
-  cpu_taken_us: bigint
-  cpu_owed_us: bigint
-  cpu_total_us: bigint
-  run_id: RunId | null
-  run_closed: boolean
-  wall_charged_seconds: bigint
-  disk_charged_bytes: bigint | null
-  disk_bytes: bigint | null
-  peak_memory_bytes: bigint
-  quality: 'measured' | 'estimated'
-  charged_at: Date
-  round: bigint
-  pending: ColumnType<Charge[], string | undefined, string>
-  reached: ColumnType<Verdict | null, string | null | undefined, string | null>
 }
 
 export interface CheckpointsTable {
@@ -271,6 +251,7 @@ export interface Schema extends ArchiveTables {
   projects: ProjectsTable
   machines: MachinesTable
   machine_meters: MachineMetersTable
+  run_uses: RunUsesTable
   runs: RunsTable
   steps: StepsTable
   checkpoints: CheckpointsTable

@@ -4,19 +4,21 @@ import { reasonOf } from '@autovibe/core/limits/verdict.ts'
 import { type Charge, type Counters, firstMeter, isDue, type Meter, type RunClock, takeInto } from '@autovibe/core/metering/account.ts'
 import { type Kysely, type Selectable, sql } from 'kysely'
 import type { Database, Tx } from '../database/database.ts'
-import type { MachineMetersTable, Schema } from '../database/schema.ts'
+import type { MachineMetersTable } from '../database/meter-tables.ts'
+import type { Schema } from '../database/schema.ts'
 import { transactionWithRetry } from '../database/transaction.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Runtime } from '../runtime.ts'
 import type { Substrate, Usage } from '../substrates/substrate.ts'
 import { pay } from './pay.ts'
 import { runClock } from './run-clock.ts'
+import { addRunUse } from './run-uses.ts'
 
 export interface MeterPorts {
   readonly db: Database
   readonly runtime: Runtime
   readonly ledger: Ledger
-  readonly substrate: Pick<Substrate, 'measure'>
+  readonly substrate: Pick<Substrate, 'measure' | 'capabilities'>
 }
 
 export type MeterRow = Selectable<MachineMetersTable>
@@ -40,7 +42,7 @@ export async function openMeter({ db, runtime, substrate }: MeterPorts, machineI
     .onConflict((oc) =>
       oc
         .column('machine_id')
-        .doUpdateSet({ life: usage.life, cpu_taken_us: 0n, peak_memory_bytes: seen.peak_memory_bytes, reached: null })
+        .doUpdateSet({ life: usage.life, cpu_taken_us: 0n, network_taken_bytes: 0n, peak_memory_bytes: seen.peak_memory_bytes, reached: null, doubted: false })
         .where('machine_meters.life', '<>', usage.life),
     )
     .execute()
@@ -86,7 +88,10 @@ async function take({ db, runtime, ledger, substrate }: MeterPorts, machineId: M
     const row = await tx.selectFrom('machine_meters').selectAll().where('machine_id', '=', machineId).forUpdate().executeTakeFirstOrThrow()
     if (row.pending.length >= PENDING_MAX) return
     const now = runtime.now()
-    const { meter, charges } = takeInto(meterOf(row), machineId, usage && countersOf(usage), await runClock(tx, machineId, now), now.getTime())
+    const before = meterOf(row)
+    const run = await runClock(tx, machineId, now)
+    const { meter, charges } = takeInto(before, machineId, usage && countersOf(usage), run, now.getTime())
+    if (usage !== null) await addRunUse(tx, machineId, substrate.capabilities().defaultLimits, { before, after: meter, usage, run, now })
     const pending: Charge[] = [...row.pending, ...charges]
     await tx
       .updateTable('machine_meters')
@@ -113,6 +118,7 @@ export const countersOf = (usage: Usage): Counters => ({
   cpuSeconds: usage.cpuSeconds.value,
   cpuQuality: usage.cpuSeconds.quality,
   diskBytes: usage.diskBytes?.value ?? null,
+  networkBytes: usage.networkBytes?.value ?? null,
 })
 
 const meterOf = (row: MeterRow): Meter => ({
@@ -124,6 +130,7 @@ const meterOf = (row: MeterRow): Meter => ({
   isRunClosed: row.run_closed,
   wallChargedSeconds: Number(row.wall_charged_seconds),
   diskChargedBytes: row.disk_charged_bytes === null ? null : Number(row.disk_charged_bytes),
+  networkTakenBytes: Number(row.network_taken_bytes),
   chargedAtMs: row.charged_at.getTime(),
   round: Number(row.round),
 })
@@ -137,6 +144,7 @@ const columnsOf = (meter: Meter) => ({
   run_closed: meter.isRunClosed,
   wall_charged_seconds: BigInt(meter.wallChargedSeconds),
   disk_charged_bytes: meter.diskChargedBytes === null ? null : BigInt(meter.diskChargedBytes),
+  network_taken_bytes: BigInt(meter.networkTakenBytes),
   charged_at: new Date(meter.chargedAtMs),
   round: BigInt(meter.round),
 })

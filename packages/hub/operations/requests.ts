@@ -14,6 +14,7 @@ import { assertMachineAllows, type MachineAction } from '@autovibe/core/machines
 import type { z } from 'zod'
 import type { Tx } from '../database/database.ts'
 import { recordEvent } from '../database/events.ts'
+import type { Capabilities } from '../substrates/substrate.ts'
 import { createCheckpoint } from './create-checkpoint.ts'
 import { destroyMachine } from './destroy-machine.ts'
 import { enqueue, requestCancel } from './engine/enqueue.ts'
@@ -23,18 +24,10 @@ import type { Ports } from './ports.ts'
 import { registry } from './registry.ts'
 import { requestArchive, requestArchiveRemoval } from './requests/archives.ts'
 import { insertImport, type NewImport } from './requests/import.ts'
-import {
-  checkpointToVerify,
-  isUntouched,
-  leftOf,
-  lockRunAndMachine,
-  machineByName,
-  projectByName,
-  startOfProject,
-  verifiedCheckpoint,
-} from './requests/look-ups.ts'
+import { checkpointToVerify, isUntouched, leftOf, lockRunAndMachine, projectByName, startOfProject, verifiedCheckpoint } from './requests/look-ups.ts'
 import { noticeOf } from './requests/notices.ts'
 import { insertMachine, insertRun, resolveModel } from './requests/rows.ts'
+import { runOnMachine } from './requests/run-on-machine.ts'
 import { rollbackMachine } from './rollback-machine.ts'
 import { runPrompt } from './run-prompt.ts'
 import { spawnMachine } from './spawn-machine.ts'
@@ -77,6 +70,8 @@ export interface Requests {
   /** What it may take from now on, or from its next start on; what is left out stays as it is. */
   limitMachine(tx: Tx, machineId: MachineId, change: MachineLimitsChange): Promise<void>
   cancelOperation(tx: Tx, operationId: OperationId): Promise<void>
+  /** What machines get for which nobody says otherwise, and the most that one could get. */
+  sizes(): Pick<Capabilities, 'defaultLimits' | 'most'>
   retryOperation(tx: Tx, operationId: OperationId): Promise<void>
 }
 
@@ -95,6 +90,8 @@ export function createRequests(ports: Ports): Requests {
   }
 
   return {
+    sizes: () => ports.substrate.capabilities(),
+
     async createRun(tx, input) {
       const { model, simulated } = await resolveModel(ports, tx, input)
       if (input.machine && input.limits)
@@ -288,13 +285,3 @@ const limitsOf = async (tx: Tx, machineId: MachineId) =>
 
 /** The operations whose end is that the run works. */
 const BRINGING = [spawnMachine.kind, runPrompt.kind]
-
-async function runOnMachine(ports: Ports, tx: Tx, input: RunInput, nameOrId: string, model: string) {
-  const machine = await machineByName(tx, nameOrId)
-  assertMachineAllows(machine, 'run')
-  const before = await tx.selectFrom('runs').select('id').where('machine_id', '=', machine.id).executeTakeFirst()
-  const runId = await insertRun(ports, tx, { ...input, model, machine, resume: before !== undefined || machine.parent_checkpoint_id !== null })
-  const subject = { projectId: machine.project_id, machineId: machine.id, runId }
-  const operationId = await enqueue(tx, ports.runtime, runPrompt, { machineId: machine.id, runId, limitNanoUsd: input.budget }, subject)
-  return { runId, machineId: machine.id, operationId }
-}

@@ -174,3 +174,21 @@ test('what a machine used by its end is charged to the narrowest budget, once, a
   assert.deepEqual([meter.pending, meter.run_closed], [[], true])
   assert.ok(meter.cpu_total_us > 0n)
 })
+
+test('what a run used while it was at work is kept for it, without its pauses', async () => {
+  const { db } = world.database
+  await look()
+  const run = await runAtWork()
+  await look()
+  await pass(120_000)
+  await look()
+  await db.transaction().execute(async (tx) => changeRun(tx, world.clock, world.ports.ledger, await runRow(run), 'pause', 'For a while.'))
+  await pass(HOUR_MS)
+  await look()
+  const use = await db.selectFrom('run_uses').selectAll().where('run_id', '=', run).executeTakeFirstOrThrow()
+  assert.deepEqual([use.project_id, use.machine_id], [world.projectId, machineId])
+  assert.deepEqual(use.limits, world.ports.substrate.capabilities().defaultLimits)
+  const seenMs = Object.values(use.busy_ms).reduce((sum, ms) => sum + ms, 0)
+  assert.ok(seenMs >= 110_000 && seenMs < 180_000, String(seenMs))
+  assert.ok(use.peak_memory_bytes > 1024n ** 2n)
+})

@@ -11,6 +11,7 @@ import { wake } from '../operations/engine/wake.ts'
 import { failMachine } from '../operations/fail-machine.ts'
 import type { Ports } from '../operations/ports.ts'
 import type { Usage } from '../substrates/substrate.ts'
+import { tellDoubt } from './doubts.ts'
 
 /** Often enough that the reason of an out-of-memory kill is known before anyone else takes note of the end. */
 export const LOOK_EVERY_MS = 2_000
@@ -83,6 +84,8 @@ async function lookAt(deps: LookDeps, row: AwakeRow, disks: Disks): Promise<Look
     const usage = await deps.substrate.measure(row.machine_id, signal)
     // Between its start and the row that tells of it, it is not judged by what its last life did.
     if (usage === null || usage.life !== row.life) return null
+    if (usage.doubt && !row.doubted && (await tellDoubt(deps, row, usage.doubt)))
+      deps.log.warn({ machine: row.machine_id, ...usage.doubt }, 'a machine tells far less than its host saw of it')
     const now = deps.runtime.now()
     const run = row.current_run_id && row.worked_ms !== null ? clockOf({ ...row, id: row.current_run_id, worked_ms: row.worked_ms }, now) : null
     const limits = row.limits ?? deps.substrate.capabilities().defaultLimits

@@ -15,6 +15,7 @@ export const ROUTES = {
   'GET /v1/projects/:project': 'user',
   'PUT /v1/projects/:project/source': 'user',
   'GET /v1/projects/:project/settings': 'user',
+  'GET /v1/projects/:project/limits/proposal': 'user',
   'PUT /v1/projects/:project/models': 'admin',
   'PUT /v1/projects/:project/limits': 'admin',
   'PUT /v1/projects/:project/egress': 'admin',

@@ -6,6 +6,7 @@
 
 import type { Readable } from 'node:stream'
 import type { CheckpointId, Finding, MachineId, MachineLimits, ManifestEntry, SubstrateTier } from '@autovibe/contract'
+import type { HostSize } from '@autovibe/core/limits/choose.ts'
 import type { MachineArchives } from './archives.ts'
 
 export type { MachineArchives, TakenArchive } from './archives.ts'
@@ -25,6 +26,8 @@ export interface Capabilities {
   readonly constantTimeFork: boolean
   /** What a machine may take for which nobody says otherwise, chosen from the host. */
   readonly defaultLimits: MachineLimits
+  /** The most that a single machine could be given here: that of the host, or of the largest of several. */
+  readonly most: HostSize
 }
 
 export interface CreateMachine {
@@ -91,6 +94,10 @@ export interface Usage {
   readonly diskBytes: Figure | null
   /** How often the kernel has ended a process for memory, or refused another process, in this life; null where nobody counts. */
   readonly refused: { readonly memory: number | null; readonly processes: number | null }
+  /** What its network cards carried in this life, both ways; null until they were looked at, left out where a machine has none. */
+  readonly networkBytes?: Figure | null
+  /** Where a machine itself tells far less than its host saw: both words. What counts is the larger. */
+  readonly doubt?: { readonly toldCpuSeconds: number; readonly seenCpuSeconds: number } | null
 }
 
 export interface Substrate {

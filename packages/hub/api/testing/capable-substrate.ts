@@ -9,5 +9,6 @@ export const CAPABILITIES: Capabilities = {
   liveSnapshot: true,
   constantTimeFork: true,
   defaultLimits: { cores: 2, memory_bytes: 2 ** 32, processes: 2048, disk_bytes: 2 ** 34, wall_seconds: 86_400 },
+  most: { cores: 8, memoryBytes: 2 ** 35, diskBytes: 2 ** 39 },
 }
 export const substrate = { name: 'local', capabilities: () => CAPABILITIES, findings: () => [] } as unknown as Substrate

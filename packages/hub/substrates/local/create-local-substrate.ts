@@ -29,7 +29,7 @@ export async function createLocalSubstrate(options: LocalSubstrateOptions): Prom
     readFile('/proc/sys/kernel/random/boot_id', 'latin1'),
   ])
   const offer = { ...probed, findings: [...probed.findings, groups.finding] }
-  const defaultLimits = limitsOfHost({ cores: availableParallelism(), memoryBytes: memoryOfHost(), diskBytes: disk.blocks * disk.bsize })
+  const size = { cores: availableParallelism(), memoryBytes: memoryOfHost(), diskBytes: disk.blocks * disk.bsize }
   await makeLayer(layout, EMPTY_LAYER)
   const substrate = new LocalSubstrate({
     layout,
@@ -40,7 +40,8 @@ export async function createLocalSubstrate(options: LocalSubstrateOptions): Prom
     groups: groups.parents,
     mounter: new Mounter(offer.asRoot),
     boot,
-    defaultLimits,
+    size,
+    defaultLimits: limitsOfHost(size),
   })
   await substrate.takeOver()
   return substrate

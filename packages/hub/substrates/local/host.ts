@@ -1,5 +1,6 @@
 /** What this host was found to offer, and what the substrate was told at its making; every other file of the room takes its facts from here. */
 import type { CopyTier, Finding, IsolationTier, MachineLimits } from '@autovibe/contract'
+import type { HostSize } from '@autovibe/core/limits/choose.ts'
 import type { DoorListener } from '../substrate.ts'
 import type { Group } from './cgroups.ts'
 import type { Layout } from './layout.ts'
@@ -72,6 +73,7 @@ export interface Host {
   readonly boot: string
   /** What a machine may take for which nobody says otherwise. */
   readonly defaultLimits: MachineLimits
+  readonly size: HostSize
 }
 
 /** True where a machine's processes are those of the host, and its files lie at the host's paths: no namespaces. */

@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { AutovibeError, type CheckpointId, type MachineId, type MachineLimits } from '@autovibe/contract'
 import { KeyedLock } from '../keyed-lock.ts'
 import type { Capabilities, CreateMachine, ObservedMachine, Snapshot, SnapshotHandle, Substrate, TreeChange, Usage } from '../substrate.ts'
+import { capabilitiesOf } from './capabilities.ts'
 import { compareTrees, differingLayers } from './changes.ts'
 import { fileFailure } from './command.ts'
 import { warmCache } from './compile-cache.ts'
@@ -23,7 +24,6 @@ import type { Process } from './processes.ts'
 import { endLeftSlots, forgetSlot } from './slots.ts'
 import { repairRunning, takeSnapshot } from './snapshots.ts'
 import { Starts } from './starts.ts'
-import { summaryOf } from './summary.ts'
 import { endMachine, findSupervisor, readLog, slotOf } from './supervisor.ts'
 import { openViews } from './view.ts'
 import { bringToDisk, snapshotOf } from './written.ts'
@@ -54,15 +54,7 @@ export class LocalSubstrate implements Substrate {
   }
 
   capabilities(): Capabilities {
-    const { isolation, copy } = this.#host.offer
-    return {
-      tier: { substrate: 'local', isolation, copy },
-      summary: summaryOf(this.#host.offer),
-      isolated: isolation === 'I3' || isolation === 'I2',
-      liveSnapshot: true,
-      constantTimeFork: copy === 'C4' || copy === 'C3',
-      defaultLimits: this.#host.defaultLimits,
-    }
+    return capabilitiesOf(this.#host)
   }
 
   findings(): Host['offer']['findings'] {

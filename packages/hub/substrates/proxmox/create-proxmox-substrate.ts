@@ -6,11 +6,13 @@ import { KeyedLock } from '../keyed-lock.ts'
 import type { Capabilities } from '../substrate.ts'
 import { ArchiveRecords } from './archives/records.ts'
 import type { ProxmoxClient } from './client/client.ts'
+import type { AnswerOf } from './client/endpoints.ts'
 import { Slots } from './client/slots.ts'
 import type { GuestLinks, StoredTrees } from './guest-links.ts'
 import { ProxmoxSubstrate } from './proxmox-substrate.ts'
 import { VmRecords } from './records.ts'
 import { PATIENCE, type ProxmoxLogger, type ProxmoxPatience, type ProxmoxSettings, type Site } from './site.ts'
+import { VmMeters } from './vm-meters.ts'
 
 export interface ProxmoxSubstrateOptions {
   readonly client: ProxmoxClient
@@ -32,12 +34,14 @@ const CLONES_WAITING_MOST = 1_000
 export async function createProxmoxSubstrate(options: ProxmoxSubstrateOptions, signal: AbortSignal): Promise<ProxmoxSubstrate> {
   const slots = new Map<number, Slots>()
   const { capabilities, findings, clonesHold } = await ask(options, signal)
+  const records = new VmRecords(options.db)
   const site: Site = {
     ...options,
     clonesHold,
     patience: { ...PATIENCE, ...options.patience },
-    records: new VmRecords(options.db),
     archives: new ArchiveRecords(options.db),
+    records,
+    meters: new VmMeters({ client: options.client, records, logger: options.logger }),
     locks: new KeyedLock(),
     clones: (vmid) => {
       const found = slots.get(vmid) ?? new Slots(CLONES_MOST, CLONES_WAITING_MOST)
@@ -58,6 +62,7 @@ export const assumedCapabilities = (defaultLimits: MachineLimits): Capabilities 
   liveSnapshot: true,
   constantTimeFork: false,
   defaultLimits,
+  most: { ...largest([]), diskBytes: Number.MAX_SAFE_INTEGER },
 })
 
 interface Asked {
@@ -71,6 +76,9 @@ async function ask({ client, settings }: Pick<Site, 'client' | 'settings'>, sign
   const [first] = settings.templates
   const storages = first === undefined ? [] : await client.call('GET /nodes/{node}/storage', { node: first.node }, { signal })
   const storage = storages.find((each) => each.storage === settings.storage)
+  const nodes = (await client.call('GET /cluster/resources', { type: 'node' }, { signal })).filter(
+    ({ type, node }) => type === 'node' && (settings.nodes === null || (node !== undefined && settings.nodes.includes(node))),
+  )
   const abilities = STORAGE_ABILITIES[storage?.type ?? '']
   const shares = abilities?.cloneOfSnapshot === 'linked'
   const kind = storage === undefined ? 'unknown' : storage.type
@@ -90,6 +98,7 @@ async function ask({ client, settings }: Pick<Site, 'client' | 'settings'>, sign
       liveSnapshot: true,
       constantTimeFork: shares,
       defaultLimits: settings.defaultLimits,
+      most: { ...largest(nodes), diskBytes: storage?.total ?? Number.MAX_SAFE_INTEGER },
     },
     findings: [
       finding('version', true, `Proxmox VE ${version}`, null),
@@ -103,4 +112,10 @@ async function ask({ client, settings }: Pick<Site, 'client' | 'settings'>, sign
       ),
     ],
   }
+}
+
+/** Nodes that do not tell their size are none to go by; where none does, there is no bound to be known. */
+function largest(nodes: AnswerOf<'GET /cluster/resources'>): { readonly cores: number; readonly memoryBytes: number } {
+  const most = (sizes: readonly (number | undefined)[]): number => Math.max(0, ...sizes.map((size) => size ?? 0)) || Number.MAX_SAFE_INTEGER
+  return { cores: most(nodes.map(({ maxcpu }) => maxcpu)), memoryBytes: most(nodes.map(({ maxmem }) => maxmem)) }
 }

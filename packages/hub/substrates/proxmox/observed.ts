@@ -1,10 +1,9 @@
-/** What exists with our mark, and what it takes: Proxmox's list, the guests' own figures, and the rows between them. */
+/** What exists with our mark: Proxmox's list, the guests that are linked, and the rows between them. */
 import { AutovibeError, type MachineId } from '@autovibe/contract'
 import { machineOfName } from '@autovibe/core/proxmox/vm-names.ts'
-import type { KeptUsage } from '../../database/proxmox-tables.ts'
-import type { Figure, ObservedMachine, Power, Usage } from '../substrate.ts'
+import type { ObservedMachine, Power } from '../substrate.ts'
 import type { AnswerOf } from './client/endpoints.ts'
-import type { GuestState } from './guest-links.ts'
+import { stateOf } from './machine-usage.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 import { locate } from './vms.ts'
@@ -72,57 +71,5 @@ async function powerOf(site: Site, listed: Listed, record: VmRecord | null, sign
     signal.throwIfAborted()
     site.logger.info({ machineId: record.machine_id, err: error }, 'the state of a VM could not be asked for')
     return 'running'
-  }
-}
-
-/** Null when the guest does not answer. */
-async function stateOf(site: Site, machineId: MachineId, signal: AbortSignal): Promise<GuestState | null> {
-  try {
-    return (await site.links.current(machineId)?.state(signal)) ?? null
-  } catch (error) {
-    signal.throwIfAborted()
-    site.logger.info({ machineId, err: error }, 'a guest did not tell its state')
-    return null
-  }
-}
-
-export async function usageOf(site: Site, machineId: MachineId, signal: AbortSignal): Promise<Usage | null> {
-  const record = await site.records.find(machineId)
-  if (record === null) return null
-  const state = await stateOf(site, machineId, signal)
-  if (state !== null && state.life !== '') {
-    const kept = keptOf(state)
-    // What a VM took last must be known when it is off.
-    if (state.agent === 'stopped' && JSON.stringify(kept) !== JSON.stringify(record.last_usage)) await site.records.keepUsage(machineId, kept)
-    return usage(kept, state.agent === 'running' ? state : null)
-  }
-  return record.last_usage === null ? null : usage(record.last_usage, null)
-}
-
-/** Before the VM is turned off. */
-export async function keepLastUsage(site: Site, machineId: MachineId, signal: AbortSignal): Promise<void> {
-  const state = await stateOf(site, machineId, signal)
-  if (state !== null && state.life !== '') await site.records.keepUsage(machineId, keptOf(state))
-}
-
-const keptOf = ({ life, cpuSeconds, peakMemoryBytes, diskBytes, quality, refused }: GuestState): KeptUsage => ({
-  life,
-  cpuSeconds,
-  peakMemoryBytes,
-  diskBytes,
-  quality,
-  refused,
-})
-
-function usage({ life, cpuSeconds, peakMemoryBytes, diskBytes, quality, refused }: KeptUsage, now: GuestState | null): Usage {
-  const figure = (value: number): Figure => ({ value, quality })
-  return {
-    life,
-    cpuSeconds: figure(cpuSeconds),
-    memoryBytes: figure(now?.memoryBytes ?? 0),
-    peakMemoryBytes: figure(peakMemoryBytes),
-    processes: figure(now?.processes ?? 0),
-    diskBytes: diskBytes === null ? null : figure(diskBytes),
-    refused,
   }
 }

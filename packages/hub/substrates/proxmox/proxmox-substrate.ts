@@ -8,7 +8,8 @@ import { abandonArchives } from './archives/remove.ts'
 import { ensureCloned, takenNumbers } from './cloning.ts'
 import { configureVm, resizeVm } from './configuring.ts'
 import { leftBehind, mustMove } from './inviting.ts'
-import { keepLastUsage, observe, usageOf } from './observed.ts'
+import { beginLife, endLife, usageOf } from './machine-usage.ts'
+import { observe } from './observed.ts'
 import { type Choice, choosePlace, snapshotChoice, templateChoice } from './placing.ts'
 import { ensureOff } from './power.ts'
 import { purgeIfFree, purgeUnknown } from './purge.ts'
@@ -71,6 +72,7 @@ export class ProxmoxSubstrate implements Substrate {
       }
       const { record, guest } = await guestWithTree(site, machine, signal)
       const { limits, name } = record
+      await beginLife(site, record, await guest.state(signal))
       // Before it runs, so that it is never taken for one that runs without being asked to.
       await site.records.set(machineId, { agent: true })
       const token = await site.tokenOf(machineId)
@@ -82,8 +84,10 @@ export class ProxmoxSubstrate implements Substrate {
     return this.#inTurn(machineId, signal, async () => {
       const record = await this.#site.records.find(machineId)
       if (record === null || record.state === 'making') return
+      // Its guest may be gone at the end of it, and the cluster's list is a little behind.
+      await this.#site.meters.lookClosely(record, signal)
       await haltAgent(this.#site, record, signal)
-      await keepLastUsage(this.#site, machineId, signal)
+      await endLife(this.#site, machineId, signal)
     })
   }
 

@@ -21,6 +21,7 @@ export async function purge(site: Site, machine: VmRecord, signal: AbortSignal):
   await site.links.forget(machine.machine_id)
   await site.records.remove(machine.machine_id)
   site.neededMs.delete(machine.machine_id)
+  site.meters.forget(machine.machine_id)
 }
 
 /** False while clones grow out of its snapshots and the storage holds those fast; then it goes after them. */

@@ -1,9 +1,9 @@
 /** The rows of our VMs and snapshots: written before Proxmox is asked, so that whatever it made can be found by them. */
 import { AutovibeError, type CheckpointId, type MachineId, type MachineLimits } from '@autovibe/contract'
 import { nextVmid, type VmidRange } from '@autovibe/core/proxmox/vmids.ts'
-import type { Selectable, Updateable } from 'kysely'
+import { type Selectable, sql, type Updateable } from 'kysely'
 import type { Database } from '../../database/database.ts'
-import type { KeptUsage, ProxmoxSnapshotsTable, ProxmoxVmsTable } from '../../database/proxmox-tables.ts'
+import type { KeptMeter, KeptUsage, ProxmoxSnapshotsTable, ProxmoxVmsTable } from '../../database/proxmox-tables.ts'
 
 export type VmRecord = Selectable<ProxmoxVmsTable>
 export type SnapshotRecord = Selectable<ProxmoxSnapshotsTable>
@@ -135,6 +135,21 @@ export class VmRecords {
       .updateTable('proxmox_vms')
       .set({ last_usage: JSON.stringify(usage) })
       .where('machine_id', '=', machineId)
+      .execute()
+  }
+
+  /** A life has begun; what counted in the one before is charged by then. */
+  async beginMeter(machineId: MachineId, meter: KeptMeter): Promise<void> {
+    await this.set(machineId, { meter: JSON.stringify(meter) })
+  }
+
+  /** Another life that has begun meanwhile stays. */
+  async keepMeter(machineId: MachineId, meter: KeptMeter): Promise<void> {
+    await this.#db
+      .updateTable('proxmox_vms')
+      .set({ meter: JSON.stringify(meter) })
+      .where('machine_id', '=', machineId)
+      .where(sql<string>`meter ->> 'life'`, '=', meter.life)
       .execute()
   }
 

@@ -7,6 +7,7 @@ import type { ProxmoxClient } from './client/client.ts'
 import type { Slots } from './client/slots.ts'
 import type { GuestLinks, StoredTrees } from './guest-links.ts'
 import type { VmRecords } from './records.ts'
+import type { VmMeters } from './vm-meters.ts'
 
 export interface ProxmoxLogger {
   info(fields: object, message: string): void
@@ -84,6 +85,8 @@ export interface Site {
   readonly patience: ProxmoxPatience
   readonly records: VmRecords
   readonly archives: ArchiveRecords
+  /** What the cluster counts of the VMs. */
+  readonly meters: VmMeters
   /** RBD: a snapshot cannot be removed, nor its volume, while a clone grows out of it; an attempt would leave the VM locked. */
   readonly clonesHold: boolean
   readonly links: GuestLinks

@@ -15,10 +15,12 @@ import { gateKeySealing } from '../../security/secrets.ts'
 import { CONFORMANCE_AGENT } from '../conformance.ts'
 import type { DoorListener } from '../substrate.ts'
 import type { ProxmoxClient } from './client/client.ts'
+import { systemClock } from './client/clock.ts'
 import { pveumLines } from './client/privileges.ts'
 import { clientOf, credentialsOf } from './client/test-client.ts'
 import { createProxmoxSubstrate } from './create-proxmox-substrate.ts'
 import { type Gate, openGate } from './gate/open-gate.ts'
+import { type Lie, lyingLinks } from './lying-links.ts'
 import type { ProxmoxSubstrate } from './proxmox-substrate.ts'
 import type { ProxmoxPatience, ProxmoxSettings } from './site.ts'
 
@@ -53,6 +55,8 @@ export class TestCluster {
   readonly token: string
   /** Where the gate really is. */
   gatePort = 0
+  /** What guests tell of themselves; null for the truth. */
+  lie: Lie | null = null
 
   private constructor(pve: ProxmoxStandIn, guests: SandboxGuests, settings: ProxmoxSettings, token: string) {
     this.pve = pve
@@ -114,8 +118,10 @@ export class TestCluster {
     return cluster
   }
 
+  /** By the clock of the nodes, which a test may put on. */
   client(): ProxmoxClient {
-    return clientOf(this.pve, { credentials: credentialsOf(this.token) })
+    const clock = { ...systemClock, nowMs: () => this.pve.cluster.clock.now() * 1000 }
+    return clientOf(this.pve, { credentials: credentialsOf(this.token), clock })
   }
 
   async close(): Promise<void> {
@@ -180,7 +186,7 @@ export async function openHub(
       db: parts.database.db,
       hubId: HUB_ID,
       settings: { ...cluster.settings, gate: place },
-      links: gate,
+      links: lyingLinks(gate, () => cluster.lie),
       trees: parts.trees,
       tokenOf: parts.tokenOf,
       logger,

@@ -104,9 +104,12 @@ export class ProxmoxGround implements ConformanceGround {
     return watched(hub.substrate, (id) => this.#trees.dropped.add(id))
   }
 
+  async vmidOf(machineId: MachineId): Promise<number> {
+    return (await this.#database.db.selectFrom('proxmox_vms').select('vmid').where('machine_id', '=', machineId).executeTakeFirstOrThrow()).vmid
+  }
+
   async crash(machineId: MachineId): Promise<void> {
-    const { vmid } = await this.#database.db.selectFrom('proxmox_vms').select('vmid').where('machine_id', '=', machineId).executeTakeFirstOrThrow()
-    await this.cluster.guests.running.get(vmid)?.sandbox.kill()
+    await this.cluster.guests.running.get(await this.vmidOf(machineId))?.sandbox.kill()
   }
 
   async dispose(): Promise<void> {

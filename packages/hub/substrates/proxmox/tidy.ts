@@ -1,7 +1,7 @@
 /** What can wait is done behind everything else: VMs that nobody needs go off, remains go away, chains of snapshots stay short. */
 import type { MachineId } from '@autovibe/contract'
 import { isNeededOnDisk, thawable } from '@autovibe/core/proxmox/held-trees.ts'
-import { keepLastUsage } from './observed.ts'
+import { keepLastUsage } from './machine-usage.ts'
 import { ensureOff } from './power.ts'
 import { purgeIfFree } from './purge.ts'
 import type { SnapshotRecord, VmRecord } from './records.ts'

@@ -45,6 +45,9 @@ test('snapshots, logs and figures keep what they say', () => {
     { time: 60, cpu: 0.5, mem: null },
     { time: 120 },
   ])
+  assert.deepEqual(read('GET /nodes/{node}/qemu/{vmid}/rrddata', [{ time: 60, cpu: 'NaN', netin: '-nan', maxcpu: '2' }]), [
+    { time: 60, cpu: null, netin: null, maxcpu: 2 },
+  ])
 })
 
 test('what would lose digits or is no UPID is refused', () => {

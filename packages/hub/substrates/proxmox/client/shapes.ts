@@ -48,6 +48,8 @@ const Resource = z.object({
   disk: whole.optional(),
   maxdisk: whole.optional(),
   uptime: whole.optional(),
+  netin: whole.optional(),
+  netout: whole.optional(),
 })
 export const Resources = z.array(Resource)
 /** The cluster's own entry, which a single node has not, and one for each node. */
@@ -114,7 +116,8 @@ export const Feature = z.object({ hasFeature: flag, nodes: z.array(z.string()) }
 export const Snapshots = z.array(
   z.object({ name: z.string(), description: z.string(), parent: z.string().optional(), snaptime: whole.optional(), vmstate: flag.optional() }),
 )
-export const Figures = z.array(z.record(z.string(), z.union([decimal, z.null()])))
+/** What is no number is none: RRD has holes, and words for them. */
+export const Figures = z.array(z.record(z.string(), decimal.nullable().catch(null)))
 export const FirewallOptions = z.object({
   enable: flag.optional(),
   ipfilter: flag.optional(),

@@ -1,0 +1,36 @@
+/** What a VM's network cards carried: counters that begin again at each boot, added up over boots. */
+
+export interface Carried {
+  /** Of all boots together. */
+  readonly inBytes: number
+  readonly outBytes: number
+  /** The counters as they were last seen. */
+  readonly last: CardCounters
+}
+
+export interface CardCounters {
+  readonly inBytes: number
+  readonly outBytes: number
+  /** Seconds since the boot whose counters they are. */
+  readonly uptimeS: number
+  /** Seconds since 1970 at which they were read. */
+  readonly atS: number
+}
+
+/** What is told of the boot may be ten seconds old, and clocks differ a little. */
+const BOOT_SLACK_S = 30
+
+/** From now on it counts: what the cards carried before is nobody's. */
+export const firstCarried = (now: CardCounters): Carried => ({ inBytes: 0, outBytes: 0, last: now })
+
+export function carriedOn(before: Carried, now: CardCounters): Carried {
+  const { last } = before
+  const isOlder = now.atS < last.atS
+  if (isOlder || !isCounter(now.inBytes) || !isCounter(now.outBytes)) return before
+  const hasBooted =
+    now.inBytes < last.inBytes || now.outBytes < last.outBytes || now.uptimeS < last.uptimeS || now.atS - now.uptimeS > last.atS - last.uptimeS + BOOT_SLACK_S
+  const since = hasBooted ? { inBytes: 0, outBytes: 0 } : last
+  return { inBytes: before.inBytes + now.inBytes - since.inBytes, outBytes: before.outBytes + now.outBytes - since.outBytes, last: now }
+}
+
+const isCounter = (value: number): boolean => Number.isSafeInteger(value) && value >= 0

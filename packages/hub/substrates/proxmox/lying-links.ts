@@ -1,0 +1,31 @@
+/** For tests: guests that are linked really, and then tell of themselves what the test says. */
+import type { Guest, GuestLinks, GuestState } from './guest-links.ts'
+
+export type Lie = (state: GuestState) => GuestState
+
+/** `lie` is asked at each telling; null: the truth. */
+export function lyingLinks(links: GuestLinks, lie: () => Lie | null): GuestLinks {
+  const lying = (guest: Guest): Guest =>
+    instead(guest, {
+      state: async (signal) => {
+        const state = await guest.state(signal)
+        return lie()?.(state) ?? state
+      },
+    })
+  return instead(links, {
+    linked: async (machineId, withinMs, signal) => lying(await links.linked(machineId, withinMs, signal)),
+    current: (machineId) => {
+      const guest = links.current(machineId)
+      return guest && lying(guest)
+    },
+  })
+}
+
+function instead<T extends object>(whole: T, some: Partial<T>): T {
+  return new Proxy(whole, {
+    get: (target, key) => {
+      const value = Reflect.get(key in some ? some : target, key) as unknown
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
