@@ -46,6 +46,8 @@ async function forward(engine: EngineContext, claim: Claim): Promise<Turn> {
     while (typeof reached === 'object' && 'call' in reached) {
       if (engine.stopping?.aborted) throw new Stopping()
       const { call, row } = reached
+      // What stands is recorded: an error from here on is the call's, and not of a record whose answer was lost.
+      known.row = null
       const result = await callOutside(engine, claim, row, call)
       if ('pending' in result) {
         return await recordUnder(engine, claim, (tx, current) =>

@@ -2,7 +2,9 @@
 import type { CheckpointId, Finding, MachineId, MachineLimits } from '@autovibe/contract'
 import { AutovibeError } from '@autovibe/contract'
 import { type BackoffLimits, backoffMs } from '@autovibe/core/proxmox/backoff.ts'
+import type { MachineArchives } from '../archives.ts'
 import type { Capabilities, CreateMachine, ObservedMachine, Snapshot, SnapshotHandle, Substrate, TreeChange, Usage } from '../substrate.ts'
+import { LateArchives } from './archives/late-archives.ts'
 import type { Clock } from './client/clock.ts'
 import { ProxmoxError, type ProxmoxFailureKind } from './client/errors.ts'
 import { causeOf, findingOf, isOfCluster, type Outage, refusalOf } from './outage.ts'
@@ -28,6 +30,11 @@ export interface LateOptions {
   readonly logger: ProxmoxLogger
 }
 
+function archivesOf({ archives }: Substrate): MachineArchives {
+  if (archives !== undefined) return archives
+  throw new AutovibeError('internal', 'The driver of a cluster takes no archives.')
+}
+
 /** A healthy cluster answers within the start of the Hub; another one does not hold it up. */
 const FIRST_MS = 5_000
 const ATTEMPT_MS = 60_000
@@ -41,6 +48,7 @@ const NOTHING_SENT: ReadonlySet<ProxmoxFailureKind> = new Set(['not sent', 'wron
 
 export class LateSubstrate implements Substrate {
   readonly name = 'proxmox'
+  readonly archives: MachineArchives
   readonly #options: LateOptions
   readonly #ending = new AbortController()
   #driver: OpenDriver | null = null
@@ -52,6 +60,10 @@ export class LateSubstrate implements Substrate {
 
   constructor(options: LateOptions) {
     this.#options = options
+    this.archives = new LateArchives(
+      () => archivesOf(this.#now()),
+      (work) => this.#through((substrate) => work(archivesOf(substrate))),
+    )
   }
 
   /** Resolves when the cluster was taken up, or has not answered soon; then it is taken up later. */

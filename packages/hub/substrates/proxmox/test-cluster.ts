@@ -26,6 +26,7 @@ import type { ProxmoxPatience, ProxmoxSettings } from './site.ts'
 const GIB = 1024 ** 3
 const SITE = { user: 'autovibe@pve', token: 'hub', pool: 'autovibe', storages: ['machines'], bridges: ['vmbr1'] }
 const TEMPLATE = 9000
+const ARCHIVES = 'archives'
 /** As machines dial it; the stand-in joins it to where the gate really listens. */
 const GATE = { host: '10.90.0.1', port: 7443 } as const
 /** Another address that leads there. */
@@ -34,6 +35,8 @@ export const HUB_ID = '0123456789abcdef0123456789abcdef'
 
 export interface ClusterOptions {
   readonly storage: StorageType
+  /** What archives go to; none: none are taken. */
+  readonly archive?: StorageType
   readonly nodes?: number
   /** The program that guests start as the agent. */
   readonly agent?: string
@@ -65,6 +68,7 @@ export class TestCluster {
 
   static async start({
     storage,
+    archive,
     nodes = 1,
     agent = CONFORMANCE_AGENT,
     agentsDir = '/opt/autovibe/agents',
@@ -77,7 +81,7 @@ export class TestCluster {
     const pve = await startProxmox({
       secondMs: 4,
       nodes: names.map((name) => ({ name })),
-      storages: [{ id: 'machines', type: storage }],
+      storages: [{ id: 'machines', type: storage }, ...(archive === undefined ? [] : [{ id: ARCHIVES, type: archive, content: ['backup' as const] }])],
       guests: async (directory) => {
         const gate = { address: GATE.host, port: GATE.port, also: [OTHER_GATE_HOST], listens: () => cluster?.gatePort ?? 0 }
         machines = await openMachines({ root: join(directory, 'guests'), gate, agent, agentsDir })
@@ -86,7 +90,7 @@ export class TestCluster {
       ...standIn,
     })
     if (machines === undefined) throw new Error('the stand-in made no guests')
-    const token = await letIn(pve)
+    const token = await letIn(pve, archive === undefined ? null : ARCHIVES)
     const shared = pve.cluster.storages.get('machines').shared
     const templates = (shared ? names.slice(0, 1) : names).map((node, index) => ({ node, vmid: TEMPLATE + index }))
     for (const { node, vmid } of templates) await makeTemplate(pve, node, vmid, await machines.templateDisk(pve, node, 'machines'))
@@ -103,6 +107,7 @@ export class TestCluster {
       spread: true,
       snapshotsMost: 3,
       withMemory: false,
+      archive: { storage: archive === undefined ? null : ARCHIVES, keep: 3, tokenId: `${SITE.user}!${SITE.token}` },
       defaultLimits: { cores: 1, memory_bytes: GIB, processes: 2048, disk_bytes: GIB, wall_seconds: 3600 },
     }
     cluster = new TestCluster(pve, machines.guests, settings, token)
@@ -122,9 +127,9 @@ export class TestCluster {
 }
 
 /** As an administrator does it: by the lines that the Hub prints. */
-async function letIn(pve: ProxmoxStandIn): Promise<string> {
+async function letIn(pve: ProxmoxStandIn, archive: string | null): Promise<string> {
   let token = ''
-  for (const line of pveumLines(SITE)) {
+  for (const line of pveumLines({ ...SITE, archive })) {
     const answer = (await pve.pveum(line)) as { 'full-tokenid'?: string; value?: string } | null
     if (answer?.value !== undefined) token = `${answer['full-tokenid']}=${answer.value}`
   }
