@@ -17,7 +17,7 @@ export const templateBuild: Action<TemplateOptions> = async (context, [name = ''
   const token_id = options.tokenId
   if (token_id === undefined)
     throw new AutovibeError('request.invalid', '--token-id must be given: of a token for this alone, not of the Hub’s.', {
-      fix: `autovibe substrate grants ${name} --for template --node ${where.node} --image-storage ${where.image_storage}`,
+      fix: `autovibe substrate grants ${name} --for template ${placeFlags(options)}`,
     })
   const early = await givenSecret(context, again, options)
   const client = await context.connect()
@@ -123,11 +123,14 @@ export async function tellTemplateGrants({ connect, out, signal }: Context, name
   out.answer(grants, grants.lines)
   out.note('When the template is made, all of it is taken away with:')
   for (const line of grants.remove) out.note(`  ${line}`)
-  const place = Object.entries(options).flatMap(([key, value]) =>
-    PLACE.has(key) ? [`--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, String(value)] : [],
-  )
-  out.next([`autovibe substrate template build ${name} ${place.join(' ')} --token-id '${grants.token_id}' --token-stdin < SECRET`])
+  out.next([`autovibe substrate template build ${name} ${placeFlags(options)} --token-id '${grants.token_id}' --token-stdin < SECRET`])
   return 0
 }
+
+/** As they were given. */
+const placeFlags = (options: GrantsOptions): string =>
+  Object.entries(options)
+    .flatMap(([key, value]) => (PLACE.has(key) ? [`--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, String(value)] : []))
+    .join(' ')
 
 const PLACE: ReadonlySet<string> = new Set(['node', 'imageStorage', 'bridge', 'vmid'])

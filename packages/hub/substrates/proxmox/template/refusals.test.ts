@@ -253,6 +253,10 @@ test('a sum is not fetched from where it leads to without TLS', { skip }, async 
 })
 
 test('the Hub’s own token is not taken for it, and a number of machines neither', { skip }, async () => {
-  await assert.rejects(at.make({ vmid: 9999, token_id: 'autovibe@pve!hub' }), { code: 'request.invalid', message: /the Hub's own token/ })
+  await assert.rejects(at.make({ vmid: 9999, token_id: 'autovibe@pve!hub', bridge: 'vmbr2' }), {
+    code: 'request.invalid',
+    message: /the Hub's own token/,
+    fix: /grants lab --for template --node pve1 --vmid 9999 --image-storage local --bridge vmbr2$/,
+  })
   await assert.rejects(at.make({ vmid: 900_001 }), { code: 'request.invalid', message: /among those of machines/ })
 })

@@ -57,7 +57,13 @@ export async function settleOwnTasks(build: Build): Promise<void> {
 export const buildCommand = ({ substrate, node, vmid, imageStorage, buildBridge, flags, image }: Plan, more = '', imageSha256 = image.given): string =>
   `autovibe substrate template build ${substrate} --node ${node} --vmid ${vmid} --image-storage ${imageStorage} --bridge ${buildBridge}${flags}${imageSha256 === null ? '' : ` --image-sha256 ${imageSha256}`} --token-id … --token-stdin${more}`
 
-export const grantsCommand = ({ substrate, node, vmid, imageStorage, buildBridge }: Plan): string =>
+export const grantsCommand = ({
+  substrate,
+  node,
+  vmid,
+  imageStorage,
+  buildBridge,
+}: Pick<Plan, 'substrate' | 'node' | 'vmid' | 'imageStorage' | 'buildBridge'>): string =>
   `autovibe substrate grants ${substrate} --for template --node ${node} --vmid ${vmid} --image-storage ${imageStorage} --bridge ${buildBridge}`
 
 /** A refusal of this token, with the lines that mend it for this one rather than for the Hub's. */
