@@ -194,56 +194,6 @@ test('one whose node has restarted meanwhile neither', { skip }, async () => {
   }
 })
 
-test('a lock of a backup is waited for, and nobody is told to destroy what it is of', { skip }, async () => {
-  const number = await next()
-  const ended = new AbortController()
-  await assert.rejects(at.make({ vmid: number }, { signal: ended.signal, tell: (step) => (step === 'disk' ? ended.abort(new Error('enough')) : undefined) }), {
-    message: 'enough',
-  })
-  const vm = at.pve.cluster.vms.get(number)
-  assert.ok(vm)
-  vm.lock = 'backup'
-  for (const abandon of [false, true])
-    await assert.rejects(at.make({ vmid: number, abandon }), (error: AutovibeError) => {
-      assert.equal(error.code, 'conflict.busy')
-      assert.match(error.message, /locked \(backup\)/)
-      return error.fix?.startsWith('Wait for that task') === true && !error.fix.includes('destroy')
-    })
-  vm.lock = null
-  await at.make({ vmid: number })
-  vm.lock = 'backup'
-  assert.ok('template' in (await at.make({ vmid: number })))
-})
-
-test('a secret that is wrong leads to the lines that make the token of the making anew', { skip }, async () => {
-  await assert.rejects(at.make({ vmid: 9999, token_secret: 'not-the-secret' }), (error: AutovibeError) => {
-    assert.equal(error.code, 'substrate.unavailable')
-    return error.fix?.includes('pveum user token remove autovibe-template@pve build; pveum user token add autovibe-template@pve build --privsep 0 ') === true
-  })
-})
-
-test('a pool that is not there is named with the line that makes it', { skip }, async () => {
-  const number = await next()
-  const pool = at.pve.cluster.pools.get('autovibe')
-  assert.ok(pool)
-  at.pve.cluster.pools.delete('autovibe')
-  await assert.rejects(at.make({ vmid: number }), { fix: 'As root on a node: pveum pool add autovibe' })
-  at.pve.cluster.pools.set('autovibe', pool)
-  await at.make({ vmid: number, abandon: true })
-})
-
-test('a command that is told says all that the build is named by', { skip }, async () => {
-  const number = await next()
-  at.guests.stalled.add(number)
-  const network = { kind: 'static', address: '192.0.2.30/24', gateway: '192.0.2.1', nameserver: '192.0.2.53' } as const
-  await assert.rejects(at.make({ vmid: number, disk_gib: 20, network }, { patience: { taskMs: 20_000, installMs: 300 } }), (error: AutovibeError) => {
-    for (const flags of ['--disk 20', '--ip 192.0.2.30/24,gw=192.0.2.1 --nameserver 192.0.2.53', `--image '${at.imageUrl}'`, `--image-sha256 ${IMAGE_SHA256}`])
-      assert.ok(error.fix?.includes(` ${flags} `), `${flags}: ${error.fix}`)
-    return true
-  })
-  await at.make({ vmid: number, abandon: true })
-})
-
 test('a sum is not fetched from where it leads to without TLS', { skip }, async () => {
   const image_url = at.imageUrl.replace('noble.img', 'moved/noble.img')
   await assert.rejects(at.make({ vmid: 9999, image_sha256: null, image_url }), {
