@@ -13,6 +13,7 @@ import { retryStuck } from './engine/stuck.ts'
 import { forkCheckpoint } from './fork-checkpoint.ts'
 import type { Ports } from './ports.ts'
 import { registry } from './registry.ts'
+import { assertAtHand } from './requests/at-hand.ts'
 import { insertImport, type NewImport } from './requests/import.ts'
 import {
   checkpointToVerify,
@@ -78,6 +79,7 @@ export function createRequests(ports: Ports): Requests {
     return machine
   }
   const checkpoint = async (tx: Tx, machine: MachineRow, wanted: NewCheckpoint, quiet: boolean) => {
+    assertAtHand(ports.substrate)
     const checkpointId = await insertCheckpoint(tx, runtime, machine, wanted)
     const subject = { projectId: machine.project_id, machineId: machine.id, runId: wanted.runId, checkpointId }
     return { checkpointId, operationId: await enqueue(tx, runtime, createCheckpoint, { checkpointId, machineId: machine.id, quiet }, subject) }

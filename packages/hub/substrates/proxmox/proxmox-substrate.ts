@@ -58,7 +58,8 @@ export class ProxmoxSubstrate implements Substrate {
       const site = this.#site
       const machine = await this.#made(machineId)
       const found = await ownVm(site, machine, signal)
-      const isResized = !machine.reboot && found !== null && (await resizeVm(site, found.record, signal))
+      // Whatever was asked of its size before: a rollback has taken that back since.
+      const isResized = found !== null && (await resizeVm(site, found.record, signal))
       if (machine.reboot || isResized || mustMove(site, machine)) {
         await ensureOff(site, machine, 'button', signal)
         await site.records.set(machineId, { reboot: false })
