@@ -116,6 +116,23 @@ for (const [what, args, code, exit] of WRONG) {
   })
 }
 
+test('an address of a template that is none names its flag, and so does a gateway that it does not reach', async () => {
+  const build = ['substrate', 'template', 'build', 'lab', '--node', 'pve1', '--image-storage', 'local', '--json']
+  for (const [more, named] of [
+    [['--ip', '192.0.2.300/24,gw=192.0.2.1', '--nameserver', '192.0.2.53'], /^--ip, its address: /],
+    [['--ip', '192.0.2.30/24,gw=192.0.2', '--nameserver', '192.0.2.53'], /^--ip, its gateway: /],
+    [['--ip', '192.0.2.30/24,gw=198.51.100.1', '--nameserver', '192.0.2.53'], /^--ip, its gateway: must be another address in the network/],
+    [['--ip', '192.0.2.30/24,gw=192.0.2.30', '--nameserver', '192.0.2.53'], /^--ip, its gateway: /],
+    [['--ip', '192.0.2.30/24,gw=192.0.2.1', '--nameserver', 'dns'], /^--nameserver: /],
+    [['--ip', '192.0.2.30/24,gw=192.0.2.1'], /--nameserver/],
+    [['--abandon', '--use'], /^--abandon .*--use/],
+  ] as const) {
+    const problem = problemOf(await autovibe([...build, ...more]))
+    assert.equal(problem.code, 'request.invalid')
+    assert.match(problem.detail, named)
+  }
+})
+
 test('a near miss is guessed', async () => {
   for (const [args, guess] of [
     [['rnu'], 'run'],
