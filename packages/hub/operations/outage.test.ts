@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import type { CheckpointId, MachineId } from '@autovibe/contract'
 import { createLocalSubstrate } from '../substrates/local/create-local-substrate.ts'
@@ -141,18 +142,13 @@ function lateOver(isAway: () => boolean): LateSubstrate {
     settingsVersion: async () => '1',
     wasAskedFor: async () => true,
     forget: async () => undefined,
-    clock: { nowMs: () => performance.now() * HURRY, chance: () => 0, pause },
+    clock: {
+      nowMs: () => performance.now() * HURRY,
+      chance: () => 0,
+      pause: (ms, signal) => delay(Math.min(ms, PAUSE_MOST_MS), undefined, signal === undefined ? {} : { signal }),
+    },
     logger: silentLog,
   })
-}
-
-/** Intervals between two looks at the cluster pass quickly. */
-function pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
-  signal?.throwIfAborted()
-  const { promise, resolve, reject } = Promise.withResolvers<void>()
-  const timer = setTimeout(resolve, Math.min(ms, PAUSE_MOST_MS))
-  signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
-  return promise.finally(() => clearTimeout(timer))
 }
 
 async function spawned(): Promise<MachineId> {
