@@ -7,7 +7,6 @@ import test, { after } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import { Problem } from '@autovibe/contract'
 import { buildProgram, withChildren } from './program.ts'
-import { reference } from './reference.ts'
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url))
 const folder = mkdtempSync(join(tmpdir(), 'autovibe-test-cli-'))
@@ -220,22 +219,6 @@ test('every command has its --help, without touching anything', async () => {
   assert.equal(existsSync(dataDir), false)
 })
 
-test('help loads neither the schemas nor a client', () => {
-  const script = `
-    import { registerHooks } from 'node:module'
-    const seen = []
-    registerHooks({ load: (url, context, next) => { seen.push(url); return next(url, context) } })
-    const { buildProgram } = await import(${JSON.stringify(new URL('./program.ts', import.meta.url).href)})
-    buildProgram().helpInformation()
-    console.log(JSON.stringify(seen))`
-  const seen = JSON.parse(execFileSync(process.execPath, ['--input-type=module', '--eval', script]).toString()) as string[]
-  assert.ok(seen.some((url) => url.endsWith('/commands/run.ts')))
-  assert.deepEqual(
-    seen.filter((url) => /zod|packages\/(contract|sdk)|clack/.test(url)),
-    [],
-  )
-})
-
 test('without a command there is help, with --version the version, both on standard output', async () => {
   const help = await autovibe([])
   assert.deepEqual([help.code, help.stderr], [0, ''])
@@ -309,8 +292,4 @@ test('a settings file with a mistake is named with the setting that was meant', 
   const problem = problemOf(await autovibe([...run, '--json'], { XDG_CONFIG_HOME: config }))
   assert.match(problem.detail, /config\.json/)
   assert.match(problem.fix ?? '', /"budget"/)
-})
-
-test('the reference page is what the commands say', () => {
-  assert.equal(readFileSync(new URL('../../docs/reference/cli.md', import.meta.url), 'utf8'), reference(), 'Fix: node packages/cli/reference.ts')
 })
