@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 import test, { after } from 'node:test'
@@ -157,7 +157,7 @@ test('a mistyped word is mended in the fix, with the rest of the line as it was'
 test('a mistake is one sentence with one full stop', async () => {
   const { detail } = problemOf(await autovibe(['ps', 'a', 'b', '--json']))
   assert.equal(detail, "Too many arguments for 'ps'. Expected 0 arguments but got 2: a, b.")
-  assert.match(problemOf(await autovibe(['machine', '--json'])).detail, /needs one of its commands: list, show, limits, stop, start, destroy\.$/)
+  assert.match(problemOf(await autovibe(['machine', '--json'])).detail, /needs one of its commands: list, show, limits, stop, start, archive, archives, remove-archive, destroy\.$/)
 })
 
 test('help is a word too, before a command and within a group', async () => {
