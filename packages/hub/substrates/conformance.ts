@@ -29,6 +29,8 @@ const THEMES: Themes = [lifeCases, changesCases, snapshotCases, forkCases, crash
 
 /** Those that depend on how trees are copied, and not on what holds a machine. */
 export const TREE_THEMES: Themes = [changesCases, snapshotCases, forkCases]
+/** Those that depend on the storage beneath a VM's disk, and not on the guest that keeps the tree on it. */
+export const STORAGE_THEMES: Themes = [snapshotCases, forkCases]
 type Themes = readonly ((stage: ConformanceStage) => void)[]
 
 /** Registers the cases with node:test: all of them, or those of some themes where others have passed on the same substrate. */
