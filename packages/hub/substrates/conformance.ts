@@ -27,8 +27,6 @@ export interface ConformanceGround {
 /** Each registers the cases of one theme with node:test. */
 const THEMES: Themes = [lifeCases, changesCases, snapshotCases, forkCases, crashCases, limitCases]
 
-/** Those that depend on how trees are copied, and not on what holds a machine. */
-export const TREE_THEMES: Themes = [changesCases, snapshotCases, forkCases]
 /** Those that depend on the storage beneath a VM's disk, and not on the guest that keeps the tree on it. */
 export const STORAGE_THEMES: Themes = [snapshotCases, forkCases]
 type Themes = readonly ((stage: ConformanceStage) => void)[]

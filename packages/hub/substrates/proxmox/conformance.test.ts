@@ -1,4 +1,4 @@
-import { substrateConformance, STORAGE_THEMES } from '../conformance.ts'
+import { STORAGE_THEMES, substrateConformance } from '../conformance.ts'
 import { ProxmoxGround } from './test-ground.ts'
 
 // Machines come from checkpoints as clones of a snapshot on the same node, as clones on any node, or out of the store.
