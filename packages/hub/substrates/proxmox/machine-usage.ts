@@ -9,10 +9,13 @@ import type { GuestState } from './guest-links.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 
+/** A look waits no longer for a guest: what the cluster sees is charged while it is silent. */
+const LOOK_STATE_MS = 2_500
+
 /** Null when the guest does not answer. */
-export async function stateOf(site: Site, machineId: MachineId, signal: AbortSignal): Promise<GuestState | null> {
+export async function stateOf(site: Site, machineId: MachineId, signal: AbortSignal, bound = signal): Promise<GuestState | null> {
   try {
-    return (await site.links.current(machineId)?.state(signal)) ?? null
+    return (await site.links.current(machineId)?.state(bound)) ?? null
   } catch (error) {
     signal.throwIfAborted()
     site.logger.info({ machineId, err: error }, 'a guest did not tell its state')
@@ -34,7 +37,7 @@ export async function beginLife(site: Site, record: VmRecord, { agent, life }: P
 export async function usageOf(site: Site, machineId: MachineId, signal: AbortSignal): Promise<Usage | null> {
   const record = await site.records.find(machineId)
   if (record === null) return null
-  const state = await stateOf(site, machineId, signal)
+  const state = await stateOf(site, machineId, signal, AbortSignal.any([signal, AbortSignal.timeout(LOOK_STATE_MS)]))
   if (state?.agent === 'running' && record.agent && site.meters.of(record) === null) await beginLife(site, record, state)
   const meter = await site.meters.look(record, signal)
   if (meter === null) return record.last_usage === null ? null : usage(record.last_usage, null)
