@@ -28,8 +28,9 @@ export function carriedOn(before: Carried, now: CardCounters): Carried {
   const isOlder = now.atS < last.atS
   if (isOlder || !isCounter(now.inBytes) || !isCounter(now.outBytes)) return before
   const hasBooted = bootOf(now) > bootOf(last) + BOOT_SLACK_S
-  // Of the same boot smaller ones are an old telling: cards count up.
-  if (!hasBooted && (now.inBytes < last.inBytes || now.outBytes < last.outBytes)) return before
+  // Of the same boot smaller ones are an old telling: cards count up. The same ones are no news.
+  const isSmaller = now.inBytes < last.inBytes || now.outBytes < last.outBytes
+  if (!hasBooted && (isSmaller || (now.inBytes === last.inBytes && now.outBytes === last.outBytes))) return before
   const since = hasBooted ? { inBytes: 0, outBytes: 0 } : last
   return { inBytes: before.inBytes + now.inBytes - since.inBytes, outBytes: before.outBytes + now.outBytes - since.outBytes, last: now }
 }

@@ -107,7 +107,7 @@ async function take(
     const pending: Charge[] = [...row.pending, ...charges]
     await tx
       .updateTable('machine_meters')
-      .set({ ...columnsOf(meter), ...(usage && seenIn(usage)), pending: JSON.stringify(pending) })
+      .set({ ...columnsOf(meter), ...(usage && seenSince(row, usage)), pending: JSON.stringify(pending) })
       .where('machine_id', '=', machineId)
       .execute()
   })
@@ -160,6 +160,13 @@ const columnsOf = (meter: Meter) => ({
   charged_at: new Date(meter.chargedAtMs),
   round: BigInt(meter.round),
 })
+
+/** A peak is one of the whole life: a look that could not tell takes nothing back. */
+function seenSince(row: MeterRow, usage: Usage) {
+  const now = seenIn(usage)
+  const isLarger = row.life !== usage.life || now.peak_memory_bytes > row.peak_memory_bytes
+  return { ...now, peak_memory_bytes: isLarger ? now.peak_memory_bytes : row.peak_memory_bytes }
+}
 
 const seenIn = (usage: Usage) => ({
   peak_memory_bytes: BigInt(usage.peakMemoryBytes.value),

@@ -23,8 +23,7 @@ export function lyingLinks(links: GuestLinks, lie: () => Lie | null): GuestLinks
 }
 
 /** As of a guest that takes a question and never answers. */
-export const silence: Lie = (_state, signal) =>
-  new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
+export const silence: Lie = (_state, signal) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
 
 function instead<T extends object>(whole: T, some: Partial<T>): T {
   return new Proxy(whole, {
