@@ -11,15 +11,16 @@ import { startSharedServer } from '../packages/hub/database/testing.ts'
 
 const root = dirname(import.meta.dirname)
 const ROOMS = ['packages', 'scripts', 'test', 'bench']
-/** Files wait for processes and disks more than they compute; beyond four they only starve one another. */
-const CONCURRENCY = Math.min(4, Math.max(2, availableParallelism()))
-/** A test that hangs ends the run with its name instead of the patience of whoever waits; 0: as long as it takes. */
-const TEST_TIMEOUT_MS = Number(process.env['AUTOVIBE_TEST_TIMEOUT_MS'] ?? 600_000)
+/** Files wait for processes and disks more than they compute; beyond four they only starve one another. Slow ones emulate processors, which is computing. */
+const concurrency = (): number => (isSlow ? 1 : Math.min(4, Math.max(2, availableParallelism())))
+/** A test, or a file, that hangs ends the run with its name instead of the patience of whoever waits; 0: as long as it takes. */
+const timeoutMs = (): number => Number(process.env['AUTOVIBE_TEST_TIMEOUT_MS'] ?? (isSlow ? 1_800_000 : 600_000))
 
 const REPORTERS = ['spec', join(root, 'scripts/slowest.ts')].flatMap((reporter) => [`--test-reporter=${reporter}`, '--test-reporter-destination=stdout'])
 
 const paths = process.argv.slice(2).filter((arg) => !arg.startsWith('-') && existsSync(resolve(arg)))
-const ending = process.argv.includes('--slow') ? '.slow.ts' : '.test.ts'
+const isSlow = process.argv.includes('--slow')
+const ending = isSlow ? '.slow.ts' : '.test.ts'
 const flags = process.argv.slice(2).filter((arg) => !paths.includes(arg) && arg !== '--slow')
 const files = await testFiles(paths.length > 0 ? paths.map((path) => relative(root, resolve(path))) : ROOMS)
 if (files.length === 0) {
@@ -44,7 +45,7 @@ async function testFiles(places: readonly string[]): Promise<string[]> {
 }
 
 function runNode(env: NodeJS.ProcessEnv): Promise<number> {
-  const options = [`--test-concurrency=${CONCURRENCY}`, `--test-timeout=${TEST_TIMEOUT_MS}`, ...REPORTERS]
+  const options = [`--test-concurrency=${concurrency()}`, `--test-timeout=${timeoutMs()}`, ...REPORTERS]
   const child = spawn(process.execPath, ['--test', ...options, ...flags, ...files.map((file) => join(root, file))], { cwd: root, stdio: 'inherit', env })
   // The runner ends its own tests; the server must outlive them, so this process waits.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))

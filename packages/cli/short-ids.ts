@@ -29,6 +29,10 @@ const KINDS = {
         ({ machine_name, trigger, step }) => `${machine_name}, ${trigger}${step === null ? '' : ` at step ${step}`}`,
       ),
   },
+  machineArchive: {
+    shownBy: 'autovibe machine archives',
+    list: (client, options) => each(client.archives.list(PAGE, options), ({ machine_name, state }) => `${machine_name}, ${state}`),
+  },
   budget: {
     shownBy: 'autovibe budget show',
     list: (client, options) => each(client.budgets.list(PAGE, options), ({ scope, scope_id }) => `${scope} ${scope_id}`),
@@ -40,6 +44,8 @@ const KINDS = {
 } satisfies Record<string, Kind>
 type Word = keyof typeof KINDS
 const WORDS = Object.keys(KINDS) as Word[]
+
+const named = (word: Word): string => (word === 'machineArchive' ? 'archive' : word)
 
 /** Fewer characters after the prefix say too little: the first ones of an id are its time. */
 const SHORTEST = 4
@@ -62,10 +68,10 @@ export async function wholeId(client: Autovibe, text: string, options: CallOptio
     if (id < text || candidates.length > CANDIDATES_SHOWN || ++looked >= LOOKED_AT) break
   }
   const [first, ...others] = candidates
-  if (first === undefined) throw new AutovibeError('not_found', `There is no ${word} whose id begins with ${text}.`, { fix: shownBy })
+  if (first === undefined) throw new AutovibeError('not_found', `There is no ${named(word)} whose id begins with ${text}.`, { fix: shownBy })
   if (others.length === 0) return first.path
   const many = candidates.length > CANDIDATES_SHOWN ? `More than ${CANDIDATES_SHOWN}` : String(candidates.length)
-  throw new AutovibeError('request.invalid', `${many} ids of ${word}s begin with ${text}; write more of the one that is meant.`, {
+  throw new AutovibeError('request.invalid', `${many} ids of ${named(word)}s begin with ${text}; write more of the one that is meant.`, {
     errors: candidates.slice(0, CANDIDATES_SHOWN),
     fix: shownBy,
   })

@@ -58,6 +58,7 @@ export const ERRORS = {
   'exec.limit': kind(408, 'The command reached a limit of time', 'failed'),
   'isolation.too_weak': kind(400, 'The isolation of this host is too weak for a real agent', 'human'),
   'substrate.unavailable': kind(503, 'The substrate does not answer', 'retryable', true),
+  'substrate.away': kind(503, 'The substrate cannot be worked with just now', 'retryable', true),
   'substrate.failed': kind(500, 'The substrate could not do it', 'failed'),
   'substrate.disk_full': kind(507, 'The disk is full', 'failed'),
   'substrate.snapshot_gone': kind(410, 'The snapshot no longer exists', 'failed'),

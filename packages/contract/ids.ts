@@ -14,6 +14,7 @@ export const ID_PREFIXES = {
   event: 'evt',
   apiKey: 'key',
   exec: 'exe',
+  machineArchive: 'arc',
 } as const
 
 export type IdKind = keyof typeof ID_PREFIXES
@@ -30,6 +31,7 @@ export type OperationId = Id<'operation'>
 export type EventId = Id<'event'>
 export type ApiKeyId = Id<'apiKey'>
 export type ExecId = Id<'exec'>
+export type MachineArchiveId = Id<'machineArchive'>
 
 const BODY = '[0-9a-hjkmnp-tv-z]{26}'
 
@@ -50,6 +52,7 @@ export const OperationId = idSchema('operation')
 export const EventId = idSchema('event')
 export const ApiKeyId = idSchema('apiKey')
 export const ExecId = idSchema('exec')
+export const MachineArchiveId = idSchema('machineArchive')
 
 /** True when the text has the form of an id of this kind; says nothing about whether the thing exists. */
 export function isId<K extends IdKind>(kind: K, text: string): text is Id<K> {

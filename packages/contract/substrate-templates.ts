@@ -12,13 +12,26 @@ const where = {
   bridge: ProxmoxName.default('vmbr0').describe('With a way to the mirrors of packages, for the making alone'),
 } as const
 
+const numberOf = (address: string): number => address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0)
+/** Whether an address is reached from another without a gateway: `192.0.2.1` from `192.0.2.30/24`. */
+function isNeighbour(one: string, other: string): boolean {
+  const [address = '', bits = ''] = other.split('/')
+  const size = 2 ** (32 - Number(bits))
+  return one !== address && Math.floor(numberOf(one) / size) === Math.floor(numberOf(address) / size)
+}
+
 /** `POST /v1/substrates/{name}/template`: the same again goes on where it was. */
 export const BuildTemplate = z.object({
   ...where,
   network: z
     .discriminatedUnion('kind', [
       z.object({ kind: z.literal('dhcp') }),
-      z.object({ kind: z.literal('static'), address: z.cidrv4(), gateway: z.ipv4(), nameserver: z.ipv4() }),
+      z
+        .object({ kind: z.literal('static'), address: z.cidrv4(), gateway: z.ipv4(), nameserver: z.ipv4() })
+        .refine(({ address, gateway }) => isNeighbour(gateway, address), {
+          path: ['gateway'],
+          message: 'must be another address in the network of the address',
+        }),
     ])
     .default({ kind: 'dhcp' })
     .describe('On that bridge'),
@@ -36,7 +49,6 @@ export const BuildTemplate = z.object({
     .nullable()
     .default(null)
     .describe('Null: as SHA256SUMS beside the image says'),
-  keep_image: z.boolean().default(false),
   token_id: TokenId,
   token_secret: TokenSecret.describe('Kept in memory as long as this request lasts, and nowhere else'),
   abandon: z.boolean().default(false).describe('Take away all that an unfinished build has left, and make nothing'),

@@ -78,11 +78,16 @@ const shape = {
   memory_mib: z.int().min(256).max(4_194_304),
   snapshots_most: z.int().min(1).max(100).describe('Of one machine at once; older checkpoints stay in the store'),
   include_ram: z.boolean().describe('Whether snapshots keep the memory too; forks never get it'),
+  archive: ProxmoxName.nullable().describe('A storage for copies of whole machines, best a backup server; null: none are made'),
+  archives_kept: z.int().min(1).max(100).describe('Of one machine; older ones are removed when another is there'),
   spread_projects: z.boolean().describe('Whether machines of one project keep to different nodes while there are enough'),
 } as const
 
+/** Settings that clusters of an earlier version were brought without. */
+const LATER = { archive: shape.archive.default(null), archives_kept: shape.archives_kept.default(3) }
+
 /** How a Hub works with a cluster, without the secret. */
-export const ProxmoxConfig = z.object(shape)
+export const ProxmoxConfig = z.object({ ...shape, ...LATER })
 export type ProxmoxConfig = z.infer<typeof ProxmoxConfig>
 
 export const Substrate = z.object({
@@ -117,6 +122,7 @@ export const CreateSubstrate = z.object({
   memory_mib: shape.memory_mib.default(4_096),
   snapshots_most: shape.snapshots_most.default(8),
   include_ram: shape.include_ram.default(false),
+  ...LATER,
   spread_projects: shape.spread_projects.default(true),
 })
 export type CreateSubstrate = z.input<typeof CreateSubstrate>
@@ -154,6 +160,7 @@ export const AskGrants = z.object({
   pool: shape.pool.default('autovibe'),
   storages: z.array(ProxmoxName).min(1).max(64),
   bridges: z.array(ProxmoxName).min(1).max(64).default(['vmbr1']),
+  archive: shape.archive.default(null),
   templates: z.array(Vmid).max(64).default([]).describe('VMs that exist already and shall come into the pool'),
 })
 export type AskGrants = z.input<typeof AskGrants>

@@ -1,6 +1,7 @@
 /** How the Hub is: whether its database answers, what machines stand on, and whether what they can go back to is sound. */
 import type { Health } from '@autovibe/contract'
 import type pg from 'pg'
+import { damagedArchives } from './damaged-archives.ts'
 import { damagedCheckpoints } from './damaged-checkpoints.ts'
 import type { Substrate } from './substrates/substrate.ts'
 
@@ -11,11 +12,13 @@ export function healthOf(pool: pg.Pool, substrate: Substrate, version: string, s
       () => true,
       () => false,
     )
+    const archives = await damagedArchives(pool)
     const trouble = substrate.trouble?.() ?? null
     const checks = [
       { name: 'database', ok: answered, detail: answered ? 'answers' : 'does not answer' },
       { name: 'substrate', ok: trouble === null, detail: trouble?.detail ?? substrate.capabilities().summary },
       await damagedCheckpoints(pool),
+      ...(archives === null ? [] : [archives]),
     ]
     return { status: checks.every(({ ok }) => ok) ? 'ok' : 'degraded', version, started_at: startedAt.toISOString(), checks }
   }

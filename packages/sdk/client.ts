@@ -1,5 +1,6 @@
 /** The client of a Hub: one property per resource, each call with an AbortSignal, each failure an AutovibeError. */
 import type { Event, Page } from '@autovibe/contract'
+import { Archives } from './archives.ts'
 import { Budgets, Usage } from './budgets.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { type EventFilter, eventPage, type StreamOptions, streamEvents } from './events.ts'
@@ -16,6 +17,7 @@ export class Autovibe {
   readonly machines: Machines
   readonly runs: Runs
   readonly checkpoints: Checkpoints
+  readonly archives: Archives
   readonly budgets: Budgets
   readonly usage: Usage
   readonly operations: Operations
@@ -32,6 +34,7 @@ export class Autovibe {
     this.machines = new Machines(transport)
     this.runs = new Runs(transport)
     this.checkpoints = new Checkpoints(transport)
+    this.archives = new Archives(transport)
     this.budgets = new Budgets(transport)
     this.usage = new Usage(transport)
     this.operations = new Operations(transport)

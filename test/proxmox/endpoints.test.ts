@@ -178,6 +178,9 @@ test('a VM is backed up and comes back under another number, is moved, templated
   assert.ok(volume)
   volume.verification = { state: 'ok', upid: 'UPID:pbs:1' }
   assert.equal((await ok('GET', '/nodes/pve1/storage/pbs/content'))[0].verification.state, 'ok')
+  await ok('PUT', `/nodes/pve1/storage/pbs/content/${encodeURIComponent(backup.volid)}`, { notes: 'kept', protected: 1 })
+  const [kept] = await ok('GET', '/nodes/pve1/storage/pbs/content', { vmid: 100 })
+  assert.deepEqual([kept.notes, kept.protected], ['kept', 1])
   await done('POST', '/nodes/pve1/qemu', { vmid: 105, archive: backup.volid, storage: 'ceph', unique: 1 })
   assert.match((await ok('GET', '/nodes/pve1/qemu/105/config')).scsi0, /^ceph:vm-105-disk-0,/)
   await done('POST', '/nodes/pve1/qemu/105/migrate', { target: 'pve2' })

@@ -7,6 +7,7 @@ import { type Description, describe, type Method, type Schema } from './descript
 import { NODE_ENDPOINTS } from './node-endpoints.ts'
 import { STORAGE_ENDPOINTS } from './storage-endpoints.ts'
 import { VM_AGENT } from './vm-agent.ts'
+import { VM_BACKUP } from './vm-backup.ts'
 import { cloneVm } from './vm-clone.ts'
 import { createVm } from './vm-create.ts'
 import { VM_FIREWALL } from './vm-firewall.ts'
@@ -29,6 +30,7 @@ export const ENDPOINTS: Endpoints = {
   ...VM_AGENT,
   ...VM_FIREWALL,
   ...VM_MOVE,
+  ...VM_BACKUP,
   'POST /nodes/{node}/qemu': createVm,
   'POST /nodes/{node}/qemu/{vmid}/clone': cloneVm,
 }

@@ -12,8 +12,8 @@ export type Fault =
   | { readonly kind: 'silence'; readonly when: When }
   /** Another answer: 500, or a proxy's 595, 596 and 599. */
   | { readonly kind: 'answer'; readonly when: When; readonly status: number; readonly reason: string }
-  /** The worker ends with this text; `WARNINGS: 1` after its work is a success. */
-  | { readonly kind: 'task'; readonly when: When; readonly exit: string }
+  /** The worker ends with this text; `WARNINGS: 1` after its work is a success. Halfway is where it first does something that takes time. */
+  | { readonly kind: 'task'; readonly when: When | 'halfway'; readonly exit: string }
   /** The worker's process is gone: its log has no last line, or is gone too. */
   | { readonly kind: 'task vanishes'; readonly when: When; readonly log: 'left' | 'gone' }
   /** Another process holds the lock of the VM, or of the storage that is named. */

@@ -21,6 +21,9 @@ export interface ReadSeed {
   readonly nodeVersion: string
 }
 
+/** What has to go, at every boot, before cloud-init turns the VM off a second time. */
+const FORGETS = /rm -f \/var\/lib\/cloud\/instances?\/(?:\*\/)?sem\/config_power_state_change/
+
 export class InstallingGuests extends PlainGuests {
   /** By VM: what it found on its disc. */
   readonly seeds = new Map<number, ReadSeed>()
@@ -28,6 +31,8 @@ export class InstallingGuests extends PlainGuests {
   readonly failures = new Map<number, string>()
   /** VMs that never come to their end. */
   readonly stalled = new Set<number>()
+  /** VMs that have turned themselves off, by the disk that remembers it: cloud-init does it once for an instance. */
+  readonly #turnedOff = new Set<string>()
   readonly #directory: string
 
   constructor(directory: string) {
@@ -51,7 +56,12 @@ export class InstallingGuests extends PlainGuests {
     await access(join(this.folder(disk), 'image'))
     const at = await mkdtemp(join(tmpdir(), 'pve-seed-'))
     try {
-      this.seeds.set(boot.vmid, await readSeed(iso, at))
+      const seed = await readSeed(iso, at)
+      this.seeds.set(boot.vmid, seed)
+      const once = `${boot.vmid} ${disk.key} ${seed.metaData}`
+      if (this.#turnedOff.has(once) && !FORGETS.test(JSON.stringify(seed.userData['bootcmd'] ?? null)))
+        throw new Error('power_state has run for this instance already')
+      this.#turnedOff.add(once)
     } finally {
       await run('chmod', ['-R', 'u+w', at])
       await rm(at, { recursive: true, force: true })

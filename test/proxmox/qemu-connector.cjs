@@ -1,9 +1,15 @@
-/** Started by QEMU for each connection that a guest makes to a place beyond: joins its standard input and output to the unix socket of that place. */
+/** Started by QEMU for each connection that a guest makes to a place beyond: joins it to the unix socket of that place. Each way ends by itself. */
 'use strict'
-const { connect } = require('node:net')
+const { connect, Socket } = require('node:net')
 
-const socket = connect({ path: process.argv[2] ?? '', allowHalfOpen: true })
-socket.on('error', () => process.exit(1))
-socket.on('close', () => process.exit(0))
-process.stdin.on('error', () => process.exit(0)).pipe(socket)
-socket.pipe(process.stdout)
+// Standard input and output are one socket, of which process.stdout could not end its own way alone.
+const inside = new Socket({ fd: 0, allowHalfOpen: true })
+const outside = connect({ path: process.argv[2] ?? '', allowHalfOpen: true })
+for (const [one, other] of [
+  [inside, outside],
+  [outside, inside],
+]) {
+  one.pipe(other)
+  one.on('error', () => undefined)
+  one.on('close', (hasFailed) => (hasFailed ? other.destroy() : other.end()))
+}

@@ -2,15 +2,15 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
-import { KeyedLock } from '../../packages/hub/substrates/keyed-lock.ts'
 import { readProcess } from '../../packages/hub/substrates/local/processes.ts'
+import { hostnameOf, serialOf } from './boot-facts.ts'
 import { GuestNetwork, type Reachable } from './guest-network.ts'
+import { Spent, usageOf } from './guest-usage.ts'
 import type { Boot, Disk, DiskSource, GuestAgent, Guests, Network, SnapshotRequest, Usage } from './guests.ts'
 import type { VmImage } from './qemu/image.ts'
 import { QemuDisks } from './qemu-disks.ts'
 import { QemuMachine } from './qemu-machine.ts'
-import { Spent, usageOf } from './sandbox-usage.ts'
-import { hostnameOf, serialOf } from './sandbox-view.ts'
+import { RunningGuests } from './running-guests.ts'
 
 /** The network of all guests; QEMU serves places of it alone. Each guest has it for itself. */
 const NETWORK = { prefix: '10.90.0.', address: '10.90.0.15', bits: 24, host: '10.90.0.254' }
@@ -33,13 +33,10 @@ interface Running {
 }
 
 export class QemuGuests implements Guests {
-  readonly running = new Map<number, Running>()
+  readonly #running = new RunningGuests<Running>()
+  readonly running = this.#running.all
   readonly #options: QemuOptions
   readonly #disks: QemuDisks
-  /** Which snapshot holds the RAM with this key. */
-  readonly #memories = new Map<string, { readonly vmid: number; readonly name: string }>()
-  readonly #ended: ((vmid: number) => void)[] = []
-  readonly #turns = new KeyedLock()
 
   constructor(options: QemuOptions) {
     this.#options = options
@@ -73,7 +70,7 @@ export class QemuGuests implements Guests {
   }
 
   snapshot({ vmid, name, disks, memory }: SnapshotRequest): Promise<void> {
-    return this.#inTurn(vmid, async () => {
+    return this.#running.inTurn(vmid, async () => {
       const guest = this.running.get(vmid)
       if (!guest) for (const disk of disks) await this.#disks.keep(disk, name)
       else if (memory !== null) await guest.machine.human(`savevm ${name}`)
@@ -81,7 +78,7 @@ export class QemuGuests implements Guests {
         await guest.machine.monitor('transaction', {
           actions: disks.map((disk) => ({ type: 'blockdev-snapshot-internal-sync', data: { device: nodeOf(disk, guest.boot), name } })),
         })
-      if (memory !== null) this.#memories.set(memory, { vmid, name })
+      this.#running.keepMemory(memory, { vmid, snapshot: name })
     })
   }
 
@@ -90,52 +87,49 @@ export class QemuGuests implements Guests {
   }
 
   deleteSnapshot({ vmid, name, disks, memory }: SnapshotRequest): Promise<void> {
-    return this.#inTurn(vmid, async () => {
+    return this.#running.inTurn(vmid, async () => {
       const guest = this.running.get(vmid)
       for (const disk of disks)
         if (guest) await guest.machine.monitor('blockdev-snapshot-delete-internal-sync', { device: nodeOf(disk, guest.boot), name })
         else await this.#disks.drop(disk, name)
-      if (memory !== null) this.#memories.delete(memory)
+      this.#running.dropMemory(memory)
     })
   }
 
   start(boot: Boot): Promise<void> {
-    return this.#inTurn(boot.vmid, async () => {
-      const memory = boot.memory === null ? undefined : this.#memories.get(boot.memory)
-      if (boot.memory !== null && memory?.vmid !== boot.vmid) throw new Error(`no RAM ${boot.memory} of VM ${boot.vmid}`)
-      if (this.running.has(boot.vmid)) throw new Error(`VM ${boot.vmid} already runs`)
-      await this.#boot(boot, memory?.name)
-    })
+    return this.#running.start(boot, (snapshot) => this.#boot(boot, snapshot))
   }
 
   stop(vmid: number): Promise<void> {
-    return this.#inTurn(vmid, async () => {
+    return this.#running.inTurn(vmid, async () => {
       const guest = this.running.get(vmid)
-      if (!guest) return
-      this.running.delete(vmid)
-      guest.network.close()
-      await guest.machine.kill()
+      if (guest) await this.#running.end(guest, () => guest.machine.kill())
     })
   }
 
   async shutdown(vmid: number): Promise<void> {
-    await this.#guest(vmid).machine.monitor('system_powerdown')
+    await this.#running.get(vmid).machine.monitor('system_powerdown')
+  }
+
+  /** Its process ends, as by a crash of QEMU. */
+  async crash(vmid: number): Promise<void> {
+    await this.#running.get(vmid).machine.kill()
   }
 
   async reset(vmid: number): Promise<void> {
-    await this.#guest(vmid).machine.monitor('system_reset')
+    await this.#running.get(vmid).machine.monitor('system_reset')
   }
 
   async pause(vmid: number): Promise<void> {
-    await this.#guest(vmid).machine.monitor('stop')
+    await this.#running.get(vmid).machine.monitor('stop')
   }
 
   async resume(vmid: number): Promise<void> {
-    await this.#guest(vmid).machine.monitor('cont')
+    await this.#running.get(vmid).machine.monitor('cont')
   }
 
   async networkChanged(vmid: number, network: Network): Promise<void> {
-    this.#guest(vmid).network.change(network)
+    this.#running.get(vmid).network.change(network)
   }
 
   agent(vmid: number): GuestAgent | null {
@@ -150,7 +144,7 @@ export class QemuGuests implements Guests {
   }
 
   onEnded(listener: (vmid: number) => void): void {
-    this.#ended.push(listener)
+    this.#running.onEnded(listener)
   }
 
   async close(): Promise<void> {
@@ -162,7 +156,7 @@ export class QemuGuests implements Guests {
     return join(this.#options.root, `${vmid}`)
   }
 
-  async #boot(boot: Boot, snapshot: string | undefined): Promise<void> {
+  async #boot(boot: Boot, snapshot: string | null): Promise<void> {
     const folder = this.#place(boot.vmid)
     await mkdir(folder, { recursive: true })
     for (const name of ['monitor', 'agent']) await rm(join(folder, name), { force: true })
@@ -177,14 +171,12 @@ export class QemuGuests implements Guests {
       const connector = `${process.execPath} ${new URL('qemu-connector.cjs', import.meta.url).pathname} ${path}`
       forwards.push(`,guestfwd=tcp:${place.address}:${place.port}-cmd:${connector}`)
     }
-    const loading = snapshot === undefined ? [] : ['-loadvm', snapshot]
+    const loading = snapshot === null ? [] : ['-loadvm', snapshot]
     const machine = await QemuMachine.start(folder, [...this.#arguments(boot, folder, forwards.join('')), ...loading]).catch((error: unknown) => {
       network.close()
       throw error
     })
-    const guest: Running = { boot, network, machine, spent: new Spent() }
-    this.running.set(boot.vmid, guest)
-    void machine.ended.then(() => this.#gone(guest))
+    this.#running.began({ boot, network, machine, spent: new Spent() }, machine.ended)
   }
 
   #arguments(boot: Boot, folder: string, forwards: string): string[] {
@@ -218,23 +210,6 @@ export class QemuGuests implements Guests {
       ...cards,
       ...(cards.length === 0 ? [] : ['-device', `virtio-net-pci,netdev=net0,mac=${boot.network.nics[0]?.mac}`]),
     ]
-  }
-
-  #gone(guest: Running): void {
-    if (this.running.get(guest.boot.vmid) !== guest) return
-    this.running.delete(guest.boot.vmid)
-    guest.network.close()
-    for (const listener of this.#ended) listener(guest.boot.vmid)
-  }
-
-  #inTurn<T>(vmid: number, work: () => Promise<T>): Promise<T> {
-    return this.#turns.run(String(vmid), work)
-  }
-
-  #guest(vmid: number): Running {
-    const guest = this.running.get(vmid)
-    if (!guest) throw new Error(`VM ${vmid} does not run`)
-    return guest
   }
 }
 

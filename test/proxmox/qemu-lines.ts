@@ -25,7 +25,10 @@ export class Lines {
   private constructor(socket: Socket, onEvent: (line: Line) => void) {
     this.#socket = socket
     this.#onEvent = onEvent
-    createInterface({ input: socket }).on('line', (text) => this.#heard(text))
+    // A QEMU that was killed may leave a reset behind, which both tell.
+    createInterface({ input: socket })
+      .on('line', (text) => this.#heard(text))
+      .on('error', () => undefined)
     socket.on('error', () => undefined)
     socket.on('close', () => {
       this.#isOpen = false

@@ -2,7 +2,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type GuestAgent, GuestAgentError } from './guests.ts'
@@ -10,6 +9,8 @@ import { type Line, Lines, QemuError } from './qemu-lines.ts'
 
 const START_MS = 60_000
 const LOOK_EVERY_MS = 10
+/** To these QEMU's agent answers only when they fail. */
+const UNANSWERED: readonly string[] = ['guest-shutdown', 'guest-suspend-disk', 'guest-suspend-ram', 'guest-suspend-hybrid']
 
 export class QemuMachine implements GuestAgent {
   readonly ended: Promise<void>
@@ -44,20 +45,23 @@ export class QemuMachine implements GuestAgent {
       throw new Error(`QEMU has ended: ${said.trim()}`)
     })
     failed.catch(() => undefined)
-    const opened = async (path: string, onEvent: (line: Line) => void): Promise<Lines> => {
-      for (const deadline = performance.now() + START_MS; performance.now() < deadline; await delay(LOOK_EVERY_MS)) {
-        if (child.exitCode !== null) await failed
-        if (existsSync(path)) return Lines.open(path, onEvent)
-      }
-      throw new Error(`QEMU did not open ${path}`)
+    try {
+      return await Promise.race([QemuMachine.#connected(child, ended, monitorPath, agentPath), failed])
+    } catch (error) {
+      child.kill('SIGKILL')
+      await ended
+      throw error
     }
+  }
+
+  static async #connected(child: ChildProcess, ended: Promise<void>, monitorPath: string, agentPath: string): Promise<QemuMachine> {
     const heard = { monitor: (_: Line): void => undefined, agent: (_: Line): void => undefined }
-    const monitor = await opened(monitorPath, (line) => heard.monitor(line))
-    const agent = await opened(agentPath, (line) => heard.agent(line))
+    const monitor = await opened(child, monitorPath, (line) => heard.monitor(line))
+    const agent = await opened(child, agentPath, (line) => heard.agent(line))
     const machine = new QemuMachine(child, ended, monitor, agent)
     heard.monitor = (line) => machine.#happened(line)
     heard.agent = (line) => machine.#answered(line)
-    await Promise.race([monitor.ask('qmp_capabilities'), failed])
+    await monitor.ask('qmp_capabilities')
     machine.#callAgent()
     return machine
   }
@@ -81,6 +85,10 @@ export class QemuMachine implements GuestAgent {
   }
 
   async execute(command: string, parameters: Readonly<Record<string, unknown>>): Promise<unknown> {
+    if (UNANSWERED.includes(command)) {
+      this.#agent.say(command, parameters)
+      return {}
+    }
     try {
       return await this.#agent.ask(command, parameters)
     } catch (error) {
@@ -107,5 +115,16 @@ export class QemuMachine implements GuestAgent {
 
   #answered(line: Line): void {
     if (line.return === this.#syncId) this.#syncId = null
+  }
+}
+
+/** The line at a path that is there a moment before QEMU listens on it. */
+async function opened(child: ChildProcess, path: string, onEvent: (line: Line) => void): Promise<Lines> {
+  for (const deadline = performance.now() + START_MS; ; await delay(LOOK_EVERY_MS)) {
+    try {
+      return await Lines.open(path, onEvent)
+    } catch (error) {
+      if (performance.now() > deadline || child.exitCode !== null || child.signalCode !== null) throw error
+    }
   }
 }

@@ -3,16 +3,17 @@ import { randomUUID } from 'node:crypto'
 import { closeSync, openSync } from 'node:fs'
 import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { KeyedLock } from '../../packages/hub/substrates/keyed-lock.ts'
 import { processSnapshot } from '../../packages/hub/substrates/local/processes.ts'
+import { hostnameOf, serialOf } from './boot-facts.ts'
 import { DiskFolders } from './disk-folders.ts'
 import { GuestNetwork, type Reachable } from './guest-network.ts'
+import { Spent, usageOf } from './guest-usage.ts'
 import type { Boot, Disk, DiskSource, GuestAgent, Guests, Network, SnapshotRequest, Usage } from './guests.ts'
+import { RunningGuests } from './running-guests.ts'
 import { Sandbox } from './sandbox.ts'
 import { SandboxAgent } from './sandbox-agent.ts'
 import { openPlaces } from './sandbox-network.ts'
-import { Spent, usageOf } from './sandbox-usage.ts'
-import { bubblewrap, hostnameOf, serialOf } from './sandbox-view.ts'
+import { bubblewrap } from './sandbox-view.ts'
 
 export interface SandboxOptions {
   /** A folder of its own, removed at the end. */
@@ -37,13 +38,10 @@ interface Running {
 export class SandboxGuests implements Guests {
   /** Guests whose agent does not answer. */
   readonly silent = new Set<number>()
-  readonly running = new Map<number, Running>()
+  readonly #running = new RunningGuests<Running>()
+  readonly running = this.#running.all
   readonly #options: SandboxOptions
   readonly #disks: DiskFolders
-  /** Of RAM nothing but that it was kept: whose. */
-  readonly #memories = new Map<string, number>()
-  readonly #ended: ((vmid: number) => void)[] = []
-  readonly #turns = new KeyedLock()
   readonly #isRoot = process.getuid?.() === 0
 
   private constructor(options: SandboxOptions, disks: DiskFolders) {
@@ -83,7 +81,7 @@ export class SandboxGuests implements Guests {
 
   /** A running guest stands still meanwhile, which is what makes all disks of one moment. */
   snapshot({ vmid, name, disks, memory }: SnapshotRequest): Promise<void> {
-    return this.#inTurn(vmid, async () => {
+    return this.#running.inTurn(vmid, async () => {
       const guest = this.running.get(vmid)
       const sandbox = guest?.isPaused === false ? guest.sandbox : undefined
       await sandbox?.hold()
@@ -92,7 +90,7 @@ export class SandboxGuests implements Guests {
       } finally {
         sandbox?.letGo()
       }
-      if (memory !== null) this.#memories.set(memory, vmid)
+      this.#running.keepMemory(memory, { vmid, snapshot: name })
     })
   }
 
@@ -102,57 +100,58 @@ export class SandboxGuests implements Guests {
 
   async deleteSnapshot({ name, disks, memory }: SnapshotRequest): Promise<void> {
     for (const disk of disks) await this.#disks.drop(disk, name)
-    if (memory !== null) this.#memories.delete(memory)
+    this.#running.dropMemory(memory)
   }
 
   /** Cold in any case: a process cannot be taken up again from nothing. */
   start(boot: Boot): Promise<void> {
-    return this.#inTurn(boot.vmid, async () => {
-      if (boot.memory !== null && this.#memories.get(boot.memory) !== boot.vmid) throw new Error(`no RAM ${boot.memory} of VM ${boot.vmid}`)
-      if (this.running.has(boot.vmid)) throw new Error(`VM ${boot.vmid} already runs`)
-      await this.#boot(boot, boot.network, new Spent())
-    })
+    return this.#running.start(boot, () => this.#boot(boot, boot.network, new Spent()))
   }
 
   stop(vmid: number): Promise<void> {
-    return this.#inTurn(vmid, async () => {
+    return this.#running.inTurn(vmid, async () => {
       const guest = this.running.get(vmid)
-      if (guest) await this.#end(guest)
+      if (guest) await this.#running.end(guest, () => guest.sandbox.kill())
     })
   }
 
   async shutdown(vmid: number): Promise<void> {
-    this.#guest(vmid).sandbox.ask()
+    this.#running.get(vmid).sandbox.ask()
+  }
+
+  /** Its processes end, as by a crash of theirs. */
+  async crash(vmid: number): Promise<void> {
+    await this.#running.get(vmid).sandbox.kill()
   }
 
   reset(vmid: number): Promise<void> {
-    return this.#inTurn(vmid, async () => {
-      const guest = this.#guest(vmid)
+    return this.#running.inTurn(vmid, async () => {
+      const guest = this.#running.get(vmid)
       this.usage(vmid)
       guest.spent.reset()
-      await this.#end(guest)
+      await this.#running.end(guest, () => guest.sandbox.kill())
       await this.#boot(guest.boot, guest.network.network, guest.spent)
     })
   }
 
   pause(vmid: number): Promise<void> {
-    return this.#inTurn(vmid, async () => {
-      const guest = this.#guest(vmid)
+    return this.#running.inTurn(vmid, async () => {
+      const guest = this.#running.get(vmid)
       guest.isPaused = true
       await guest.sandbox.hold()
     })
   }
 
   resume(vmid: number): Promise<void> {
-    return this.#inTurn(vmid, async () => {
-      const guest = this.#guest(vmid)
+    return this.#running.inTurn(vmid, async () => {
+      const guest = this.#running.get(vmid)
       guest.sandbox.letGo()
       guest.isPaused = false
     })
   }
 
   async networkChanged(vmid: number, network: Network): Promise<void> {
-    this.#guest(vmid).network.change(network)
+    this.#running.get(vmid).network.change(network)
   }
 
   agent(vmid: number): GuestAgent | null {
@@ -166,7 +165,7 @@ export class SandboxGuests implements Guests {
   }
 
   onEnded(listener: (vmid: number) => void): void {
-    this.#ended.push(listener)
+    this.#running.onEnded(listener)
   }
 
   async close(): Promise<void> {
@@ -198,31 +197,6 @@ export class SandboxGuests implements Guests {
       })
       .finally(() => closeSync(console))
     const guest: Running = { boot, network, spent, sandbox, agent: new SandboxAgent(boot, sandbox, () => sandbox.ask()), isPaused: false }
-    this.running.set(boot.vmid, guest)
-    void sandbox.ended.then(() => this.#gone(guest))
-  }
-
-  async #end(guest: Running): Promise<void> {
-    // Whoever pulls the plug needs not be told.
-    this.running.delete(guest.boot.vmid)
-    guest.network.close()
-    await guest.sandbox.kill()
-  }
-
-  #gone(guest: Running): void {
-    if (this.running.get(guest.boot.vmid) !== guest) return
-    this.running.delete(guest.boot.vmid)
-    guest.network.close()
-    for (const listener of this.#ended) listener(guest.boot.vmid)
-  }
-
-  #inTurn<T>(vmid: number, work: () => Promise<T>): Promise<T> {
-    return this.#turns.run(String(vmid), work)
-  }
-
-  #guest(vmid: number): Running {
-    const guest = this.running.get(vmid)
-    if (!guest) throw new Error(`VM ${vmid} does not run`)
-    return guest
+    this.#running.began(guest, sandbox.ended)
   }
 }

@@ -1,7 +1,6 @@
 /** What a sandboxed guest sees of the host: bubblewrap's arguments. */
 import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import type { Boot } from './guests.ts'
 
 /** Where the first disk stands in the guest, and where its kernel shows the serial number of its SMBIOS. */
 export const DISK = '/var/lib/autovibe'
@@ -43,13 +42,3 @@ export function bubblewrap(view: View, isRoot: boolean): string[] {
 /** Open to every user of the guest: what bubblewrap makes on the way to something is open to root alone. */
 const foldersAbove = (path: string): string[] => (dirname(path) === '/' ? [] : [...foldersAbove(dirname(path)), '--dir', dirname(path)])
 const readOnly = (path: string): string[] => ['--ro-bind', path, path]
-
-/** The serial number in a VM's `smbios1`; its text is in base64 where the option says so. */
-export function serialOf(boot: Boot): string {
-  const options = new Map((boot.config['smbios1'] ?? '').split(',').map((part) => [part.slice(0, part.indexOf('=')), part.slice(part.indexOf('=') + 1)]))
-  const serial = options.get('serial') ?? ''
-  return options.get('base64') === '1' ? Buffer.from(serial, 'base64').toString('utf8') : serial
-}
-
-/** A name that the kernel takes: a VM's may hold blanks. */
-export const hostnameOf = (boot: Boot): string => boot.name.replace(/[^A-Za-z0-9.-]+/g, '-').slice(0, 63)

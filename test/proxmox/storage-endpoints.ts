@@ -27,6 +27,7 @@ export const STORAGE_ENDPOINTS: Endpoints = {
     return status(call, storage)
   },
   'GET /nodes/{node}/storage/{storage}/content': content,
+  'PUT /nodes/{node}/storage/{storage}/content/{volume}': change,
   'DELETE /nodes/{node}/storage/{storage}/content/{volume}': remove,
   'POST /nodes/{node}/storage/{storage}/upload': upload,
   'POST /nodes/{node}/storage/{storage}/download-url': download,
@@ -88,23 +89,45 @@ function content(call: Call): unknown {
       ctime: volume.createdAt,
       ...(volume.vmid === null ? {} : { vmid: volume.vmid }),
       ...(volume.parent === null ? {} : { parent: volume.parent.slice(storage.id.length + 1) }),
-      ...(volume.notes === undefined ? {} : { notes: volume.notes }),
+      // The first line of them alone.
+      ...(volume.notes === undefined ? {} : { notes: volume.notes.split('\n')[0] }),
+      ...(volume.protected === true ? { protected: 1 } : {}),
       ...(volume.verification === undefined ? {} : { verification: volume.verification }),
     }))
 }
 
-function remove(call: Call): string {
-  const { cluster, access, who, parameters } = call
+function volumeNamed({ parameters }: Call): { storage: string; volid: string } {
   const storage = parameters.required('storage')
   const named = parameters.required('volume')
   const volid = named.includes(':') ? named : `${storage}:${named}`
   if (storageOf(volid) !== storage) throw badParameters({ storage: `storage ID missmatch` })
+  return { storage, volid }
+}
+
+/** The notes and the protection of a backup. */
+function change(call: Call): void {
+  const { cluster, parameters } = call
+  const { volid } = volumeNamed(call)
+  checkVolume(call, volid, null)
   const volume = cluster.storages.volume(volid, call.node)
-  if (volume?.content === 'backup' && volume.vmid !== null) {
+  if (volume?.content !== 'backup') throw died(`cannot change the attributes of '${volid}'`)
+  const notes = parameters.text('notes')
+  if (notes !== undefined) volume.notes = notes
+  if (parameters.text('protected') !== undefined) volume.protected = parameters.flag('protected')
+}
+
+function remove(call: Call): string {
+  const { cluster, access, who } = call
+  const { storage, volid } = volumeNamed(call)
+  const volume = cluster.storages.volume(volid, call.node)
+  // Whose backup it is says its name, also of one that is gone.
+  const [, owner] = /:backup\/(?:vm\/|vzdump-qemu-)(\d+)[/-]/.exec(volid) ?? []
+  if (owner !== undefined) {
     access.check(who, `/storage/${storage}`, ['Datastore.AllocateSpace'])
-    access.check(who, `/vms/${volume.vmid}`, ['VM.Backup'])
+    access.check(who, `/vms/${owner}`, ['VM.Backup'])
   } else access.check(who, `/storage/${storage}`, ['Datastore.Allocate'])
   return call.start('imgdel', `${volume?.vmid ? `${volume.vmid}@` : ''}${storage}`, async (worker) => {
+    if (volume?.protected === true) throw died(`cannot remove protected volume '${volume.volid.slice(storage.length + 1)}' on '${storage}'`)
     await freeVolume(cluster, call.node, volid)
     worker.print(`Removed volume '${volid}'`)
   })

@@ -69,6 +69,8 @@ export interface Volume {
   readonly origin?: { readonly volid: string; readonly snapshot: string }
   readonly createdAt: number
   notes?: string
+  /** Of a backup: nobody removes it, nor any rule. */
+  protected?: boolean
   verification?: { readonly state: string; readonly upid: string }
   /** A backup's disks and configuration. */
   backup?: { readonly disks: Readonly<Record<string, Disk>>; readonly config: Readonly<Record<string, string>> }

@@ -32,11 +32,11 @@ export interface Task {
   forgotten: boolean
 }
 
-/** What a test makes of a task: an end that is not its own, before or after its effect. */
+/** What a test makes of a task: an end that is not its own, before, amid or after its effect. */
 export interface TaskFate {
   readonly exit?: string
   readonly vanishes?: 'with its log' | 'with its log left'
-  readonly when: 'before' | 'after'
+  readonly when: 'before' | 'halfway' | 'after'
 }
 
 interface Live {
@@ -108,7 +108,10 @@ export class Tasks {
         warnings += 1
         if (!live.vanished) task.log.push(`WARN: ${line}`)
       },
-      takes: (seconds) => this.#takes(live, seconds),
+      takes: async (seconds) => {
+        if (fate?.when === 'halfway') this.#meets(live, fate)
+        await this.#takes(live, seconds)
+      },
     }
     try {
       if (fate?.when === 'before') this.#meets(live, fate)

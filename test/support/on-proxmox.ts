@@ -10,15 +10,22 @@ import type { Place } from './command.ts'
 const AGENT = fileURLToPath(new URL('../../packages/agent/main.ts', import.meta.url))
 
 /** The Hub is up before and afterwards. The caller closes the cluster when the Hub has gone. */
-export async function moveToProxmox(place: Place, storage: StorageType): Promise<TestCluster> {
-  const cluster = await TestCluster.start({ storage, nodes: 2, agent: AGENT, agentsDir: join(place.dataDir, 'agents') })
+export async function moveToProxmox(place: Place, storage: StorageType, archive?: StorageType): Promise<TestCluster> {
+  const cluster = await TestCluster.start({
+    storage,
+    ...(archive === undefined ? {} : { archive }),
+    nodes: 2,
+    agent: AGENT,
+    agentsDir: join(place.dataDir, 'agents'),
+  })
   cluster.gatePort = await freePort()
   const { pve, settings, token } = cluster
   const [id = '', secret = ''] = token.split('=')
   const templates = settings.templates.map(({ vmid, node }) => `${vmid}@${node}`)
   const add = ['substrate', 'add', 'proxmox', 'lab', '--url', pve.url, '--fingerprint', pve.fingerprint, '--token-id', id, '--token-stdin']
   const where = ['--storage', settings.storage, '--template', ...templates, '--gate', `${settings.gate.host}:${settings.gate.port}`]
-  await runs(place, [...add, ...where, '--gate-listen', `127.0.0.1:${cluster.gatePort}`, '--memory', '1024', '--cores', '1'], secret)
+  const archives = settings.archive.storage === null ? [] : ['--archive', settings.archive.storage]
+  await runs(place, [...add, ...where, ...archives, '--gate-listen', `127.0.0.1:${cluster.gatePort}`, '--memory', '1024', '--cores', '1'], secret)
   for (const args of [['substrate', 'use', 'lab'], ['down'], ['up']]) await runs(place, args)
   return cluster
 }

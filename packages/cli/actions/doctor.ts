@@ -52,6 +52,6 @@ async function hubFindings(context: Context): Promise<Finding[]> {
 function healthFinding({ name, ok, detail }: Health['checks'][number], damaged: number): Finding {
   const isOfCheckpoints = name === 'checkpoints'
   const status = !ok ? 'failed' : isOfCheckpoints && damaged > 0 ? 'warning' : 'ok'
-  const fix = isOfCheckpoints ? 'autovibe checkpoint list --state corrupt' : 'autovibe logs --hub'
+  const fix = name === 'archives' ? 'autovibe machine archives' : isOfCheckpoints ? 'autovibe checkpoint list --state corrupt' : 'autovibe logs --hub'
   return { area: 'hub', name, status, detail, fix: status === 'ok' ? null : fix }
 }

@@ -68,6 +68,7 @@ async function tellGrants({ out, signal }: Context, client: Autovibe, name: stri
     storages: [options.storage ?? ''],
     templates,
     ...(options.pool === undefined ? {} : { pool: options.pool }),
+    ...(options.archive === undefined || options.archive === 'none' ? {} : { archive: options.archive }),
     ...(options.bridge === undefined ? {} : { bridges: [options.bridge] }),
   }
   const grants = await client.substrates.grants(asked, { signal })

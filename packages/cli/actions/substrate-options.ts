@@ -26,6 +26,8 @@ export async function changeOf(options: SubstrateOptions, before: ProxmoxConfig 
     ...(options.memory === undefined ? {} : { memory_mib: countOf('--memory', options.memory) }),
     ...(options.snapshots === undefined ? {} : { snapshots_most: countOf('--snapshots', options.snapshots) }),
     ...(options.ram === undefined ? {} : { include_ram: options.ram }),
+    ...(options.archive === undefined ? {} : { archive: options.archive === 'none' ? null : options.archive }),
+    ...(options.archivesKept === undefined ? {} : { archives_kept: countOf('--archives-kept', options.archivesKept) }),
     ...(options.spread === undefined ? {} : { spread_projects: options.spread }),
   }
 }

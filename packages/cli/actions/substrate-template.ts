@@ -1,5 +1,5 @@
 /** Has a template made, tells how far it is, and has the cluster's settings name it. */
-import { AutovibeError, type BuildTemplate, type BuiltTemplate, type ProxmoxConfig, type ProxmoxTemplate, type Substrate } from '@autovibe/contract'
+import { AutovibeError, BuildTemplate, type BuiltTemplate, type ProxmoxConfig, type ProxmoxTemplate, type Substrate } from '@autovibe/contract'
 import type { Autovibe } from '@autovibe/sdk'
 import type { Action } from '../commands/define.ts'
 import type { GrantsOptions, TemplateOptions } from '../commands/substrate-template.ts'
@@ -11,11 +11,13 @@ export const templateBuild: Action<TemplateOptions> = async (context, [name = ''
   const again = `autovibe substrate template build ${name}`
   const where = placeOf(again, options)
   const network = networkOf(options)
+  if (options.abandon === true && options.use === true)
+    throw new AutovibeError('request.invalid', '--abandon makes nothing that --use could have machines cloned from.', { fix: 'Give one of the two.' })
   const disk = options.disk === undefined ? {} : { disk_gib: wholeOf('--disk', options.disk) }
   const token_id = options.tokenId
   if (token_id === undefined)
     throw new AutovibeError('request.invalid', '--token-id must be given: of a token for this alone, not of the Hub’s.', {
-      fix: `autovibe substrate grants ${name} --for template --node ${where.node} --image-storage ${where.image_storage}`,
+      fix: `autovibe substrate grants ${name} --for template ${placeFlags(options)}`,
     })
   const early = await givenSecret(context, again, options)
   const client = await context.connect()
@@ -26,7 +28,6 @@ export const templateBuild: Action<TemplateOptions> = async (context, [name = ''
     ...disk,
     ...(options.image === undefined ? {} : { image_url: options.image }),
     ...(options.imageSha256 === undefined ? {} : { image_sha256: options.imageSha256 }),
-    ...(options.keepImage === true ? { keep_image: true } : {}),
     ...(options.abandon === true ? { abandon: true } : {}),
     token_id,
     token_secret: early ?? (await askedSecret(context, again, token_id)),
@@ -100,12 +101,19 @@ function wholeOf(option: string, text: string): number {
 
 function networkOf({ ip = 'dhcp', nameserver }: TemplateOptions): Pick<BuildTemplate, 'network'> {
   const [, address, gateway] = /^([0-9./]+),gw=([0-9.]+)$/.exec(ip) ?? []
-  if (address !== undefined && gateway !== undefined && nameserver !== undefined) return { network: { kind: 'static', address, gateway, nameserver } }
+  if (address !== undefined && gateway !== undefined && nameserver !== undefined) {
+    const network = BuildTemplate.shape.network.safeParse({ kind: 'static', address, gateway, nameserver })
+    const [wrong] = network.error?.issues ?? []
+    if (wrong !== undefined) throw wrongNetwork(`${FLAGS[String(wrong.path[0])] ?? '--ip'}: ${wrong.message}.`)
+    return { network: { kind: 'static', address, gateway, nameserver } }
+  }
   if (ip === 'dhcp' && nameserver === undefined) return {}
-  throw new AutovibeError('request.invalid', 'An address comes with its gateway and a nameserver; with DHCP neither is said.', {
-    fix: '--ip 192.0.2.30/24,gw=192.0.2.1 --nameserver 192.0.2.1',
-  })
+  throw wrongNetwork('--ip comes as an address with its gateway, and with --nameserver; with DHCP neither is said.')
 }
+
+const FLAGS: Readonly<Record<string, string>> = { address: '--ip, its address', gateway: '--ip, its gateway', nameserver: '--nameserver' }
+const wrongNetwork = (message: string): AutovibeError =>
+  new AutovibeError('request.invalid', message, { fix: '--ip 192.0.2.30/24,gw=192.0.2.1 --nameserver 192.0.2.1' })
 
 /** The lines that an administrator types before and after. */
 export async function tellTemplateGrants({ connect, out, signal }: Context, name: string, options: GrantsOptions): Promise<number> {
@@ -115,11 +123,14 @@ export async function tellTemplateGrants({ connect, out, signal }: Context, name
   out.answer(grants, grants.lines)
   out.note('When the template is made, all of it is taken away with:')
   for (const line of grants.remove) out.note(`  ${line}`)
-  const place = Object.entries(options).flatMap(([key, value]) =>
-    PLACE.has(key) ? [`--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, String(value)] : [],
-  )
-  out.next([`autovibe substrate template build ${name} ${place.join(' ')} --token-id '${grants.token_id}' --token-stdin < SECRET`])
+  out.next([`autovibe substrate template build ${name} ${placeFlags(options)} --token-id '${grants.token_id}' --token-stdin < SECRET`])
   return 0
 }
+
+/** As they were given. */
+const placeFlags = (options: GrantsOptions): string =>
+  Object.entries(options)
+    .flatMap(([key, value]) => (PLACE.has(key) ? [`--${key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, String(value)] : []))
+    .join(' ')
 
 const PLACE: ReadonlySet<string> = new Set(['node', 'imageStorage', 'bridge', 'vmid'])

@@ -57,6 +57,7 @@ export const substrateGrants: Action<GrantsOptions> = async (context, [name = ''
     pool: proxmox.pool,
     storages: [proxmox.storage],
     bridges: [proxmox.bridge],
+    archive: proxmox.archive,
     templates: proxmox.templates.map(({ vmid }) => vmid),
   }
   const grants = await client.substrates.grants(asked, { signal })

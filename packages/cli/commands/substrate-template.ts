@@ -18,7 +18,6 @@ export interface TemplateOptions extends PlaceOptions {
   readonly disk?: string
   readonly image?: string
   readonly imageSha256?: string
-  readonly keepImage?: boolean
   readonly tokenId?: string
   readonly tokenEnv?: string
   readonly tokenStdin?: boolean
@@ -51,7 +50,6 @@ export const templateCommand = () =>
         .option('--disk <gib>', 'of its disk; a machine’s own is added to that (12)')
         .option('--image <url>', 'the cloud image (Ubuntu 24.04, as it is now)')
         .option('--image-sha256 <sum>', 'of the image (as SHA256SUMS beside it says)')
-        .option('--keep-image', 'leave the image on its storage')
         .option('--token-id <id>', 'the token of the making: USER@REALM!TOKEN')
         .option('--token-env <variable>', 'take its secret from this environment variable')
         .option('--token-stdin', 'read its secret from standard input')

@@ -28,6 +28,8 @@ export interface SubstrateOptions {
   readonly snapshots?: string
   readonly ram?: boolean
   readonly spread?: boolean
+  readonly archive?: string
+  readonly archivesKept?: string
 }
 
 const NAME = 'its name'
@@ -60,6 +62,8 @@ const withOptions = (command: Command): Command =>
     .option('--no-ram', 'they do not')
     .option('--spread', 'machines of one project keep to different nodes')
     .option('--no-spread', 'they go wherever there is most room')
+    .option('--archive <storage>', 'where copies of whole machines go, best a Proxmox Backup Server; none: nowhere')
+    .option('--archives-kept <count>', 'of one machine (3)')
 
 export const substrateCommand = () =>
   group('substrate', 'Bring Proxmox clusters, and choose what machines are made on', [

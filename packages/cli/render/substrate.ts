@@ -54,6 +54,7 @@ function settingsOf(config: ProxmoxConfig): [string, string][] {
       'machine',
       `${plural(config.cores, 'core')}, ${config.memory_mib} MiB, at most ${plural(config.snapshots_most, 'snapshot')} ${config.include_ram ? 'with' : 'without'} memory`,
     ],
+    ['archives', config.archive === null ? 'none are taken' : `on ${config.archive}, the newest ${config.archives_kept} of a machine`],
     ['placing', config.spread_projects ? 'machines of a project keep to different nodes' : 'wherever there is most room'],
   ]
 }

@@ -29,6 +29,7 @@ export type MachineTransition = keyof typeof MACHINE_TRANSITIONS
 export const MACHINE_ACTIONS = {
   run: ['ready'],
   checkpoint: ['ready', 'running', 'paused'],
+  archive: ['ready', 'running', 'paused', 'stopped'],
   exec: ['ready', 'running', 'paused', 'checkpointing'],
   rollback: SETTLED,
   stop: ['ready', 'running', 'paused', 'failed'],

@@ -7,6 +7,7 @@ import {
   INSTALLING_TAG,
   isBuildFile,
   isBuildName,
+  isFinishedTemplate,
   isUnfinishedBuild,
   nextOfBuild,
   type SeenBuild,
@@ -85,6 +86,22 @@ test('what is in the way is told apart', () => {
   assert.equal(ask({ name: other, tags: [] }), 'somebody else')
   assert.equal(ask({ name: undefined, tags: [], lock: 'create' }), 'locked')
   assert.equal(ask({ name: 'mail', lock: 'backup' }), 'somebody else')
+})
+
+test('a lock is in the way of an unfinished one, and of a finished template never', () => {
+  const template = { isTemplate: true, isSettled: true, lock: 'backup' }
+  const ask = (change: Partial<SeenVm>, leftovers = 0) => nextOfBuild(changed({ vm: fresh, image: true, seed: true, leftovers }, change), wanted)
+  assert.equal(ask(template), 'done')
+  assert.equal(ask(template, 1), 'locked')
+  assert.equal(ask({ ...template, tags: [TEMPLATE_TAG, INSTALLING_TAG] }), 'locked')
+  assert.equal(ask({ lock: 'backup' }), 'locked')
+})
+
+test('a finished template is never taken away, and one that is still marked can be', () => {
+  const template = { ...fresh, isTemplate: true }
+  assert.ok(!isUnfinishedBuild(template) && isFinishedTemplate(template))
+  assert.ok(isUnfinishedBuild({ ...template, tags: [TEMPLATE_TAG, INSTALLING_TAG] }))
+  assert.ok(!isUnfinishedBuild({ ...fresh, name: 'mail' }))
 })
 
 test('a file is a build’s only by its whole name, on that storage and of that number', () => {

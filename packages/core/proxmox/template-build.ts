@@ -78,16 +78,23 @@ export type Hindrance = 'another build' | 'another template' | 'somebody else' |
 export function nextOfBuild(seen: SeenBuild, wanted: { readonly name: string; readonly diskBytes: number }): BuildStep | Hindrance {
   const { vm } = seen
   if (vm === null) return seen.image ? (seen.seed ? 'vm' : 'seed') : 'image'
+  const isLocked = vm.lock !== undefined
   // A VM that is still being made has no name yet.
-  if (vm.lock !== undefined && (vm.name === undefined || vm.name === wanted.name)) return 'locked'
+  if (isLocked && vm.name === undefined) return 'locked'
   if (vm.name !== wanted.name)
     return !isBuildName(vm.name) || !vm.tags.includes(TEMPLATE_TAG) ? 'somebody else' : vm.isTemplate ? 'another template' : 'another build'
   const isMarked = vm.tags.includes(INSTALLING_TAG)
-  if (vm.isTemplate) return isMarked || seen.leftovers > 0 ? 'tidy' : 'done'
+  // What locks a finished one, a backup say, is nothing to wait for.
+  if (vm.isTemplate && !isMarked && seen.leftovers === 0) return 'done'
+  if (isLocked) return 'locked'
+  if (vm.isTemplate) return 'tidy'
   if (vm.isRunning) return isMarked ? 'install' : 'mark'
   if (isMarked) return vm.isSettled ? 'convert' : 'settle'
   return vm.diskBytes < wanted.diskBytes ? 'disk' : 'start'
 }
 
+/** A template from which machines may be cloned, whoever's. One that is still marked may have been broken off while its disk was made one. */
+export const isFinishedTemplate = ({ tags, isTemplate }: SeenVm): boolean => isTemplate && !tags.includes(INSTALLING_TAG)
+
 /** Whether the VM is an unfinished build's, which may be taken away. */
-export const isUnfinishedBuild = ({ name, tags, isTemplate }: SeenVm): boolean => isBuildName(name) && tags.includes(TEMPLATE_TAG) && !isTemplate
+export const isUnfinishedBuild = (vm: SeenVm): boolean => isBuildName(vm.name) && vm.tags.includes(TEMPLATE_TAG) && !isFinishedTemplate(vm)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { Buffer } from 'node:buffer'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { configOf, invitationOf, mainDisk, rulesOf, sizeOf } from './vm-config.ts'
+import { configOf, invitationOf, isBaseDisk, mainDisk, rulesOf, sizeOf } from './vm-config.ts'
 
 const limits = { cores: 2, memory_bytes: 1024 ** 3, processes: 100, disk_bytes: 1024 ** 3, wall_seconds: 60 }
 const wanted = {
@@ -57,4 +57,12 @@ test('the main disk is the first that is none of cloud-init or a CD', () => {
   })
   assert.deepEqual(mainDisk({ virtio0: 'dir:1/x.qcow2,size=3584M' }), { key: 'virtio0', sizeBytes: 3584 * 1024 ** 2 })
   assert.equal(mainDisk({ scsi0: 'lvm:vm-1-cloudinit,media=cdrom,size=4M', net0: 'virtio' }), null)
+})
+
+test('the disk of a template is told by its volume’s name', () => {
+  for (const drive of ['thin:base-9000-disk-0,discard=on,size=12G', 'local:9000/base-9000-disk-0.qcow2,size=12G', 'zfs:base-9000-disk-1'])
+    assert.ok(isBaseDisk(drive), drive)
+  // A linked clone of one is none, nor is what only looks so elsewhere in the line.
+  for (const drive of ['thin:vm-9000-disk-0,size=12G', 'ceph:base-9000-disk-0/vm-100-disk-0', 'thin:vm-9000-disk-0,serial=a/base-1', ''])
+    assert.ok(!isBaseDisk(drive), drive)
 })

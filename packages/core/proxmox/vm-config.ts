@@ -83,6 +83,9 @@ export const rulesOf = (gate: { readonly host: string; readonly port: number }):
   { type: 'out', action: 'ACCEPT', proto: 'tcp', dest: gate.host, dport: String(gate.port) },
 ]
 
+/** Whether a drive's volume is one that templates have, from which linked clones are made: `thin:base-9000-disk-0`, `local:9000/base-9000-disk-0.qcow2`. */
+export const isBaseDisk = (drive: string): boolean => /^[^:,]+:(?:[^,]*\/)?base-[^/,]+(?:,|$)/.test(drive)
+
 /** The first disk that is no cloud-init drive, and its size in bytes; null where there is none. */
 export function mainDisk(config: VmConfig): { readonly key: string; readonly sizeBytes: number } | null {
   for (const key of ['scsi0', 'virtio0', 'sata0', 'ide0']) {

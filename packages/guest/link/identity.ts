@@ -67,6 +67,11 @@ export class Identities {
     return { machineId: known.registered.machine, token: known.registered.token, secret: this.#secret, gate: known.gate }
   }
 
+  /** The gate does not know the token, as after the database came from a backup; with the same claim it gives another. */
+  doubt(): void {
+    if (this.#known !== null) this.#known = { ...this.#known, registered: null }
+  }
+
   /** The VM is who its invitation says, with everything that this takes but the Hub's consent. */
   async prepare(): Promise<{ readonly document: IdentityDocument; readonly invitation: GuestInvitation }> {
     const text = await this.#invitation()
@@ -75,10 +80,12 @@ export class Identities {
     const sha256 = createHash('sha256').update(text).digest('hex')
     const before = this.#known ?? (await this.#read())
     if (before !== null && before.invitation === sha256) return { document: before, invitation }
-    // What the disk's former owner had goes first: whoever is cut off here begins anew.
-    await rm(this.#file, { force: true })
     // The same machine that is told of another gate is nobody new, and only registers again.
-    if (before?.registered?.machine !== machineOf(invitation)) await this.#options.rekey(text)
+    if (before?.registered?.machine !== machineOf(invitation)) {
+      // What the disk's former owner had goes first: whoever is cut off here begins anew.
+      await rm(this.#file, { force: true })
+      await this.#options.rekey(text)
+    }
     const { address, fingerprint } = invitation
     const document: IdentityDocument = {
       version: 1,

@@ -26,8 +26,11 @@ export async function keepLink({ identities, answer, log }: KeepLink, signal: Ab
   for (let failures = 0; !signal.aborted; ) {
     const begunMs = performance.now()
     try {
-      await linkOnce(await identities.current(signal), answer, signal)
-      log('the link to the Hub has ended')
+      if (await linkOnce(await identities.current(signal), answer, signal)) log('the link to the Hub has ended')
+      else {
+        identities.doubt()
+        log('the gate of the Hub does not let this machine in')
+      }
     } catch (error) {
       if (!signal.aborted) log('there is no link to the Hub', { reason: error instanceof Error ? error.message : String(error) })
     }
@@ -37,12 +40,13 @@ export async function keepLink({ identities, answer, log }: KeepLink, signal: Ab
   }
 }
 
-async function linkOnce(identity: Identity, answer: Answer, signal: AbortSignal): Promise<void> {
+/** False when the gate does not let this machine in; true when the link has ended. */
+async function linkOnce(identity: Identity, answer: Answer, signal: AbortSignal): Promise<boolean> {
   const { socket, welcome } = await dial(identity.gate, { wants: 'link', version: 2, token: identity.token, secret: identity.secret }, signal)
   socket.on('error', () => undefined)
   if (welcome.is !== 'linked') {
     socket.destroy()
-    throw new Error('the Hub’s gate does not let this machine in')
+    return false
   }
   const session = performServerHandshake(socket, { settings: { initialWindowSize: WINDOW_BYTES, enablePush: false } })
   session.setLocalWindowSize(WINDOW_BYTES)
@@ -53,6 +57,7 @@ async function linkOnce(identity: Identity, answer: Answer, signal: AbortSignal)
   signal.addEventListener('abort', end, { once: true })
   try {
     if (!session.destroyed) await once(session, 'close')
+    return true
   } finally {
     stopPinging()
     signal.removeEventListener('abort', end)

@@ -14,6 +14,7 @@ import { registerCheckpoints } from './checkpoints.ts'
 import { registerEvents } from './events.ts'
 import { registerExec } from './exec.ts'
 import { registerHub } from './hub.ts'
+import { registerMachineArchives } from './machine-archives.ts'
 import { registerMachines } from './machines.ts'
 import { registerMetrics } from './metrics.ts'
 import { registerOperations } from './operations.ts'
@@ -55,6 +56,7 @@ const RESOURCES = [
   registerCheckpoints,
   registerCheckpointDiff,
   registerCheckpointPins,
+  registerMachineArchives,
   registerCheckpointArchive,
   registerCheckpointImport,
   registerBudgets,

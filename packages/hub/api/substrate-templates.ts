@@ -55,10 +55,11 @@ export function registerSubstrateTemplates(app: Api, context: ApiContext): void 
           fix: 'Wait for its end, or end that command.',
         })
       underWay.add(place)
+      // Before anything is awaited: who leaves meanwhile would not be noticed.
+      const signal = whileThere(reply, closing)
       try {
         const { node, vmid, token_id, image_url, abandon } = wish
         await recordAsked(context, request, 'substrate.template', { subject: name, detail: { node, vmid, token_id, image_url, abandon } })
-        const signal = whileThere(reply, closing)
         const events = templateEvents((tell) => proxmox.makeTemplate(wish, cluster, { tell, signal }), {
           runtime,
           signal,

@@ -57,6 +57,8 @@ test('a cluster is remembered with what most clusters have, and its secret is se
     memory_mib: 4096,
     snapshots_most: 8,
     include_ram: false,
+    archive: null,
+    archives_kept: 3,
     spread_projects: true,
   })
   assert.deepEqual([body.in_use, body.serves, body.machines, body.version], [false, false, 0, '1'])

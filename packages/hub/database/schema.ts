@@ -20,6 +20,7 @@ import type {
   UsageEventId,
 } from '@autovibe/contract'
 import type { ColumnType, Generated, JSONColumnType } from 'kysely'
+import type { ArchiveTables } from './archive-tables.ts'
 import type { MachineMetersTable, RunUsesTable } from './meter-tables.ts'
 import type { EventsTable, MachineEventStreamsTable, OperationStepsTable, OperationsTable } from './operation-tables.ts'
 import type { ProjectEgressTable, ProjectPricesTable, ProjectProviderKeysTable, ProjectsTable, ProvidersTable } from './project-tables.ts'
@@ -245,7 +246,7 @@ export interface SubstratesTable {
   updated_at: Date
 }
 
-export interface Schema {
+export interface Schema extends ArchiveTables {
   sources: SourcesTable
   projects: ProjectsTable
   machines: MachinesTable

@@ -1,4 +1,5 @@
 /** Every operation there is; the fault harness and the golden list of steps iterate it. */
+import { archiveMachine } from './archive-machine.ts'
 import { createCheckpoint } from './create-checkpoint.ts'
 import { destroyMachine } from './destroy-machine.ts'
 import { registryOf } from './engine/define.ts'
@@ -6,6 +7,7 @@ import { expireCheckpoints } from './expire-checkpoints.ts'
 import { failMachine } from './fail-machine.ts'
 import { forkCheckpoint } from './fork-checkpoint.ts'
 import { importCheckpoint } from './import-checkpoint.ts'
+import { removeArchive } from './remove-archive.ts'
 import { removeOrphan } from './remove-orphan.ts'
 import { rollbackMachine } from './rollback-machine.ts'
 import { runPrompt } from './run-prompt.ts'
@@ -30,4 +32,6 @@ export const registry = registryOf([
   failMachine,
   removeOrphan,
   expireCheckpoints,
+  archiveMachine,
+  removeArchive,
 ])

@@ -1,5 +1,14 @@
 /** What the doors may ask for: each inserts its rows and its operation in the caller's transaction, or throws and changes nothing. */
-import { AutovibeError, type CheckpointId, type CreateRun, type MachineId, type MachineLimitsChange, type OperationId, type RunId } from '@autovibe/contract'
+import {
+  AutovibeError,
+  type CheckpointId,
+  type CreateRun,
+  type MachineArchiveId,
+  type MachineId,
+  type MachineLimitsChange,
+  type OperationId,
+  type RunId,
+} from '@autovibe/contract'
 import { chooseLimits } from '@autovibe/core/limits/choose.ts'
 import { assertMachineAllows, type MachineAction } from '@autovibe/core/machines/transitions.ts'
 import type { z } from 'zod'
@@ -13,18 +22,13 @@ import { retryStuck } from './engine/stuck.ts'
 import { forkCheckpoint } from './fork-checkpoint.ts'
 import type { Ports } from './ports.ts'
 import { registry } from './registry.ts'
+import { requestArchive, requestArchiveRemoval } from './requests/archives.ts'
+import { assertAtHand } from './requests/at-hand.ts'
 import { insertImport, type NewImport } from './requests/import.ts'
-import {
-  checkpointToVerify,
-  isUntouched,
-  leftOf,
-  lockRunAndMachine,
-  machineByName,
-  projectByName,
-  startOfProject,
-  verifiedCheckpoint,
-} from './requests/look-ups.ts'
+import { checkpointToVerify, isUntouched, leftOf, lockRunAndMachine, projectByName, startOfProject, verifiedCheckpoint } from './requests/look-ups.ts'
+import { noticeOf } from './requests/notices.ts'
 import { insertMachine, insertRun, resolveModel } from './requests/rows.ts'
+import { runOnMachine } from './requests/run-on-machine.ts'
 import { rollbackMachine } from './rollback-machine.ts'
 import { runPrompt } from './run-prompt.ts'
 import { spawnMachine } from './spawn-machine.ts'
@@ -61,6 +65,9 @@ export interface Requests {
   stopMachine(tx: Tx, machineId: MachineId, reason?: StopReason): Promise<{ operationId: OperationId }>
   startMachine(tx: Tx, machineId: MachineId): Promise<{ operationId: OperationId }>
   destroyMachine(tx: Tx, machineId: MachineId): Promise<{ operationId: OperationId }>
+  /** Beside whatever else the machine does; its checkpoint is taken first. */
+  archiveMachine(tx: Tx, machineId: MachineId): Promise<{ archiveId: MachineArchiveId; operationId: OperationId }>
+  removeArchive(tx: Tx, archiveId: MachineArchiveId): Promise<{ operationId: OperationId }>
   /** What it may take from now on, or from its next start on; what is left out stays as it is. */
   limitMachine(tx: Tx, machineId: MachineId, change: MachineLimitsChange): Promise<void>
   cancelOperation(tx: Tx, operationId: OperationId): Promise<void>
@@ -78,6 +85,7 @@ export function createRequests(ports: Ports): Requests {
     return machine
   }
   const checkpoint = async (tx: Tx, machine: MachineRow, wanted: NewCheckpoint, quiet: boolean) => {
+    assertAtHand(ports.substrate)
     const checkpointId = await insertCheckpoint(tx, runtime, machine, wanted)
     const subject = { projectId: machine.project_id, machineId: machine.id, runId: wanted.runId, checkpointId }
     return { checkpointId, operationId: await enqueue(tx, runtime, createCheckpoint, { checkpointId, machineId: machine.id, quiet }, subject) }
@@ -241,6 +249,12 @@ export function createRequests(ports: Ports): Requests {
       return { operationId: await enqueue(tx, runtime, destroyMachine, { machineId }, { projectId: machine.project_id, machineId }) }
     },
 
+    archiveMachine(tx, machineId) {
+      return requestArchive(ports, tx, machineId, () => this.createCheckpoint(tx, machineId, 'for an archive'))
+    },
+
+    removeArchive: (tx, archiveId) => requestArchiveRemoval(ports, tx, archiveId),
+
     async limitMachine(tx, machineId, change) {
       const machine = await lockMachine(tx, machineId)
       if (machine.destroyed_at) throw new AutovibeError('conflict.state', `The machine ${machine.name} is destroyed.`, { fix: 'autovibe ps' })
@@ -273,20 +287,3 @@ const limitsOf = async (tx: Tx, machineId: MachineId) =>
 
 /** The operations whose end is that the run works. */
 const BRINGING = [spawnMachine.kind, runPrompt.kind]
-
-const noticeOf = ({ trigger }: { readonly trigger: string }): string => (trigger === 'import' ? IMPORTED : FORKED)
-
-const IMPORTED = 'Your files were brought in from elsewhere, as they are; you have not seen them before. Look at them before you begin.'
-
-const FORKED =
-  'You continue on a fork: a new machine with the files and the conversation of a checkpoint. Look at the files before you go on; the machine that you came from goes its own way.'
-
-async function runOnMachine(ports: Ports, tx: Tx, input: RunInput, nameOrId: string, model: string) {
-  const machine = await machineByName(tx, nameOrId)
-  assertMachineAllows(machine, 'run')
-  const before = await tx.selectFrom('runs').select('id').where('machine_id', '=', machine.id).executeTakeFirst()
-  const runId = await insertRun(ports, tx, { ...input, model, machine, resume: before !== undefined || machine.parent_checkpoint_id !== null })
-  const subject = { projectId: machine.project_id, machineId: machine.id, runId }
-  const operationId = await enqueue(tx, ports.runtime, runPrompt, { machineId: machine.id, runId, limitNanoUsd: input.budget }, subject)
-  return { runId, machineId: machine.id, operationId }
-}

@@ -4,6 +4,7 @@ import type { Suspicions } from '@autovibe/core/reconcile/plan.ts'
 import type { EngineLog } from '../operations/engine/context.ts'
 import type { Ports } from '../operations/ports.ts'
 import type { Requests } from '../operations/requests.ts'
+import { ARCHIVES_LOOK_EVERY_MS, lookAtArchives } from './archive-looks.ts'
 import { type Disks, LOOK_EVERY_MS, lookAtMachines } from './meter.ts'
 import { resumeInNewPeriods } from './new-periods.ts'
 import { AUDIT_LOOK_EVERY_MS, nightlyAudit } from './nightly-audit.ts'
@@ -46,6 +47,7 @@ export function startSchedules({ ports, requests, log, room }: ScheduleDeps): Sc
           disks = await lookAtMachines({ ...ports, log, room }, disks)
         }),
       ],
+      ['the looks at archives', every(ARCHIVES_LOOK_EVERY_MS, 'archives', log, () => lookAtArchives(ports, log))],
       ['retention', every(RETENTION_LOOK_EVERY_MS, 'retention', log, () => applyRetention(ports, log))],
       ['the audits', every(AUDIT_LOOK_EVERY_MS, 'ledger audit', log, nightlyAudit(ports, log))],
       [

@@ -40,7 +40,8 @@ export async function sweep(ports: Ports, log: EngineLog, suspicions: Suspicions
 /** What could not be looked at says nothing about machines: nothing is done, and what looked wrong before must look so anew for its whole grace. Money does not wait for it. */
 function blind(log: EngineLog, error: unknown): Plan {
   // Of a substrate that does not answer whoever asks it tells, once.
-  if (!(error instanceof AutovibeError && error.code === 'substrate.unavailable')) log.error({ err: error }, 'the sweep could not look at the machines')
+  if (!(error instanceof AutovibeError && (error.code === 'substrate.away' || error.code === 'substrate.unavailable')))
+    log.error({ err: error }, 'the sweep could not look at the machines')
   return { actions: [], suspicions: new Map() }
 }
 

@@ -38,6 +38,10 @@ export const ROUTES = {
   'GET /v1/machines/:machine/rollback': 'user',
   'POST /v1/machines/:machine/rollback': 'user',
   'POST /v1/machines/:machine/checkpoints': 'user',
+  'POST /v1/machines/:machine/archives': 'user',
+  'GET /v1/archives': 'user',
+  'GET /v1/archives/:archive': 'user',
+  'POST /v1/archives/:archive/remove': 'user',
   'POST /v1/machines/:machine/exec': 'user',
   'GET /v1/exec/:exec': 'user',
 

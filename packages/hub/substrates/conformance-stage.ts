@@ -19,9 +19,16 @@ export class ConformanceStage {
   /** Destroyed when the stage closes, as are the snapshots. */
   readonly machines = new Set<MachineId>()
   readonly #checkpoints = new Set<CheckpointId>()
-  #door = new ConformanceDoor()
+  readonly #scriptMs: number | undefined
+  #door: ConformanceDoor
   #ground: ConformanceGround | undefined
   #substrate: Substrate | undefined
+
+  /** `scriptMs`: for machines that are slower than others. */
+  constructor(scriptMs?: number) {
+    this.#scriptMs = scriptMs
+    this.#door = new ConformanceDoor(scriptMs)
+  }
 
   async open(ground: ConformanceGround): Promise<void> {
     this.#ground = ground
@@ -31,7 +38,7 @@ export class ConformanceStage {
   /** The Hub goes without a word to its machines; the next one opens the same ground. */
   async reopen(): Promise<void> {
     await this.#door.closeAll()
-    this.#door = new ConformanceDoor()
+    this.#door = new ConformanceDoor(this.#scriptMs)
     await this.open(this.ground)
   }
 

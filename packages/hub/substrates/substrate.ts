@@ -7,6 +7,9 @@
 import type { Readable } from 'node:stream'
 import type { CheckpointId, Finding, MachineId, MachineLimits, ManifestEntry, SubstrateTier } from '@autovibe/contract'
 import type { HostSize } from '@autovibe/core/limits/choose.ts'
+import type { MachineArchives } from './archives.ts'
+
+export type { MachineArchives, TakenArchive } from './archives.ts'
 
 /** The substrate's own name for a snapshot; opaque to everyone else, at most 200 characters. */
 export type SnapshotHandle = string
@@ -131,6 +134,8 @@ export interface Substrate {
   measure(machineId: MachineId, signal: AbortSignal): Promise<Usage | null>
   /** From now on these limits hold, for a machine that runs at once as far as the host can. A machine that does not exist has none. */
   limit(machineId: MachineId, limits: MachineLimits, signal: AbortSignal): Promise<void>
+  /** Copies of whole machines outside of it; missing where it can make none. */
+  readonly archives?: MachineArchives
   /** All that exists with our mark, whether the Hub knows of it or not. */
   list(signal: AbortSignal): Promise<readonly ObservedMachine[]>
 }

@@ -12,7 +12,8 @@ import { EARLY_INIT, SYSTEM_FILES, SYSTEM_FOLDERS } from './system-files.ts'
 const run = promisify(execFile)
 const CHECKOUT = resolve(import.meta.dirname, '../../..')
 const TOOL_MS = 600_000
-const DISK_SIZE = '1G'
+/** Of the disk as its VM sees it. */
+export const DISK_BYTES = 1024 ** 3
 
 export interface VmImage {
   readonly kernel: string
@@ -86,7 +87,7 @@ async function build(work: string, packages: { readonly kernel: string; readonly
   await makeInitramfs(work)
   const [kernel = ''] = (await readdir(at('kernel/boot'))).filter((name) => name.startsWith('vmlinuz-'))
   await copyFile(at('kernel/boot', kernel), at('vmlinuz'))
-  await diskOfFolder(at('root'), at('root.raw'), DISK_SIZE)
+  await diskOfFolder(at('root'), at('root.raw'), String(DISK_BYTES))
   await run('qemu-img', ['convert', '-f', 'raw', '-O', 'qcow2', at('root.raw'), at('root.qcow2')], { timeout: TOOL_MS })
 }
 

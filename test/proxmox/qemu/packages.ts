@@ -5,11 +5,14 @@ export const PACKAGES: readonly string[] = [
   // Its own shell prefers its own tools to others of the same name.
   'dash',
   'qemu-guest-agent',
+  // What the conformance suite looks at a tree with.
+  ...['coreutils', 'findutils'],
   // The guest program's unshare, setpriv and mount.
   ...['util-linux', 'mount'],
   // What these and Node are linked with.
   ...['libc6', 'libgcc-s1', 'libstdc++6', 'libglib2.0-0', 'libffi8', 'libpcre2-8-0', 'libselinux1', 'libnuma1', 'libudev1', 'liburing2'],
   ...['libblkid1', 'libmount1', 'libsmartcols1', 'libuuid1', 'libcap-ng0', 'libtinfo6', 'libcrypt1', 'zlib1g'],
+  ...['libacl1', 'libattr1', 'libgmp10'],
 ]
 
 /** Depends on the newest cloud kernel by its full name. */

@@ -1,6 +1,7 @@
 /** Takes a claimed operation forward, step by step, until it parks, ends, or has to be undone. */
 import type { AutovibeError } from '@autovibe/contract'
 import type { Tx } from '../../database/database.ts'
+import { isAway, waitForSubstrate } from './away.ts'
 import { handBack, holding } from './claim.ts'
 import {
   type Claim,
@@ -45,6 +46,8 @@ async function forward(engine: EngineContext, claim: Claim): Promise<Turn> {
     while (typeof reached === 'object' && 'call' in reached) {
       if (engine.stopping?.aborted) throw new Stopping()
       const { call, row } = reached
+      // What stands is recorded: an error from here on is the call's, and not of a record whose answer was lost.
+      known.row = null
       const result = await callOutside(engine, claim, row, call)
       if ('pending' in result) {
         return await recordUnder(engine, claim, (tx, current) =>
@@ -107,6 +110,7 @@ function failed(engine: EngineContext, claim: Claim, known: Known, error: Autovi
   return recordUnder<Turn>(engine, claim, async (tx, row) => {
     const moved = movedOn(known, row)
     if (moved !== null) return moved
+    if (isAway(error)) return waitForSubstrate(tx, engine, row, error)
     const attempts = Math.max(1, row.step_attempts)
     const step = row.steps[row.step_index] ?? ''
     engine.log.warn({ operation: row.id, kind: row.kind, step, attempts, err: error }, 'a step failed')

@@ -44,6 +44,22 @@ test('a retryable failure is tried again and then succeeds', async () => {
   assert.equal(calls, 3)
 })
 
+test('a call that is refused for good is made once, also right behind a step of the database', async () => {
+  let calls = 0
+  const { engine, id } = await begin(
+    operation('refused', Empty)
+      .tx('book', { do: async () => null })
+      .ensure('call', {
+        do: async () => {
+          calls++
+          throw new AutovibeError('substrate.failed', 'no')
+        },
+      }),
+  )
+  await engine.settle()
+  assert.deepEqual([(await engine.operation(id)).state, calls], ['failed', 1])
+})
+
 test('a step that keeps failing is given up after its attempts, and the way back covers it too', async () => {
   let calls = 0
   const { engine, id, diary } = await begin(

@@ -5,6 +5,8 @@ export const LEASE_MS = 10_000
 export const RENEW_EVERY_MS = 3_000
 /** A parked step looks again this often even when nobody woke it. */
 export const PARKED_RECHECK_MS = 3_000
+/** A step whose substrate is away was not tried: it asks again so often, for as long as that lasts. */
+export const AWAY_RECHECK_MS = 5_000
 export const STEP_TIMEOUT_MS = 60_000
 /** Calls of one step before the operation is undone. */
 export const DO_ATTEMPTS_MAX = 6

@@ -1,6 +1,7 @@
 /** The way back: undoes the step in flight and every step before it, last first; what cannot be undone is `stuck`, never dropped. */
 import { AutovibeError } from '@autovibe/contract'
 import type { Tx } from '../../database/database.ts'
+import { isAway, waitForSubstrate } from './away.ts'
 import { holding } from './claim.ts'
 import {
   type Claim,
@@ -66,6 +67,7 @@ export async function unwind(engine: EngineContext, claim: Claim, row: Operation
 
 function undoFailed(engine: EngineContext, claim: Claim, counted: boolean, error: AutovibeError): Promise<'parked'> {
   return recordUnder<'parked'>(engine, claim, async (tx, row) => {
+    if (isAway(error)) return waitForSubstrate(tx, engine, row, error)
     const attempts = row.step_attempts + (counted ? 0 : 1)
     const step = row.steps[row.step_index] ?? ''
     const stuck = attempts >= UNDO_ATTEMPTS_MAX

@@ -43,6 +43,9 @@ export async function assertAtRest({ database: { db }, ports }: World, verified:
   }
   assert.deepEqual(await db.selectFrom('reservations').select('id').where('state', '=', 'open').execute(), [], 'no reservation is left')
 
+  const archives = await db.selectFrom('machine_archives').select('id').where('state', 'in', ['taking', 'removing']).execute()
+  assert.deepEqual(archives, [], 'every archive is there, or is not')
+
   assert.deepEqual(await readdir(ports.scratch.place), [], 'nothing is left of a drill')
   assert.deepEqual(await readdir(ports.imports.place), [], 'nothing is left of an import')
   for (const checkpoint of await db.selectFrom('checkpoints').selectAll().execute()) {

@@ -22,6 +22,9 @@ export interface Stage {
 
 type Scenario = (stage: Stage) => Promise<OperationId>
 
+/** Those that need a substrate which takes archives. */
+export const OF_ARCHIVES: ReadonlySet<string> = new Set(['archive-machine', 'remove-archive'])
+
 export const SCENARIOS: Readonly<Record<string, Scenario>> = {
   'spawn-machine': async ({ world, checkpointId }) => {
     await world.database.db.transaction().execute((tx) => projectBudget(world.ports, tx, world.projectId))
@@ -89,6 +92,16 @@ export const SCENARIOS: Readonly<Record<string, Scenario>> = {
     const rules = { keep_last: 1, hourly: 0, daily: 0, weekly: 0 }
     const input = { projectId: world.projectId, checkpointIds: taken, rules }
     return world.database.db.transaction().execute((tx) => enqueue(tx, world.clock, expireCheckpoints, input, { projectId: world.projectId, machineId: null }))
+  },
+  'archive-machine': async ({ world, machineId }) =>
+    (await world.database.db.transaction().execute((tx) => world.requests.archiveMachine(tx, machineId))).operationId,
+  'remove-archive': async ({ world, machineId, settle }) => {
+    const { db } = world.database
+    // With another one, older ones would be removed before this.
+    const left = await db.selectFrom('machine_archives').select('id').where('state', '=', 'stored').orderBy('id').executeTakeFirst()
+    const archiveId = left?.id ?? (await db.transaction().execute((tx) => world.requests.archiveMachine(tx, machineId))).archiveId
+    await settle()
+    return (await db.transaction().execute((tx) => world.requests.removeArchive(tx, archiveId))).operationId
   },
 }
 

@@ -48,6 +48,7 @@ export async function driverSettings(client: ProxmoxClient, { name, config }: Pr
     spread: config.spread_projects,
     snapshotsMost: config.snapshots_most,
     withMemory: config.include_ram,
+    archive: { storage: config.archive, keep: config.archives_kept, tokenId: config.token_id },
     defaultLimits: defaultLimitsOf(config),
   }
 }

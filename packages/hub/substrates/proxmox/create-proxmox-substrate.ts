@@ -5,6 +5,7 @@ import { STORAGE_ABILITIES } from '@autovibe/core/proxmox/storage-abilities.ts'
 import type { Database } from '../../database/database.ts'
 import { KeyedLock } from '../keyed-lock.ts'
 import type { Capabilities } from '../substrate.ts'
+import { ArchiveRecords } from './archives/records.ts'
 import type { ProxmoxClient } from './client/client.ts'
 import type { AnswerOf } from './client/endpoints.ts'
 import { Slots } from './client/slots.ts'
@@ -39,6 +40,7 @@ export async function createProxmoxSubstrate(options: ProxmoxSubstrateOptions, s
     ...options,
     clonesHold,
     patience: { ...PATIENCE, ...options.patience },
+    archives: new ArchiveRecords(options.db),
     records,
     meters: new VmMeters({ client: options.client, records, logger: options.logger }),
     locks: new KeyedLock(),

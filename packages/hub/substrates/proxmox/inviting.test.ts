@@ -8,6 +8,7 @@ import { decodeInvitation, type GuestInvitation, type MachineId } from '@autovib
 import { invitationOf } from '@autovibe/core/proxmox/vm-config.ts'
 import { type Asker, asker } from '../../../../test/proxmox/ask.ts'
 import { diskOf } from '../../../../test/proxmox/boot.ts'
+import { SandboxGuests } from '../../../../test/proxmox/sandbox-guests.ts'
 import { expectOk } from '../../../../test/proxmox/stage.ts'
 import { drivesOf } from '../../../../test/proxmox/vm-config.ts'
 import { type FreshDatabase, freshDatabase } from '../../database/testing.ts'
@@ -76,7 +77,9 @@ async function systemId(machineId: MachineId): Promise<string> {
   const vm = cluster.pve.cluster.vms.get((await vmOf(machineId)).vmid)
   const drive = vm && drivesOf(vm.config).find(({ key }) => key === 'scsi0')
   assert.ok(vm && drive)
-  return readFile(join(cluster.guests.folder(diskOf(cluster.pve.cluster, vm, drive)), 'system/etc/machine-id'), 'utf8')
+  const { guests } = cluster
+  assert.ok(guests instanceof SandboxGuests)
+  return readFile(join(guests.folder(diskOf(cluster.pve.cluster, vm, drive)), 'system/etc/machine-id'), 'utf8')
 }
 async function lifeOf(machineId: MachineId): Promise<string> {
   return (await (await hub.gate.linked(machineId, LINKED_MS, NEVER)).state(NEVER)).life

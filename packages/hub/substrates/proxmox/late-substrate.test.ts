@@ -48,13 +48,14 @@ class OwnClock implements Clock {
   }
 }
 
-const isNext = (ms: number): boolean => ms !== 5_000 && ms !== 40_000
+const isNext = (ms: number): boolean => ms !== 5_000
 
 function ground(known: readonly MachineId[] = []) {
   const clock = new OwnClock()
   const state = {
     answers: failure('not sent') as AutovibeError | 'silence' | null,
     listFails: null as Error | null,
+    startFails: null as Error | null,
     asked: 0,
     looked: 0,
     closed: 0,
@@ -67,7 +68,10 @@ function ground(known: readonly MachineId[] = []) {
     name: 'proxmox',
     capabilities: () => ({ ...assumedCapabilities(LIMITS), summary: 'of the cluster' }),
     findings: () => [],
-    start: async (id: MachineId) => void calls.push(`start ${id}`),
+    start: async (id: MachineId) => {
+      if (state.startFails !== null) throw state.startFails
+      calls.push(`start ${id}`)
+    },
     destroy: async (id: MachineId) => void calls.push(`destroy ${id}`),
     list: async () => {
       state.looked += 1
@@ -114,7 +118,7 @@ test('one that does not is told since when, why and what to do, its machines are
   assert.match(trouble?.detail ?? '', /^The cluster lab does not answer since 2026-01-01T00:00:00\.000Z: Proxmox: words of not sent/)
   assert.deepEqual([trouble?.status, trouble?.fix], ['failed', 'See whether the node is up and pveproxy runs on it: systemctl status pveproxy.'])
   assert.deepEqual(substrate.findings(), [trouble])
-  await assert.rejects(substrate.list(NEVER), { code: 'substrate.unavailable', retryable: true })
+  await assert.rejects(substrate.list(NEVER), { code: 'substrate.away', retryable: true })
   assert.equal(await substrate.measure(MACHINE, NEVER), null)
   assert.deepEqual(substrate.capabilities().defaultLimits, LIMITS)
   const waits: number[] = []
@@ -135,24 +139,59 @@ test('one that does not is told since when, why and what to do, its machines are
   await substrate.close()
 })
 
-test('what is under way waits for it a while, and goes on when it is taken up', async () => {
+test('what is under way is refused as what may be asked for however often, and goes on when it is taken up', async () => {
   const { substrate, state, clock, calls } = ground([MACHINE])
   await substrate.begin()
-  const [first, second] = [substrate.start(MACHINE, NEVER), substrate.destroy(MACHINE, NEVER)]
-  const refused = assert.rejects(first, { code: 'substrate.unavailable', retryable: true })
-  await clock.pass((ms) => ms === 40_000)
-  await refused
+  await assert.rejects(substrate.start(MACHINE, NEVER), { code: 'substrate.away', retryable: true })
+  await assert.rejects(substrate.destroy(MACHINE, NEVER), { code: 'substrate.away', retryable: true })
   state.answers = null
   await clock.pass(isNext)
-  await second
+  while (substrate.trouble() !== null) await new Promise(setImmediate)
+  await substrate.destroy(MACHINE, NEVER)
   assert.deepEqual(calls, [`destroy ${MACHINE}`])
-  const cancelled = ground([MACHINE])
-  await cancelled.substrate.begin()
-  const ends = new AbortController()
-  const waiting = assert.rejects(cancelled.substrate.start(MACHINE, ends.signal), { message: 'enough' })
-  ends.abort(new Error('enough'))
-  await waiting
-  await Promise.all([substrate.close(), cancelled.substrate.close()])
+  await substrate.close()
+})
+
+test('a call that no node has begun to carry out was not made, and any other failure stays what it is', async () => {
+  const { substrate, state } = ground([MACHINE])
+  state.answers = null
+  await substrate.begin()
+  for (const kind of ['not sent', 'wrong certificate', 'credentials'] as const) {
+    state.startFails = failure(kind)
+    await assert.rejects(substrate.start(MACHINE, NEVER), { code: 'substrate.away' })
+    assert.equal(substrate.trouble()?.status, 'failed')
+  }
+  for (const kind of ['unanswered', 'node unreachable', 'failed'] as const) {
+    state.startFails = failure(kind)
+    await assert.rejects(substrate.start(MACHINE, NEVER), state.startFails)
+  }
+  await substrate.close()
+})
+
+test('a token that was refused later is asked for again with the one that a person gave instead', async () => {
+  const { substrate, state } = ground([MACHINE])
+  state.answers = null
+  await substrate.begin()
+  state.listFails = failure('credentials')
+  await assert.rejects(substrate.list(NEVER), { code: 'substrate.away' })
+  await assert.rejects(substrate.list(NEVER), { code: 'substrate.away' })
+  assert.deepEqual([state.asked, state.closed], [1, 0])
+  state.version = '2'
+  state.listFails = null
+  await assert.rejects(substrate.list(NEVER), { code: 'substrate.away' })
+  while (substrate.trouble() !== null) await new Promise(setImmediate)
+  assert.deepEqual([state.asked, state.closed], [2, 1])
+  assert.deepEqual(await substrate.list(NEVER), [])
+  await substrate.close()
+})
+
+test('what fails in the Hub itself on the way to its cluster may pass by itself', async () => {
+  const { substrate, state } = ground([MACHINE])
+  state.answers = new TypeError('of our own') as never
+  await substrate.begin()
+  await assert.rejects(substrate.start(MACHINE, NEVER), { code: 'substrate.away', retryable: true })
+  assert.match(substrate.trouble()?.detail ?? '', /The Hub could not look up how it is reached/)
+  await substrate.close()
 })
 
 test('a machine that the cluster was never asked for is given up without it', async () => {
@@ -172,7 +211,7 @@ for (const kind of ['credentials', 'wrong certificate', 'forbidden'] as const)
     await substrate.begin()
     assert.match(substrate.trouble()?.detail ?? '', /^The cluster lab cannot be worked with since/)
     assert.ok(substrate.trouble()?.fix)
-    await assert.rejects(substrate.start(MACHINE, NEVER), { code: 'substrate.unavailable', retryable: false })
+    await assert.rejects(substrate.start(MACHINE, NEVER), { code: 'substrate.away', retryable: false })
     const beganMs = clock.nowMs()
     while (state.asked < 4) {
       await clock.pass(isNext)
@@ -204,7 +243,7 @@ test('a cluster that falls silent later is told of until it answers again', asyn
   state.answers = null
   await substrate.begin()
   state.listFails = new DOMException('late', 'TimeoutError')
-  await assert.rejects(substrate.list(NEVER), { code: 'substrate.unavailable' })
+  await assert.rejects(substrate.list(NEVER), { code: 'substrate.away' })
   assert.equal(substrate.trouble()?.name, 'lab')
   state.listFails = null
   await substrate.list(NEVER)
@@ -212,7 +251,7 @@ test('a cluster that falls silent later is told of until it answers again', asyn
   // A token that was taken away is not tried at each look.
   state.listFails = failure('credentials')
   state.looked = 0
-  for (let look = 0; look < 5; look++) await assert.rejects(substrate.list(NEVER), { code: 'substrate.unavailable', retryable: false })
+  for (let look = 0; look < 5; look++) await assert.rejects(substrate.list(NEVER), { code: 'substrate.away', retryable: false })
   assert.equal(state.looked, 1)
   state.listFails = null
   clock.skip(60_000)

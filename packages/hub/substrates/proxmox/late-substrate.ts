@@ -2,9 +2,12 @@
 import type { CheckpointId, Finding, MachineId, MachineLimits } from '@autovibe/contract'
 import { AutovibeError } from '@autovibe/contract'
 import { type BackoffLimits, backoffMs } from '@autovibe/core/proxmox/backoff.ts'
+import type { MachineArchives } from '../archives.ts'
 import type { Capabilities, CreateMachine, ObservedMachine, Snapshot, SnapshotHandle, Substrate, TreeChange, Usage } from '../substrate.ts'
+import { LateArchives } from './archives/late-archives.ts'
 import type { Clock } from './client/clock.ts'
-import { causeOf, findingOf, type Outage, refusalOf } from './outage.ts'
+import { ProxmoxError, type ProxmoxFailureKind } from './client/errors.ts'
+import { causeOf, findingOf, isOfCluster, type Outage, refusalOf } from './outage.ts'
 import type { ProxmoxLogger } from './site.ts'
 
 export interface OpenDriver {
@@ -27,29 +30,40 @@ export interface LateOptions {
   readonly logger: ProxmoxLogger
 }
 
+function archivesOf({ archives }: Substrate): MachineArchives {
+  if (archives !== undefined) return archives
+  throw new AutovibeError('internal', 'The driver of a cluster takes no archives.')
+}
+
 /** A healthy cluster answers within the start of the Hub; another one does not hold it up. */
 const FIRST_MS = 5_000
 const ATTEMPT_MS = 60_000
-/** A host that comes up together with its cluster waits for it without giving up what is under way. Below the time of the shortest step. */
-const CALL_WAITS_MS = 40_000
 const SOON: BackoffLimits = { firstMs: 1_000, mostMs: 15_000 }
 /** What a person must mend: a token that is refused again and again may be locked out. */
 const SELDOM: BackoffLimits = { firstMs: 60_000, mostMs: 300_000 }
 /** How often it is looked whether a person has. */
 const SETTINGS_LOOK_MS = 3_000
+/** Of a call that no node has begun to carry out. */
+const NOTHING_SENT: ReadonlySet<ProxmoxFailureKind> = new Set(['not sent', 'wrong certificate', 'credentials'])
 
 export class LateSubstrate implements Substrate {
   readonly name = 'proxmox'
+  readonly archives: MachineArchives
   readonly #options: LateOptions
   readonly #ending = new AbortController()
-  readonly #taken = Promise.withResolvers<void>()
   #driver: OpenDriver | null = null
+  /** Of the settings with which it was opened. */
+  #version = ''
   #outage: Outage | null = null
   #listAgainMs = 0
   #loop: Promise<void> = Promise.resolve()
 
   constructor(options: LateOptions) {
     this.#options = options
+    this.archives = new LateArchives(
+      () => archivesOf(this.#now()),
+      (work) => this.#through((substrate) => work(archivesOf(substrate))),
+    )
   }
 
   /** Resolves when the cluster was taken up, or has not answered soon; then it is taken up later. */
@@ -73,38 +87,42 @@ export class LateSubstrate implements Substrate {
   }
 
   async create(machine: CreateMachine, signal: AbortSignal): Promise<void> {
-    await (await this.#inTime(signal)).create(machine, signal)
+    await this.#through((substrate) => substrate.create(machine, signal))
   }
 
   async start(machineId: MachineId, signal: AbortSignal): Promise<void> {
-    await (await this.#inTime(signal)).start(machineId, signal)
+    await this.#through((substrate) => substrate.start(machineId, signal))
   }
 
   async stop(machineId: MachineId, signal: AbortSignal): Promise<void> {
     if (await this.#isNowhere(machineId)) return
-    await (await this.#inTime(signal)).stop(machineId, signal)
+    await this.#through((substrate) => substrate.stop(machineId, signal))
   }
 
   async destroy(machineId: MachineId, signal: AbortSignal): Promise<void> {
     // Should a VM with its name be there all the same, the look at all machines finds it when the cluster answers.
     if (await this.#isNowhere(machineId)) return this.#options.forget(machineId)
-    await (await this.#inTime(signal)).destroy(machineId, signal)
+    await this.#through((substrate) => substrate.destroy(machineId, signal))
   }
 
   async snapshot(machineId: MachineId, checkpointId: CheckpointId, signal: AbortSignal): Promise<Snapshot> {
-    return (await this.#inTime(signal)).snapshot(machineId, checkpointId, signal)
+    return this.#through((substrate) => substrate.snapshot(machineId, checkpointId, signal))
   }
 
   async rollback(machineId: MachineId, to: SnapshotHandle, signal: AbortSignal): Promise<void> {
-    await (await this.#inTime(signal)).rollback(machineId, to, signal)
+    await this.#through((substrate) => substrate.rollback(machineId, to, signal))
   }
 
   async dropSnapshot(handle: SnapshotHandle, signal: AbortSignal): Promise<void> {
-    await (await this.#inTime(signal)).dropSnapshot(handle, signal)
+    await this.#through((substrate) => substrate.dropSnapshot(handle, signal))
   }
 
   async *changes(handle: SnapshotHandle, since: SnapshotHandle | null, signal: AbortSignal): AsyncGenerator<TreeChange, void> {
-    yield* (await this.#inTime(signal)).changes(handle, since, signal)
+    try {
+      yield* this.#now().changes(handle, since, signal)
+    } catch (thrown) {
+      throw this.#told(thrown)
+    }
   }
 
   /** Nothing is known while it was not taken up: it is asked for each machine every few seconds, and the outage is told elsewhere. */
@@ -113,25 +131,27 @@ export class LateSubstrate implements Substrate {
   }
 
   async limit(machineId: MachineId, limits: MachineLimits, signal: AbortSignal): Promise<void> {
-    await (await this.#inTime(signal)).limit(machineId, limits, signal)
+    await this.#through((substrate) => substrate.limit(machineId, limits, signal))
   }
 
   /** Rejects while the cluster does not answer: what could not be seen is not gone. What a person must mend is not asked for at each look. */
   async list(signal: AbortSignal): Promise<readonly ObservedMachine[]> {
     const substrate = this.#now()
     const { clock } = this.#options
-    if (this.#outage !== null && clock.nowMs() < this.#listAgainMs) throw refusalOf(this.#outage)
+    if (this.#outage !== null && clock.nowMs() < this.#listAgainMs) {
+      await this.#openAnew()
+      throw refusalOf(this.#outage)
+    }
     try {
       const observed = await substrate.list(signal)
       this.#answered()
       return observed
     } catch (thrown) {
+      if (!isOfCluster(thrown)) throw thrown
       const error = causeOf(thrown)
-      // Others are the Hub's own.
-      if (!error.code.startsWith('substrate.')) throw thrown
       this.#failed(error)
       if (!error.retryable) this.#listAgainMs = clock.nowMs() + SELDOM.firstMs
-      throw error
+      throw this.#outage === null ? error : refusalOf(this.#outage)
     }
   }
 
@@ -149,8 +169,8 @@ export class LateSubstrate implements Substrate {
       const version = await settingsVersion().catch(() => '')
       try {
         this.#driver = await open(AbortSignal.any([signal, AbortSignal.timeout(ATTEMPT_MS)]))
-        this.#answered()
-        return this.#taken.resolve()
+        this.#version = version
+        return this.#answered()
       } catch (error) {
         if (!signal.aborted) this.#failed(error)
       } finally {
@@ -185,10 +205,28 @@ export class LateSubstrate implements Substrate {
     throw refusalOf(this.#outage ?? { cluster, sinceMs: clock.nowMs(), error: causeOf(new DOMException('', 'TimeoutError')) })
   }
 
-  /** The same after a while, when it may pass by itself. */
-  async #inTime(signal: AbortSignal): Promise<Substrate> {
-    if (this.#driver === null && this.#outage?.error.retryable !== false) await this.#within(CALL_WAITS_MS, this.#taken.promise, signal)
-    return this.#now()
+  /** What nothing came of because the cluster could not be worked with says so, and may be asked for again however often. */
+  async #through<T>(work: (substrate: Substrate) => Promise<T>): Promise<T> {
+    const substrate = this.#now()
+    try {
+      return await work(substrate)
+    } catch (thrown) {
+      throw this.#told(thrown)
+    }
+  }
+
+  #told(thrown: unknown): unknown {
+    if (!(thrown instanceof ProxmoxError && NOTHING_SENT.has(thrown.kind))) return thrown
+    this.#failed(thrown)
+    return this.#outage === null ? thrown : refusalOf(this.#outage)
+  }
+
+  /** After a person has changed how the cluster is reached. */
+  async #openAnew(): Promise<void> {
+    const driver = this.#driver
+    if (driver === null || (await this.#options.settingsVersion().catch(() => this.#version)) === this.#version) return
+    this.#driver = null
+    this.#loop = driver.close().then(() => this.#takeUp(() => undefined))
   }
 
   async #isNowhere(machineId: MachineId): Promise<boolean> {

@@ -9,14 +9,21 @@ export interface Outage {
   readonly error: AutovibeError
 }
 
+const isLate = (thrown: unknown): boolean => thrown instanceof DOMException && thrown.name === 'TimeoutError'
+
+/** False for what is the Hub's own: its database, its files, a mistake in it. */
+export const isOfCluster = (thrown: unknown): boolean => isLate(thrown) || (thrown instanceof AutovibeError && thrown.code.startsWith('substrate.'))
+
 /** Whatever was thrown, as the error that an outage tells. */
 export function causeOf(thrown: unknown): AutovibeError {
-  const isLate = thrown instanceof DOMException && thrown.name === 'TimeoutError'
-  if (!isLate) return asAutovibeError(thrown)
-  return new AutovibeError('substrate.unavailable', 'Nothing answered in time.', {
-    cause: thrown,
-    fix: 'See whether the node is up, and reached from this host: autovibe substrate probe',
-  })
+  if (isLate(thrown))
+    return new AutovibeError('substrate.unavailable', 'Nothing answered in time.', {
+      cause: thrown,
+      fix: 'See whether the node is up, and reached from this host: autovibe substrate probe',
+    })
+  if (isOfCluster(thrown)) return asAutovibeError(thrown)
+  const about = { cause: thrown, internal: String(thrown), fix: 'See what the Hub says of itself: autovibe doctor' }
+  return new AutovibeError('substrate.unavailable', 'The Hub could not look up how it is reached.', about)
 }
 
 export function findingOf(outage: Outage): Finding {
@@ -24,7 +31,7 @@ export function findingOf(outage: Outage): Finding {
 }
 
 export const refusalOf = (outage: Outage): AutovibeError =>
-  new AutovibeError('substrate.unavailable', sentenceOf(outage), { cause: outage.error, fix: fixOf(outage), retryable: outage.error.retryable })
+  new AutovibeError('substrate.away', sentenceOf(outage), { cause: outage.error, fix: fixOf(outage), retryable: outage.error.retryable })
 
 function sentenceOf({ cluster, sinceMs, error }: Outage): string {
   const since = new Date(sinceMs).toISOString()

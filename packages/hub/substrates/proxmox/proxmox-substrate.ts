@@ -1,7 +1,10 @@
 /** Machines as VMs of a Proxmox cluster, behind the substrate's port. Each call takes its machine's turn, looks first and then acts. */
 import { AutovibeError, CheckpointId, type Finding, type MachineId, type MachineLimits } from '@autovibe/contract'
 import { vmName } from '@autovibe/core/proxmox/vm-names.ts'
+import type { MachineArchives } from '../archives.ts'
 import type { Capabilities, CreateMachine, ObservedMachine, Snapshot, SnapshotHandle, Substrate, TreeChange, Usage } from '../substrate.ts'
+import { ProxmoxArchives } from './archives/proxmox-archives.ts'
+import { abandonArchives } from './archives/remove.ts'
 import { ensureCloned, takenNumbers } from './cloning.ts'
 import { configureVm, resizeVm } from './configuring.ts'
 import { leftBehind, mustMove } from './inviting.ts'
@@ -15,10 +18,11 @@ import type { Site } from './site.ts'
 import { dropSnapshot, isNeeded, tidy } from './tidy.ts'
 import { changesOf, gone, guestOf, guestWithTree, haltAgent, isToBeHad, STORE_POLL_MS } from './trees.ts'
 import { rollBackVm, takeVmSnapshot } from './vm-snapshots.ts'
-import { ownVm } from './vms.ts'
+import { isBeingCopied, ownVm } from './vms.ts'
 
 export class ProxmoxSubstrate implements Substrate {
   readonly name = 'proxmox'
+  readonly archives: MachineArchives
   readonly #site: Site
   readonly #capabilities: Capabilities
   readonly #findings: readonly Finding[]
@@ -31,6 +35,7 @@ export class ProxmoxSubstrate implements Substrate {
     this.#site = site
     this.#capabilities = capabilities
     this.#findings = findings
+    this.archives = new ProxmoxArchives(site)
   }
 
   capabilities(): Capabilities {
@@ -58,8 +63,11 @@ export class ProxmoxSubstrate implements Substrate {
       const site = this.#site
       const machine = await this.#made(machineId)
       const found = await ownVm(site, machine, signal)
-      const isResized = !machine.reboot && found !== null && (await resizeVm(site, found.record, signal))
-      if (machine.reboot || isResized || mustMove(site, machine)) {
+      // While it is copied it cannot be changed; it is at its next start.
+      const isFree = found === null || !isBeingCopied(found.status)
+      // Whatever was asked of its size before: a rollback has taken that back since.
+      const isResized = isFree && found !== null && (await resizeVm(site, found.record, signal))
+      if (isFree && (machine.reboot || isResized || mustMove(site, machine))) {
         await ensureOff(site, machine, 'button', signal)
         await site.records.set(machineId, { reboot: false })
       }
@@ -89,6 +97,7 @@ export class ProxmoxSubstrate implements Substrate {
       const site = this.#site
       const record = await site.records.find(machineId)
       if (record === null) return purgeUnknown(site, machineId, signal)
+      await abandonArchives(site, machineId, signal)
       const isThere = record.state !== 'making' && (await ownVm(site, record, signal)) !== null
       const isFree = !isThere || !(await isNeeded(site, await site.records.snapshots(machineId)))
       if (isFree && (await purgeIfFree(site, record, signal))) return
@@ -160,7 +169,8 @@ export class ProxmoxSubstrate implements Substrate {
       if (known === null || known.state === 'remains') return
       const record = await site.records.set(machineId, { limits: JSON.stringify(limits) })
       const found = record.state === 'made' ? await ownVm(site, record, signal) : null
-      if (found !== null && (await resizeVm(site, found.record, signal))) await site.records.set(machineId, { reboot: true })
+      // The next start sees what is new, and begins with a boot.
+      if (found !== null && !isBeingCopied(found.status) && (await resizeVm(site, found.record, signal))) await site.records.set(machineId, { reboot: true })
     })
   }
 

@@ -196,7 +196,9 @@ export class VmRecords {
     let lost = new Set<number>()
     for (let attempt = 0; attempt < NUMBERS_TRIED_MAX; attempt += 1) {
       const rows = await this.#db.selectFrom('proxmox_vms').select('vmid').execute()
-      const ours = new Set(rows.map(({ vmid }) => vmid))
+      // Copies are named by the number: another machine of it would be taken for theirs.
+      const archived = await this.#db.selectFrom('proxmox_archives').select('vmid').where('state', '<>', 'gone').execute()
+      const ours = new Set([...rows, ...archived].map(({ vmid }) => vmid))
       const last = await this.#db.selectFrom('proxmox_numbers').select('last_vmid').executeTakeFirst()
       const vmid = nextVmid(range, last?.last_vmid ?? 0, (each) => ours.has(each) || lost.has(each) || isTaken(each))
       if (vmid === null) break

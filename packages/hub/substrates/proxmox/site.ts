@@ -2,6 +2,7 @@
 import type { MachineId, MachineLimits } from '@autovibe/contract'
 import type { VmidRange } from '@autovibe/core/proxmox/vmids.ts'
 import type { KeyedLock } from '../keyed-lock.ts'
+import type { ArchiveRecords } from './archives/records.ts'
 import type { ProxmoxClient } from './client/client.ts'
 import type { Slots } from './client/slots.ts'
 import type { GuestLinks, StoredTrees } from './guest-links.ts'
@@ -36,6 +37,17 @@ export interface ProxmoxSettings {
   /** Whether snapshots keep the memory too. */
   readonly withMemory: boolean
   readonly defaultLimits: MachineLimits
+  readonly archive: ArchiveSettings
+}
+
+/** Where whole machines are copied to. */
+export interface ArchiveSettings {
+  /** Null: none is taken; those of before are still looked at. */
+  readonly storage: string | null
+  /** Of one machine. */
+  readonly keep: number
+  /** By which our tasks are known from those of others. */
+  readonly tokenId: string
 }
 
 /** How long things may take, in ms. */
@@ -52,9 +64,19 @@ export interface ProxmoxPatience {
   readonly storeMs: number
   /** That a VM without an agent stays on, for whoever reads its trees. */
   readonly idleMs: number
+  /** For a copy of a whole VM, with the time that it waits for other copies on its node. */
+  readonly archiveMs: number
 }
 
-export const PATIENCE: ProxmoxPatience = { taskMs: 15 * 60_000, bootMs: 180_000, linkMs: 12_000, haltMs: 25_000, storeMs: 5 * 60_000, idleMs: 60_000 }
+export const PATIENCE: ProxmoxPatience = {
+  taskMs: 15 * 60_000,
+  bootMs: 180_000,
+  linkMs: 12_000,
+  haltMs: 25_000,
+  storeMs: 5 * 60_000,
+  idleMs: 60_000,
+  archiveMs: 12 * 3_600_000,
+}
 
 export interface Site {
   readonly client: ProxmoxClient
@@ -62,6 +84,7 @@ export interface Site {
   readonly settings: ProxmoxSettings
   readonly patience: ProxmoxPatience
   readonly records: VmRecords
+  readonly archives: ArchiveRecords
   /** What the cluster counts of the VMs. */
   readonly meters: VmMeters
   /** RBD: a snapshot cannot be removed, nor its volume, while a clone grows out of it; an attempt would leave the VM locked. */

@@ -12,7 +12,9 @@ import { type FreshDatabase, freshDatabase } from '../../database/testing.ts'
 import type { ConformanceGround } from '../conformance.ts'
 import { TOKEN } from '../conformance-stage.ts'
 import type { DoorListener, Substrate } from '../substrate.ts'
+import type { GateOptions } from './gate/open-gate.ts'
 import type { ProxmoxSubstrate } from './proxmox-substrate.ts'
+import type { ProxmoxPatience, ProxmoxSettings } from './site.ts'
 import { type ClusterOptions, type OpenHub, openHub, TestCluster } from './test-cluster.ts'
 
 /** Captures a checkpoint when somebody asks whether it is kept, as the operation behind each checkpoint would. */
@@ -74,31 +76,50 @@ class CapturingTrees {
 
 const ROUNDS_MAX = 4
 
+/** For guests that take their time. */
+export interface Patience {
+  readonly substrate?: Partial<ProxmoxPatience>
+  readonly gate?: GateOptions['limits']
+}
+
 export class ProxmoxGround implements ConformanceGround {
   readonly cluster: TestCluster
+  /** For the next Hub that is opened. */
+  settings: Partial<ProxmoxSettings> = {}
+  readonly #patience: Patience
   readonly #dataDir: string
   readonly #database: FreshDatabase
   readonly #trees: CapturingTrees
   #hub: OpenHub | undefined
 
-  private constructor(cluster: TestCluster, dataDir: string, database: FreshDatabase, trees: CapturingTrees) {
+  private constructor(cluster: TestCluster, patience: Patience, dataDir: string, database: FreshDatabase, trees: CapturingTrees) {
+    this.#patience = patience
     this.cluster = cluster
     this.#dataDir = dataDir
     this.#database = database
     this.#trees = trees
   }
 
-  static async make(options: ClusterOptions): Promise<ProxmoxGround> {
+  static async make(options: ClusterOptions, patience: Patience = {}): Promise<ProxmoxGround> {
     const dataDir = await realpath(await mkdtemp(join(tmpdir(), 'avp-')))
     const database = await freshDatabase()
     const trees = new CapturingTrees(await openFolderStore(dataDir, SECRETS), database)
-    return new ProxmoxGround(await TestCluster.start(options), dataDir, database, trees)
+    return new ProxmoxGround(await TestCluster.start(options), patience, dataDir, database, trees)
   }
 
   async open(door: DoorListener): Promise<Substrate> {
     await this.#trees.settled()
     await this.#hub?.close()
-    const hub = await openHub(this.cluster, { dataDir: this.#dataDir, database: this.#database, door, trees: this.#trees, tokenOf: async () => TOKEN })
+    const hub = await openHub(this.cluster, {
+      dataDir: this.#dataDir,
+      database: this.#database,
+      door,
+      trees: this.#trees,
+      tokenOf: async () => TOKEN,
+      patience: this.#patience.substrate ?? {},
+      gateLimits: this.#patience.gate,
+      settings: this.settings,
+    })
     this.#hub = hub
     this.#trees.substrate = hub.substrate
     return watched(hub.substrate, (id) => this.#trees.dropped.add(id))
@@ -109,7 +130,7 @@ export class ProxmoxGround implements ConformanceGround {
   }
 
   async crash(machineId: MachineId): Promise<void> {
-    await this.cluster.guests.running.get(await this.vmidOf(machineId))?.sandbox.kill()
+    await this.cluster.guests.crash(await this.vmidOf(machineId))
   }
 
   async dispose(): Promise<void> {

@@ -7,6 +7,7 @@ import { purgeIfFree } from './purge.ts'
 import type { SnapshotRecord, VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 import { dropVmSnapshot, surplus } from './vm-snapshots.ts'
+import { isBeingCopied } from './vms.ts'
 
 /** A guest may take its time; the others are not to wait for it. */
 const MACHINE_MS = 60_000
@@ -71,7 +72,8 @@ async function thawStored(site: Site, record: VmRecord, snapshots: readonly Snap
       return { id, state: isNeededOnDisk(state) && !taken.has(id) ? ('kept' as const) : state }
     }),
   )
-  const thawed = thawable(states).filter((id) => id !== record.tree)
+  const held = await site.archives.heldTrees(record.machine_id)
+  const thawed = thawable(states).filter((id) => id !== record.tree && !held.has(id))
   for (const id of thawed.slice(0, THAWS_MOST)) {
     // A capture may have begun meanwhile, and reads one of them.
     if (site.readers.has(record.machine_id)) return
@@ -83,8 +85,8 @@ async function turnOffIdle(site: Site, record: VmRecord, signal: AbortSignal): P
   const { machine_id: machineId } = record
   const neededMs = site.neededMs.get(machineId) ?? 0
   if (record.agent || site.readers.has(machineId) || site.client.clock.nowMs() - neededMs < site.patience.idleMs) return
-  const { status } = await site.client.call('GET /nodes/{node}/qemu/{vmid}/status/current', { node: record.node, vmid: record.vmid }, { signal })
-  if (status !== 'running') return
+  const status = await site.client.call('GET /nodes/{node}/qemu/{vmid}/status/current', { node: record.node, vmid: record.vmid }, { signal })
+  if (status.status !== 'running' || isBeingCopied(status) || (await site.archives.taking(machineId)).length > 0) return
   await keepLastUsage(site, machineId, signal)
   await ensureOff(site, record, 'button', signal)
 }

@@ -56,6 +56,18 @@ interface Configure extends OnVm {
   ciuser?: string
   sshkeys?: string
 }
+/** One whole VM to a storage that takes backups. */
+interface Vzdump extends OnNode {
+  vmid: string
+  storage: string
+  mode: 'snapshot'
+  /** One line; double braces and backslashes in it are Proxmox's own. */
+  'notes-template': string
+  protected: boolean
+}
+interface OnVolume extends OnStorage {
+  volume: string
+}
 interface FirewallOptions extends OnVm {
   enable?: boolean
   policy_in?: 'ACCEPT' | 'DROP' | 'REJECT'
@@ -95,6 +107,9 @@ export const ENDPOINTS = {
   'GET /nodes/{node}/storage': endpoint<OnNode & { content?: string }>()(shapes.Storages),
   'GET /nodes/{node}/storage/{storage}/status': endpoint<OnStorage>()(shapes.StorageStatus),
   'GET /nodes/{node}/storage/{storage}/content': endpoint<OnStorage & { vmid?: number; content?: string }>()(shapes.Volumes),
+  'PUT /nodes/{node}/storage/{storage}/content/{volume}': endpoint<OnVolume & { notes?: string; protected?: boolean }>()(shapes.Nothing),
+  'DELETE /nodes/{node}/storage/{storage}/content/{volume}': endpoint<OnVolume>()(shapes.UpidText),
+  'POST /nodes/{node}/vzdump': endpoint<Vzdump>()(shapes.UpidOrNothing),
   'POST /nodes/{node}/qemu/{vmid}/clone': endpoint<Clone>()(shapes.UpidText),
   'DELETE /nodes/{node}/qemu/{vmid}': endpoint<OnVm & { purge?: boolean; 'destroy-unreferenced-disks'?: boolean }>()(shapes.UpidText),
   'GET /nodes/{node}/qemu/{vmid}/config': endpoint<OnVm & { snapshot?: string; current?: boolean }>()(shapes.VmConfig),

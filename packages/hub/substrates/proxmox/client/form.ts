@@ -20,8 +20,11 @@ export interface Streamed {
 
 /** Proxmox decodes a path before it takes it apart, so that a slash or dots in a name would lead elsewhere. */
 const IN_PATH = /^(?!\.{1,2}$)[A-Za-z0-9._:!@+-]{1,512}$/
-/** The one name that has a slash of its own: Proxmox takes what is left of the path for it. */
-const VOLUME = /^[A-Za-z][A-Za-z0-9._-]{0,99}:(?:iso|import)\/(?!\.{1,2}$)[A-Za-z0-9._+=-]{1,255}$/
+/** The one name that has slashes of its own: Proxmox takes what is left of the path for it. */
+const FILE = String.raw`(?:iso|import)\/(?!\.{1,2}$)[A-Za-z0-9._+=-]{1,255}`
+/** Copies of VMs, on a backup server and in a folder. */
+const COPY = String.raw`backup\/(?:vm\/\d{3,9}\/[0-9TZ:-]{20}|vzdump-[a-z]{1,20}-\d{3,9}-[A-Za-z0-9_.-]{1,100})`
+const VOLUME = new RegExp(`^[A-Za-z][A-Za-z0-9._-]{0,99}:(?:${FILE}|${COPY})$`)
 const BASE = '/api2/json'
 
 /** Rejects names that cannot be a part of a path. */

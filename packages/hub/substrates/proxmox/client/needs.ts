@@ -6,12 +6,20 @@ export interface Need {
   /** Null: whoever is logged in. */
   readonly described: Check | null
   readonly told?: Check
+  /** Called only where archives are kept, so that no other token needs it. */
+  readonly only?: 'archives'
 }
 
 const vm = (privilege: string): Need => ({ described: ['perm', '/vms/{vmid}', [privilege]] })
 const vmAny = (...privileges: readonly string[]): Need => ({ described: ['perm', '/vms/{vmid}', privileges, 'any', 1] })
 const ANYBODY: Need = { described: null }
 const CLUSTER: Need = { described: ['perm', '/', ['Sys.Audit']] }
+/** Of a copy of a VM: its storage, and the VM that it is of. */
+const COPY: Need = {
+  described: null,
+  told: ['and', ['perm', '/vms/{vmid}', ['VM.Backup']], ['perm', '/storage/{storage}', ['Datastore.AllocateSpace']]],
+  only: 'archives',
+}
 const STORAGE: Need = { described: ['perm', '/storage/{storage}', ['Datastore.Audit', 'Datastore.AllocateSpace'], 'any', 1] }
 
 /** Of a network card, for each bridge that it is plugged into. */
@@ -36,6 +44,9 @@ export const NEEDS: Readonly<Record<MachineEndpointName, Need>> = {
   'GET /nodes/{node}/storage': ANYBODY,
   'GET /nodes/{node}/storage/{storage}/status': STORAGE,
   'GET /nodes/{node}/storage/{storage}/content': STORAGE,
+  'PUT /nodes/{node}/storage/{storage}/content/{volume}': COPY,
+  'DELETE /nodes/{node}/storage/{storage}/content/{volume}': COPY,
+  'POST /nodes/{node}/vzdump': COPY,
   'POST /nodes/{node}/qemu/{vmid}/clone': {
     described: [
       'and',

@@ -15,6 +15,8 @@ import { clientOf, credentialsOf } from './test-client.ts'
 const file = descriptionFile()
 const skip = file === null ? 'Proxmox’s description is not beside this checkout' : false
 const SITE = { user: 'autovibe@pve', token: 'hub', pool: 'autovibe', storages: ['thin'], bridges: ['vmbr1'] }
+/** What the token of these tests is let do: everything that is ever called. */
+const WHOLE = { ...SITE, archive: 'pbs' }
 const TEMPLATE = 9000
 const OURS = 200
 
@@ -33,8 +35,20 @@ test('the lines for an administrator, as they are typed', (t) => {
   t.assert.fileSnapshot(`${pveumLines(SITE).join('\n')}\n`, new URL('./pveum.golden.txt', import.meta.url).pathname, { serializers: [String] })
 })
 
+test('the lines of a site that keeps archives are the same and three more places, so that they can be typed later', () => {
+  const before = new Set(pveumLines(SITE))
+  const grants = (to: string): string[] => [
+    `pveum acl modify /pool/autovibe ${to} --roles AutovibeArchives`,
+    `pveum acl modify /storage/pbs ${to} --roles AutovibeStorages`,
+  ]
+  assert.deepEqual(
+    pveumLines(WHOLE).filter((line) => !before.has(line)),
+    ['pveum role add AutovibeArchives --privs "VM.Backup"', ...grants('--users autovibe@pve'), ...grants("--tokens 'autovibe@pve!hub'")],
+  )
+})
+
 test('a name that a shell or pveum would read otherwise is refused', () => {
-  for (const wrong of [{ pool: 'a b' }, { user: 'root' }, { token: '$(id)' }, { storages: ["a'b"] }, { bridges: ['-x'] }])
+  for (const wrong of [{ pool: 'a b' }, { user: 'root' }, { token: '$(id)' }, { storages: ["a'b"] }, { bridges: ['-x'] }, { archive: 'a b' }])
     assert.throws(() => pveumLines({ ...SITE, ...wrong }), { code: 'request.invalid' })
 })
 
@@ -91,6 +105,12 @@ async function wholeLife(call: Caller): Promise<void> {
   await call('POST /nodes/{node}/qemu/{vmid}/agent/ping', vm)
   await call('POST /nodes/{node}/qemu/{vmid}/agent/fsfreeze-freeze', vm)
   await call('POST /nodes/{node}/qemu/{vmid}/agent/fsfreeze-thaw', vm)
+  await call('POST /nodes/{node}/vzdump', { node, vmid: String(vmid), storage: 'pbs', mode: 'snapshot', 'notes-template': 'ours', protected: true })
+  const pbs = { node, storage: 'pbs' }
+  // By its name, which a token that may not see it does not learn.
+  const volume = at.pve.cluster.storages.volumes(at.pve.cluster.storages.get('pbs'), node).at(-1)?.volid ?? `pbs:backup/vm/${vmid}/2026-01-01T00:00:00Z`
+  await call('PUT /nodes/{node}/storage/{storage}/content/{volume}', { ...pbs, volume, protected: false })
+  await call('DELETE /nodes/{node}/storage/{storage}/content/{volume}', { ...pbs, volume })
   await call('POST /nodes/{node}/qemu/{vmid}/snapshot', { ...vm, snapname, vmstate: true })
   await call('GET /nodes/{node}/qemu/{vmid}/snapshot', vm)
   await call('POST /nodes/{node}/qemu/{vmid}/snapshot/{snapname}/rollback', { ...vm, snapname })
@@ -104,9 +124,15 @@ async function wholeLife(call: Caller): Promise<void> {
 let at: Stage
 let client: ProxmoxClient
 before(async () => {
-  at = await stage({ storages: [{ id: 'thin', type: 'lvmthin' }], secondMs: 1 })
+  at = await stage({
+    storages: [
+      { id: 'thin', type: 'lvmthin' },
+      { id: 'pbs', type: 'pbs' },
+    ],
+    secondMs: 1,
+  })
   await at.create(TEMPLATE, 'thin')
-  for (const line of pveumLines(SITE)) {
+  for (const line of pveumLines(WHOLE)) {
     const answer = (await at.pve.pveum(line)) as { 'full-tokenid'?: string; value?: string } | null
     if (answer?.value !== undefined) client = clientOf(at.pve, { credentials: credentialsOf(`${answer['full-tokenid']}=${answer.value}`) })
   }
@@ -150,7 +176,14 @@ test('on a VM outside the pool it may do nothing', { skip }, async () => {
   assert.equal(at.pve.digestOfVm(500), digest)
 })
 
-const ROLE_OF: Readonly<Record<string, string>> = { vm: 'Machines', storage: 'Storages', node: 'Nodes', cluster: 'Cluster', bridge: 'Bridges' }
+const ROLE_OF: Readonly<Record<string, string>> = {
+  vm: 'Machines',
+  storage: 'Storages',
+  node: 'Nodes',
+  cluster: 'Cluster',
+  bridge: 'Bridges',
+  archive: 'Archives',
+}
 for (const [place, privileges] of Object.entries(neededPrivileges()))
   for (const privilege of privileges)
     test(`without ${privilege} on ${place} some endpoint refuses`, { skip }, async () => {

@@ -1,10 +1,10 @@
 /** The least privileges for the endpoints that are called, and the lines of `pveum` that give them to a token and to nothing else. */
 import { AutovibeError } from '@autovibe/contract'
 import { type Check, leastGrants } from '@autovibe/core/proxmox/privileges.ts'
-import { NEEDS } from './needs.ts'
+import { NEEDS, type Need } from './needs.ts'
 
 /** Kinds of places, each with a role of its own: one role for all would let the token do on nodes what it needs on VMs. */
-const PLACES = ['vm', 'storage', 'node', 'cluster', 'bridge'] as const
+const PLACES = ['vm', 'storage', 'node', 'cluster', 'bridge', 'archive'] as const
 type Place = (typeof PLACES)[number]
 
 const ROLE: Readonly<Record<Place, string>> = {
@@ -13,6 +13,8 @@ const ROLE: Readonly<Record<Place, string>> = {
   node: 'AutovibeNodes',
   cluster: 'AutovibeCluster',
   bridge: 'AutovibeBridges',
+  // On the same VMs, and only where archives are kept.
+  archive: 'AutovibeArchives',
 }
 
 /** Ours and our templates are the VMs of one pool: on VMs of others the token may do nothing. */
@@ -32,11 +34,17 @@ function placeOf(path: string): Place {
 
 /** For each kind of place the privileges that are needed there, sorted. */
 export function neededPrivileges(): Record<Place, string[]> {
-  const checks = Object.values(NEEDS).flatMap(({ described, told }): Check[] => [...(described ? [described] : []), ...(told ? [told] : [])])
-  const needed: Record<Place, string[]> = { vm: [], storage: [], node: [], cluster: [], bridge: [] }
-  for (const each of leastGrants(checks, placeOf)) {
+  const checksOf = (only: Need['only']): Check[] =>
+    Object.values(NEEDS).flatMap((need): Check[] => (need.only === only ? [need.described, need.told].filter((check) => check != null) : []))
+  const always = checksOf(undefined)
+  const needed: Record<Place, string[]> = { vm: [], storage: [], node: [], cluster: [], bridge: [], archive: [] }
+  for (const each of leastGrants(always, placeOf)) {
     const [place = '', privilege = ''] = each.split(' ')
     needed[place as Place].push(privilege)
+  }
+  for (const each of leastGrants([...always, ...checksOf('archives')], placeOf)) {
+    const [place = '', privilege = ''] = each.split(' ')
+    if (!needed[place as Place].includes(privilege)) needed.archive.push(privilege)
   }
   for (const place of PLACES) needed[place].sort()
   return needed
@@ -51,6 +59,8 @@ export interface Site {
   readonly bridges: readonly string[]
   /** VMs that exist already and shall come into the pool. */
   readonly templates?: readonly number[]
+  /** The storage of archives; none: nothing is archived. */
+  readonly archive?: string | null
 }
 
 const NAME = /^[A-Za-z][A-Za-z0-9._-]{0,62}$/
@@ -73,6 +83,7 @@ export function grantsOf(site: Omit<Site, 'user' | 'token'>): PlaceGrant[] {
     on('node', '/nodes'),
     on('cluster', '/'),
     ...site.bridges.map((bridge) => on('bridge', `/sdn/zones/localnetwork/${checked('bridge', bridge)}`)),
+    ...(site.archive == null ? [] : [on('archive', `/pool/${site.pool}`), on('storage', `/storage/${checked('storage', site.archive)}`)]),
   ]
 }
 
@@ -86,7 +97,9 @@ export function pveumLines(site: Site): string[] {
   const token = checked('token', site.token)
   const needed = neededPrivileges()
   return [
-    ...PLACES.map((place) => `pveum role add ${ROLE[place]} --privs "${needed[place].join(' ')}"`),
+    ...PLACES.filter((place) => place !== 'archive' || site.archive != null).map(
+      (place) => `pveum role add ${ROLE[place]} --privs "${needed[place].join(' ')}"`,
+    ),
     `pveum pool add ${checked('pool', site.pool)}`,
     ...(site.templates ?? []).map((vmid) => poolLine(site.pool, vmid)),
     `pveum user add ${user}`,
@@ -97,16 +110,21 @@ export function pveumLines(site: Site): string[] {
   ]
 }
 
+/** The lines that let a token see and remove the copies of a VM that has left the pool, because it is gone. */
+export const archiveGrantLines = (vmid: number, tokenId: string): string[] =>
+  [tokenId.split('!')[0] ?? tokenId, tokenId].map((to) => grantLine({ place: 'archive', path: `/vms/${vmid}`, role: ROLE.archive, propagate: true }, to))
+
 /** The line that brings a VM into the pool, so that the token may clone it. */
 export const poolLine = (pool: string, vmid: number): string => `pveum pool modify ${pool} --vms ${vmid}`
 
 /** What grants what a refusal of Proxmox names ("Permission check failed (/vms/100, VM.Clone)"); undefined when it names nothing that we ask for. */
 export function fixOfRefusal(words: string): string | undefined {
   const [, path = '', privileges = ''] = /\((\/[A-Za-z0-9/._-]*), ([A-Za-z.|]+)\)/.exec(words) ?? []
-  const place = placeOfPath(path)
-  if (place === undefined) return undefined
   const [privilege = ''] = privileges.split('|')
-  const on = place === 'vm' ? `the pool in which ${path} must be` : path
+  const onPath = placeOfPath(path)
+  if (onPath === undefined) return undefined
+  const place = onPath === 'vm' && neededPrivileges().archive.includes(privilege) ? 'archive' : onPath
+  const on = onPath === 'vm' ? `the pool in which ${path} must be` : path
   return `pveum role modify ${ROLE[place]} --privs ${privilege} --append 1, and see that the token and its user have the role ${ROLE[place]} on ${on}: pveum acl list`
 }
 

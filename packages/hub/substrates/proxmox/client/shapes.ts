@@ -17,6 +17,8 @@ const flag = z.union([z.boolean(), z.literal([0, 1, '0', '1', '']).transform((va
 const vmid = whole.refine((value) => value >= 100 && value <= 999_999_999, 'a VMID')
 
 export const Nothing = z.null().optional()
+/** `OK` alone: no VM of those that were named is on this node, and nothing was begun. */
+export const UpidOrNothing = z.string().refine((text) => text === 'OK' || parseUpid(text) !== null, 'a UPID')
 export const UpidText = z.string().refine((text) => parseUpid(text) !== null, 'a UPID')
 
 export const FreeVmid = vmid
@@ -75,7 +77,19 @@ const storage = { type: z.string(), content: z.string(), active: flag.optional()
 const room = { total: whole.optional(), used: whole.optional(), avail: whole.optional() }
 export const Storages = z.array(z.object({ storage: z.string(), ...storage, ...room }))
 export const StorageStatus = z.object({ ...storage, ...room })
-export const Volumes = z.array(z.object({ volid: z.string(), size: whole, format: z.string(), vmid: vmid.optional(), ctime: whole.optional() }))
+/** Of backups also what people see beside them; only a backup server tells of `verification`. */
+export const Volumes = z.array(
+  z.object({
+    volid: z.string().max(1000),
+    size: whole,
+    format: z.string(),
+    vmid: vmid.optional(),
+    ctime: whole.optional(),
+    notes: z.string().optional(),
+    protected: flag.optional(),
+    verification: z.object({ state: z.string() }).optional(),
+  }),
+)
 
 export const VmStatus = z.object({
   vmid,

@@ -51,7 +51,8 @@ export const BUILD_ENDPOINTS = {
   'DELETE /nodes/{node}/storage/{storage}/content/{volume}': endpoint<OnStorage & { volume: string }>()(shapes.UpidText),
   'POST /nodes/{node}/qemu': endpoint<Create>()(shapes.UpidText),
   'POST /nodes/{node}/qemu/{vmid}/config': endpoint<Settle>()(shapes.UpidText),
-  'POST /nodes/{node}/qemu/{vmid}/template': endpoint<OnVm>()(shapes.UpidText),
+  // With `disk`, of a VM that is a template already: what its conversion has left undone.
+  'POST /nodes/{node}/qemu/{vmid}/template': endpoint<OnVm & { disk?: 'scsi0' }>()(shapes.UpidText),
 } as const
 
 /** A file goes up as multipart, so that it is no call like the others: see `upload.ts`. */

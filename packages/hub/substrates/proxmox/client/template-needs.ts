@@ -134,6 +134,10 @@ export interface BuildToken {
   readonly token: string
 }
 
+/** The user is there for this alone, so that its token needs no rights apart; by the next day it is of no use to anybody. */
+export const tokenLine = ({ user, token }: BuildToken): string =>
+  `pveum user token add ${checkedUser(user)} ${checkedName('token', token)} --privsep 0 --expire $(date -d "+1 day" +%s)`
+
 /** What an administrator types before, as root on a node, and what takes it all away again. */
 export function buildLines(site: BuildSite, { user, token }: BuildToken): { readonly lines: string[]; readonly remove: string[] } {
   const needed = buildPrivileges()
@@ -144,8 +148,7 @@ export function buildLines(site: BuildSite, { user, token }: BuildToken): { read
       ...PLACES.map((place) => `pveum role add ${ROLE[place]} --privs "${needed[place].join(' ')}"`),
       `pveum user add ${who}`,
       ...buildGrants(site).map(({ path, role }) => `pveum acl modify ${path} --users ${who} --roles ${role}`),
-      // The user is there for this alone, so that its token needs no rights apart; by the next day it is of no use to anybody.
-      `pveum user token add ${who} ${checkedName('token', token)} --privsep 0 --expire $(date -d "+1 day" +%s)`,
+      tokenLine({ user, token }),
     ],
     remove: [`pveum user delete ${who}`, ...PLACES.map((place) => `pveum role delete ${ROLE[place]}`)],
   }

@@ -73,7 +73,16 @@ test('a name that would lead elsewhere is not sent, neither of a file nor of a v
   const asked = at.pve.journal.entries.length
   for (const filename of ['../a.iso', 'a/b.iso', 'a".iso', 'a\r\n.iso', '']) await assert.rejects(client.upload({ ...upload, filename }), RangeError)
   const volume = 'DELETE /nodes/{node}/storage/{storage}/content/{volume}'
-  for (const wrong of ['local:iso/../x', 'local:iso/a/b.iso', 'local:backup/a.iso', '../../x', 'local:iso/..', 'local:iso/a?b'])
+  for (const wrong of [
+    'local:iso/../x',
+    'local:iso/a/b.iso',
+    'local:backup/a.iso',
+    'local:backup/vm/100/../../x',
+    'local:backup/vzdump-qemu-100-/x',
+    '../../x',
+    'local:iso/..',
+    'local:iso/a?b',
+  ])
     await assert.rejects(client.call(volume, { node: 'pve1', storage: 'local', volume: wrong }), { code: 'substrate.failed' }, wrong)
   assert.equal(at.pve.journal.entries.length, asked)
 })

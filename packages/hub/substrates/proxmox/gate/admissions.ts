@@ -10,13 +10,20 @@ import type { GateAdmissionsTable } from '../../../database/proxmox-tables.ts'
 
 type Admission = Selectable<GateAdmissionsTable>
 
+export interface Registered {
+  readonly machineId: MachineId
+  readonly token: string
+  /** For this invitation. */
+  readonly isFirst: boolean
+}
+
 /** What an invitation says of the gate. */
 export interface GatePlace {
   readonly address: string
   readonly fingerprint: string
 }
 
-/** A machine is registered once for each invitation, and invited anew only when its VM is made anew. */
+/** A machine is registered once for each invitation, and again when an answer was lost; the latest are good. */
 export const KEYS_MAX = 16
 const SECRET_BYTES = 24
 
@@ -24,6 +31,7 @@ export class Admissions {
   readonly #db: Database
   /** All of them: whoever knocks costs no look into the database, which only this process writes. */
   readonly #known: Map<MachineId, Admission>
+  readonly #registering = new Set<MachineId>()
   #tail: Promise<unknown> = Promise.resolve()
 
   static async open(db: Database): Promise<Admissions> {
@@ -50,16 +58,27 @@ export class Admissions {
    * The machine and a new token; null for a secret that is none, or was used by another. `bound`: the token is good beside this secret alone, which a clone of the guest's disk
    * does not have.
    */
-  register(secret: string, claim: string, bound: boolean): Promise<{ readonly machineId: MachineId; readonly token: string } | null> {
+  async register(secret: string, claim: string, bound: boolean): Promise<Registered | null> {
+    const machineId = machineOf(secret)
+    // One at a time for each: a guest that asks without end makes no others wait.
+    if (machineId === null || this.#registering.has(machineId)) return null
+    this.#registering.add(machineId)
+    try {
+      return await this.#registered(machineId, secret, claim, bound)
+    } finally {
+      this.#registering.delete(machineId)
+    }
+  }
+
+  #registered(machineId: MachineId, secret: string, claim: string, bound: boolean): Promise<Registered | null> {
     return this.#alone(async () => {
-      const machineId = machineOf(secret)
-      const admission = machineId === null ? undefined : this.#known.get(machineId)
-      if (machineId === null || admission === undefined || !isSame(admission.secret_sha256, sha256(secret))) return null
+      const admission = this.#known.get(machineId)
+      if (admission === undefined || !isSame(admission.secret_sha256, sha256(secret))) return null
       if (admission.claim_sha256 !== null && !isSame(admission.claim_sha256, sha256(claim))) return null
       const token = secretFor(machineId)
       const key = bound ? keyOf(token, secret) : sha256(token)
       await this.#write({ ...admission, claim_sha256: sha256(claim), keys: [...admission.keys, key].slice(-KEYS_MAX) })
-      return { machineId, token }
+      return { machineId, token, isFirst: admission.claim_sha256 === null }
     })
   }
 

@@ -62,8 +62,8 @@ export async function openGate(options: GateOptions): Promise<Gate> {
     if (hello.wants === 'register') {
       const registered = await admissions.register(hello.secret, hello.claim, hello.version === 2)
       if (registered === null) return last({ is: 'refused' })
-      options.logger.info({ machine_id: registered.machineId }, 'a guest has registered')
-      if (hello.version === 1)
+      if (registered.isFirst) options.logger.info({ machine_id: registered.machineId }, 'a guest has registered')
+      if (registered.isFirst && hello.version === 1)
         options.logger.warn(
           { machine_id: registered.machineId },
           'the guest is that of an older template: a clone of its disk can speak for it until the template is made anew',

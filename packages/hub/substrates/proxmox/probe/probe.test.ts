@@ -259,6 +259,16 @@ test('a template that is missing, outside the pool or no template is named, and 
   assert.match(local[0]?.fix ?? '', /autovibe substrate set lab --template 9002@pve1 VMID@pve2$/)
 })
 
+test('a template whose making was broken off before its disk was one is named', async () => {
+  await at.create(9003, 'thin', { ciupgrade: '0' })
+  const config = at.pve.cluster.vms.get(9003)?.config
+  assert.ok(config)
+  config['template'] = '1'
+  await at.pve.pveum('pveum pool modify autovibe --vms 9003')
+  const [found] = await wrong(settings({ storage: 'thin', templates: [{ vmid: 9003, node: null }] }))
+  assert.match(`${found?.status} ${found?.fix}`, /^failed On pve1: qm template 9003 --disk scsi0$/)
+})
+
 test('numbers of VMs of others are named, also where the token cannot see whose they are', async (t) => {
   at.pve.plantVm({ vmid: 900_003, node: 'pve1', name: 'mail' })
   const hidden = await wrong()

@@ -2,6 +2,7 @@
 import type { Finding } from '@autovibe/contract'
 import type { ClientLimits } from '../client/limits.ts'
 import { openClient, type ProxmoxCluster } from '../cluster.ts'
+import { probeArchive } from './archive.ts'
 import { probeDoors } from './doors.ts'
 import { failed } from './findings.ts'
 import { probeGate } from './gate.ts'
@@ -38,7 +39,14 @@ export async function probeCluster(settings: ProxmoxCluster, { serves, signal, l
     const rest =
       nodes.nodes.length === 0
         ? [[failed('node', 'all', 'No node is up that machines may be on: storage, bridge and templates were not looked at.', 'pvecm nodes')]]
-        : await Promise.all([probeStorage(withNodes), probeBridge(withNodes), probeFirewall(withNodes), probeTemplates(withNodes), probeNumbers(site)])
+        : await Promise.all([
+            probeStorage(withNodes),
+            probeArchive(withNodes),
+            probeBridge(withNodes),
+            probeFirewall(withNodes),
+            probeTemplates(withNodes),
+            probeNumbers(site),
+          ])
     return [...doors.findings, ...token.findings, ...nodes.findings, ...rest.flat(), ...gate]
   } finally {
     await client.close()

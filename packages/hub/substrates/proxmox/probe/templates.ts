@@ -1,5 +1,6 @@
 /** The templates: there, templates, with all that a machine needs of one, and one for every node. */
 import type { Finding } from '@autovibe/contract'
+import { isBaseDisk } from '@autovibe/core/proxmox/vm-config.ts'
 import type { AnswerOf } from '../client/endpoints.ts'
 import { ProxmoxError } from '../client/errors.ts'
 import { poolLine } from '../client/privileges.ts'
@@ -58,13 +59,15 @@ function judged({ config, name }: NodesSite, vmid: number, node: string, templat
   const findings: Finding[] = []
   const wrong = (detail: string, fix: string): number => findings.push(failed('template', String(vmid), detail, fix))
   const drives = Object.entries(template).filter(([key]) => DRIVE.test(key))
-  const disk = drives.find(([, value]) => !isCd(value))?.[1]
+  const disk = drives.filter(([, drive]) => !isCd(drive)).map(([key, drive]) => ({ key, drive }))[0]
   if (template['template'] !== '1') wrong('It is a VM and no template.', `On ${node}: qm template ${vmid}`)
   if (!/^(?:1|enabled=1)(?:,|$)|,enabled=1(?:,|$)/.test(template['agent'] ?? '')) wrong('The guest agent is not on.', `On ${node}: qm set ${vmid} --agent 1`)
   if (!drives.some(([, value]) => isCloudInit(value)))
     wrong('It has no cloud-init drive, by which a machine gets its name and its address.', `On ${node}: qm set ${vmid} --ide2 ${config.storage}:cloudinit`)
   if (disk === undefined) wrong('It has no disk.', `Make it anew, with a disk on ${config.storage}.`)
-  const storage = disk?.split(':')[0]
+  else if (template['template'] === '1' && !isBaseDisk(disk.drive))
+    wrong('Its making into a template was broken off: machines cannot share the blocks of its disk.', `On ${node}: qm template ${vmid} --disk ${disk.key}`)
+  const storage = disk?.drive.split(':')[0]
   if (storage !== undefined && storage !== config.storage)
     wrong(
       `Its disk is on ${storage}, where the machines that share its blocks would be, and not on ${config.storage}.`,

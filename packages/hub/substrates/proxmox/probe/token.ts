@@ -12,7 +12,7 @@ export async function probeToken(site: Site): Promise<{ findings: readonly Findi
   const findings = await looked('token', id, signal, async () => {
     await client.call('GET /access/permissions', { path: '/' }, { signal })
     taken = true
-    const grants = grantsOf({ pool: config.pool, storages: [config.storage], bridges: [config.bridge] })
+    const grants = grantsOf({ pool: config.pool, storages: [config.storage], bridges: [config.bridge], archive: config.archive })
     const each = await Promise.all(grants.map((grant) => probeGrant(site, grant)))
     return [...each.flat(), ...(await probeBeyond(site))]
   })

@@ -50,6 +50,7 @@ test('what the VM installed itself from was a whole disc with the user data of t
   assert.equal(seed.label, 'cidata')
   assert.ok((seed.userData['packages'] as string[]).includes('qemu-guest-agent'))
   assert.deepEqual(seed.userData['power_state'], { mode: 'poweroff', condition: 'test -e /opt/autovibe/.template-made', timeout: 60 })
+  assert.deepEqual(seed.userData['bootcmd'], ['rm -f /var/lib/cloud/instances/*/sem/config_power_state_change'])
   assert.match(JSON.stringify(seed.userData['runcmd']), /LABEL=cidata/)
   assert.match(seed.metaData, /^instance-id: autovibe-template-[0-9a-f]{12}$/m)
   assert.deepEqual([seed.networkConfig, seed.nodeVersion], [null, process.versions.node])
@@ -104,14 +105,12 @@ test('another image, or another version, is another template, and the one that i
   await assert.rejects(at.make({ disk_gib: 20 }), { code: 'conflict.state', message: /template of another build already/ })
 })
 
-test('an address of its own is told to the VM, and an image that shall stay stays', { skip }, async () => {
+test('an address of its own is told to the VM, and a finished template is not given up', { skip }, async () => {
   await at.grant(9001)
-  await at.make({ vmid: 9001, keep_image: true, network: { kind: 'static', address: '192.0.2.30/24', gateway: '192.0.2.1', nameserver: '192.0.2.53' } })
+  await at.make({ vmid: 9001, network: { kind: 'static', address: '192.0.2.30/24', gateway: '192.0.2.1', nameserver: '192.0.2.53' } })
   const config = JSON.parse(at.guests.seeds.get(9001)?.networkConfig ?? 'null') as { ethernets: { card: { addresses: string[] } } }
   assert.deepEqual(config.ethernets.card.addresses, ['192.0.2.30/24'])
-  const left = [`local:import/autovibe-template-9001-${IMAGE_SHA256.slice(0, 16)}.qcow2`]
-  assert.deepEqual(files(), left)
-  assert.deepEqual(await at.make({ vmid: 9001, abandon: true }), { removed: left })
+  assert.deepEqual(await at.make({ vmid: 9001, abandon: true }), { removed: [] })
   assert.equal(configOf(9001)['template'], '1')
   assert.deepEqual(files(), [])
 })
@@ -126,6 +125,7 @@ test('a build that is given up leaves nothing: its VM, running or not, and its f
   const left = files()
   assert.deepEqual(await at.make({ vmid: 9002, abandon: true }), { removed: [...left, 'VM 9002'] })
   assert.deepEqual([at.pve.cluster.vms.has(9002), files()], [false, []])
+  assert.deepEqual(await at.make({ vmid: 9002, abandon: true }), { removed: [] })
   await assert.rejects(at.make({ vmid: 9002 }), { message: new RegExp(`${TOKEN_ID} lacks.*VM\\.Allocate.* on /vms/9002`) })
 })
 

@@ -1,7 +1,7 @@
 /** Makes a template, or goes on making it: looks at what is on the cluster, does the one thing that comes next, and looks again. */
 import { AutovibeError, type BuiltTemplate } from '@autovibe/contract'
 import { backoffMs } from '@autovibe/core/proxmox/backoff.ts'
-import { type Hindrance, nextOfBuild } from '@autovibe/core/proxmox/template-build.ts'
+import { type Hindrance, nextOfBuild, type SeenVm } from '@autovibe/core/proxmox/template-build.ts'
 import { look } from './look.ts'
 import { preflight } from './preflight.ts'
 import { type Build, buildCommand, settleOwnTasks, withOwnFix } from './site.ts'
@@ -19,17 +19,17 @@ export async function build(site: Build): Promise<BuiltTemplate> {
     tell('looking', `Rights, storages and bridges of ${plan.node}`)
     await passing(site, () => preflight(site))
     let made = false
-    let imageSha256: string | undefined
+    let vm: SeenVm | null = null
     let [last, failures] = ['', 0]
     for (let count = 0; count < STEPS_MOST; count += 1) {
       const next = await passing(site, async () => {
         await settleOwnTasks(site)
         const seen = await look(site)
-        imageSha256 = seen.vm?.imageSha256
+        vm = seen.vm
         return nextOfBuild(seen, { name: plan.names.vm, diskBytes: plan.diskBytes })
       })
       if (next === 'done') return { vmid: plan.vmid, node: plan.node, build: plan.names.vm, made }
-      if (!(next in STEPS)) throw hindered(site, next as Hindrance, imageSha256)
+      if (!(next in STEPS)) throw hindered(site, next as Hindrance, vm)
       const step = STEPS[next as keyof typeof STEPS]
       tell(next, step.says(site))
       made = true
@@ -49,7 +49,7 @@ export async function build(site: Build): Promise<BuiltTemplate> {
       fix: `See who works on it: pvenode task list --vmid ${plan.vmid}`,
     })
   } catch (error) {
-    throw withOwnFix(error, plan)
+    throw withOwnFix(error, site)
   }
 }
 
@@ -67,21 +67,26 @@ export async function passing<T>({ client, signal }: Pick<Build, 'client' | 'sig
 
 const mayPass = (error: unknown): boolean => error instanceof AutovibeError && error.retryable
 
-export function hindered({ plan }: Build, hindrance: Hindrance, imageSha256?: string): AutovibeError {
-  const { vmid, node } = plan
+export function hindered({ plan }: Build, hindrance: Hindrance, vm: SeenVm | null): AutovibeError {
+  const { vmid, node, vmids } = plan
+  const lock = vm?.lock ?? 'create'
+  if (hindrance === 'locked' && lock !== 'create')
+    return new AutovibeError('conflict.busy', `VM ${vmid} is locked (${lock}): a task works on it, or has left that behind.`, {
+      fix: `Wait for that task (on ${node}: pvenode task list --source active), then the same command again. If none works on it, as root there: qm unlock ${vmid}`,
+    })
   if (hindrance === 'locked')
     return new AutovibeError('substrate.failed', `VM ${vmid} is locked by a task that is gone, and Proxmox lets nobody but root take such a lock away.`, {
-      fix: `As root on ${node}, if no task works on it (pvenode task list --source active): qm unlock ${vmid} && qm destroy ${vmid} --purge`,
+      fix: `As root on ${node}, if no task works on it (pvenode task list --source active): qm unlock ${vmid} && qm destroy ${vmid} --purge --destroy-unreferenced-disks 1`,
     })
   if (hindrance === 'another build')
     return new AutovibeError('conflict.state', `VM ${vmid} is an unfinished build with another image, other settings or another version of autovibe.`, {
-      fix: `With the same settings, and of its image: ${buildCommand(plan, ` --image-sha256 ${imageSha256 ?? 'SUM'}`)}. Or take it away: ${buildCommand(plan, ' --abandon')}`,
+      fix: `With the same settings, and of its image: ${buildCommand(plan, '', vm?.imageSha256 ?? 'SUM')}. Or take it away: ${buildCommand(plan, ' --abandon')}`,
     })
   if (hindrance === 'another template')
     return new AutovibeError('conflict.state', `VM ${vmid} is a template of another build already, which machines may be clones of.`, {
-      fix: `Give this one another number: --vmid ${vmid + 1}`,
+      fix: `Give this one a free number outside ${vmids.from}-${vmids.to}: --vmid VMID`,
     })
   return new AutovibeError('conflict.state', `VM ${vmid} on ${node} is somebody else's, and is left alone.`, {
-    fix: `See whose it is: qm config ${vmid}. Give the template a number that is free: --vmid VMID`,
+    fix: `See whose it is: qm config ${vmid}. Give the template a free number outside ${vmids.from}-${vmids.to}: --vmid VMID`,
   })
 }

@@ -19,7 +19,7 @@ export async function look(build: Build): Promise<SeenBuild> {
     vm,
     image: image !== undefined,
     seed: isWhole,
-    leftovers: files.filter(({ volid }) => !(plan.keepImage && volid === image?.volid)).length,
+    leftovers: files.length,
   }
 }
 
@@ -32,6 +32,8 @@ export async function buildFiles({ client, plan, signal }: Pick<Build, 'client' 
   return listed.flat().filter(({ volid }) => isBuildFile(volid, storage, vmid))
 }
 
+export const tagsOf = (config: VmConfig): string[] => (config['tags'] ?? '').split(/[;, ]+/).filter((tag) => tag !== '')
+
 /** Null where the number is free. */
 export async function seenVm(build: Build): Promise<SeenVm | null> {
   const { client, plan, signal } = build
@@ -41,7 +43,7 @@ export async function seenVm(build: Build): Promise<SeenVm | null> {
     const { status } = await client.call('GET /nodes/{node}/qemu/{vmid}/status/current', { node, vmid }, { signal })
     return {
       name: config['name'],
-      tags: (config['tags'] ?? '').split(/[;, ]+/).filter((tag) => tag !== ''),
+      tags: tagsOf(config),
       isTemplate: config['template'] === '1',
       isRunning: status !== 'stopped',
       lock: config['lock'],
@@ -50,9 +52,11 @@ export async function seenVm(build: Build): Promise<SeenVm | null> {
       isSettled: isSettled(config, plan),
     }
   } catch (error) {
-    if (!isProxmox(error, 'absent')) throw error
+    if (!isProxmox(error, 'absent', 'forbidden')) throw error
+    // With a VM go the rights on its number, so that one that is not there may be forbidden to be seen.
+    if (await isFree({ client }, vmid, signal)) return null
+    if (error.kind === 'forbidden') throw error
   }
-  if (await isFree({ client }, vmid, signal)) return null
   throw new AutovibeError('conflict.state', `The number ${vmid} is taken by a VM on another node than ${node}.`, {
     fix: `Make it there, or give it another number (--vmid), for which its token needs other rights: autovibe substrate grants ${plan.substrate} --for template --vmid VMID …`,
   })

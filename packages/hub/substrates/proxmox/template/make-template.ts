@@ -9,7 +9,7 @@ import { build } from './build.ts'
 import { sumOf } from './image.ts'
 import { type BuildTarget, planOf, siteOf, type Wish } from './plan.ts'
 import { Seed } from './seed.ts'
-import { type BuildPatience, PATIENCE, type Tell } from './site.ts'
+import { type BuildPatience, grantsCommand, PATIENCE, type Tell } from './site.ts'
 
 export const templateGrants = (asked: z.output<typeof AskTemplateGrants>, target: BuildTarget): TemplateGrants => ({
   token_id: `${asked.user}!${asked.token}`,
@@ -29,7 +29,7 @@ export type Made = { readonly template: BuiltTemplate } | { readonly removed: re
 export async function makeTemplate(wish: Wish, target: BuildTarget, { tell, signal, patience = PATIENCE, limits }: MakeOptions): Promise<Made> {
   if (wish.token_id === target.config.token_id)
     throw new AutovibeError('request.invalid', `${wish.token_id} is the Hub's own token, which shall not be able to make templates.`, {
-      fix: `See the lines that make another: autovibe substrate grants ${target.name} --for template --node ${wish.node} --image-storage ${wish.image_storage}`,
+      fix: `See the lines that make another: ${grantsCommand({ ...siteOf(wish, target), substrate: target.name, buildBridge: wish.bridge })}`,
     })
   const seedOf = await Seed.read(wish.network)
   // Whoever takes everything away needs no image.

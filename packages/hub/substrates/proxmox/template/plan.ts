@@ -1,6 +1,6 @@
 /** What a build goes by: what was asked, what the cluster was brought with, the image with its sum, and the names that follow from all that. */
-import type { BuildTemplate, ProxmoxConfig } from '@autovibe/contract'
-import { AutovibeError } from '@autovibe/contract'
+import type { ProxmoxConfig } from '@autovibe/contract'
+import { AutovibeError, BuildTemplate } from '@autovibe/contract'
 import { type BuildNames, buildNames } from '@autovibe/core/proxmox/template-build.ts'
 import type { z } from 'zod'
 import type { BuildSite } from '../client/template-needs.ts'
@@ -21,8 +21,12 @@ export interface Plan extends BuildSite {
   readonly buildBridge: string
   readonly machinesBridge: string
   readonly diskBytes: number
-  readonly image: { readonly url: string; readonly sha256: string }
-  readonly keepImage: boolean
+  /** `given`: the sum as it was asked for. */
+  readonly image: { readonly url: string; readonly sha256: string; readonly given: string | null }
+  /** Of the command, as far as they are not what it takes without them. */
+  readonly flags: string
+  /** The numbers of machines, which no template has. */
+  readonly vmids: ProxmoxConfig['vmids']
   readonly seed: Seed
 }
 
@@ -36,9 +40,22 @@ export function vmidOf({ vmid, node }: { readonly vmid: number | null; readonly 
     throw new AutovibeError('request.invalid', `${name} has no template for ${node} whose number this one could have.`, { fix: 'Give it one: --vmid 9001' })
   if (chosen >= config.vmids.from && chosen <= config.vmids.to)
     throw new AutovibeError('request.invalid', `The number ${chosen} is among those of machines.`, {
-      fix: `Give it one outside of ${config.vmids.from} to ${config.vmids.to}: --vmid 9000`,
+      fix: `Give it a free number outside ${config.vmids.from}-${config.vmids.to}: --vmid VMID`,
     })
   return chosen
+}
+
+/** Each is part of what the build is named by: without them the same command would be another build's. */
+function flagsOf({ disk_gib, image_url, network }: Wish): string {
+  const { disk_gib: disk, image_url: image } = BuildTemplate.shape
+  return [
+    ...(disk_gib === disk.parse(undefined) ? [] : [`--disk ${disk_gib}`]),
+    ...(network.kind === 'dhcp' ? [] : [`--ip ${network.address},gw=${network.gateway} --nameserver ${network.nameserver}`]),
+    // Its address may hold what a shell would read, but no quote.
+    ...(image_url === image.parse(undefined) ? [] : [`--image '${image_url}'`]),
+  ]
+    .map((flag) => ` ${flag}`)
+    .join('')
 }
 
 /** Where it is made, which is also what its token must be let at. */
@@ -61,8 +78,9 @@ export function planOf(wish: Wish, target: BuildTarget, sha256: string, seedOf: 
     buildBridge: wish.bridge,
     machinesBridge: config.bridge,
     diskBytes,
-    image: { url: wish.image_url, sha256 },
-    keepImage: wish.keep_image,
+    image: { url: wish.image_url, sha256, given: wish.image_sha256 },
+    flags: flagsOf(wish),
+    vmids: config.vmids,
     seed,
   }
 }

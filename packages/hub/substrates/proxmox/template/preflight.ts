@@ -1,4 +1,4 @@
-/** What would be in the way of a build, looked at before anything is changed: privileges, each by name; storages, bridges, the pool. */
+/** What would be in the way of a build, looked at before anything is changed: privileges, each by name; storages, bridges. The pool no token of the making may see. */
 import { AutovibeError } from '@autovibe/contract'
 import { type BuildGrant, buildGrantLine, buildGrants, buildPrivileges } from '../client/template-needs.ts'
 import { type Build, grantsCommand } from './site.ts'

@@ -165,6 +165,10 @@ test('a VM that does not come to its end is told with where to look, and waited 
     code: 'operation.deadline',
     fix: new RegExp(`qm terminal ${number}.*--abandon`),
   })
+  // It has been on for longer than anybody waits.
+  const vm = at.pve.cluster.vms.get(number)
+  assert.ok(vm)
+  vm.startedAt -= 86_400
   const waiting = at.make({ vmid: number }, { tell: (step) => void (step === 'install' && at.guests.running.has(number) && at.guests.end(number)) })
   assert.ok('template' in (await waiting))
 })
@@ -190,7 +194,19 @@ test('one whose node has restarted meanwhile neither', { skip }, async () => {
   }
 })
 
+test('a sum is not fetched from where it leads to without TLS', { skip }, async () => {
+  const image_url = at.imageUrl.replace('noble.img', 'moved/noble.img')
+  await assert.rejects(at.make({ vmid: 9999, image_sha256: null, image_url }), {
+    code: 'substrate.failed',
+    message: /leads to http:\/\/images\.example\.com, without TLS/,
+  })
+})
+
 test('the Hub’s own token is not taken for it, and a number of machines neither', { skip }, async () => {
-  await assert.rejects(at.make({ vmid: 9999, token_id: 'autovibe@pve!hub' }), { code: 'request.invalid', message: /the Hub's own token/ })
+  await assert.rejects(at.make({ vmid: 9999, token_id: 'autovibe@pve!hub', bridge: 'vmbr2' }), {
+    code: 'request.invalid',
+    message: /the Hub's own token/,
+    fix: /grants lab --for template --node pve1 --vmid 9999 --image-storage local --bridge vmbr2$/,
+  })
   await assert.rejects(at.make({ vmid: 900_001 }), { code: 'request.invalid', message: /among those of machines/ })
 })

@@ -5,6 +5,7 @@ import type { ProxmoxClient } from '../client/client.ts'
 import type { ParametersOf, TaskEndpointName } from '../client/endpoints.ts'
 import { ProxmoxError } from '../client/errors.ts'
 import { awaitTask, runTask } from '../client/tasks.ts'
+import { tokenLine } from '../client/template-needs.ts'
 import type { Plan } from './plan.ts'
 
 export interface BuildPatience {
@@ -53,18 +54,32 @@ export async function settleOwnTasks(build: Build): Promise<void> {
 }
 
 /** The command that goes on with this build, or takes it away. */
-export const buildCommand = ({ substrate, node, vmid, imageStorage, buildBridge }: Plan, more = ''): string =>
-  `autovibe substrate template build ${substrate} --node ${node} --vmid ${vmid} --image-storage ${imageStorage} --bridge ${buildBridge} --token-id … --token-stdin${more}`
+export const buildCommand = ({ substrate, node, vmid, imageStorage, buildBridge, flags, image }: Plan, more = '', imageSha256 = image.given): string =>
+  `autovibe substrate template build ${substrate} --node ${node} --vmid ${vmid} --image-storage ${imageStorage} --bridge ${buildBridge}${flags}${imageSha256 === null ? '' : ` --image-sha256 ${imageSha256}`} --token-id … --token-stdin${more}`
 
-export const grantsCommand = ({ substrate, node, vmid, imageStorage, buildBridge }: Plan): string =>
+export const grantsCommand = ({
+  substrate,
+  node,
+  vmid,
+  imageStorage,
+  buildBridge,
+}: Pick<Plan, 'substrate' | 'node' | 'vmid' | 'imageStorage' | 'buildBridge'>): string =>
   `autovibe substrate grants ${substrate} --for template --node ${node} --vmid ${vmid} --image-storage ${imageStorage} --bridge ${buildBridge}`
 
-/** A refusal for want of a privilege, with the line that mends it for this token rather than for the Hub's. */
-export function withOwnFix(error: unknown, plan: Plan): unknown {
-  if (!(error instanceof ProxmoxError) || error.kind !== 'forbidden') return error
-  return new AutovibeError(error.code, error.message, {
-    cause: error,
-    internal: error.internal,
-    fix: `Give the token of the making what it lacks: ${grantsCommand(plan)}`,
-  })
+/** A refusal of this token, with the lines that mend it for this one rather than for the Hub's. */
+export function withOwnFix(error: unknown, { plan, tokenId }: Pick<Build, 'plan' | 'tokenId'>): unknown {
+  if (!(error instanceof ProxmoxError)) return error
+  const fix = fixOf(error, plan, tokenId)
+  return fix === null ? error : new AutovibeError(error.code, error.message, { cause: error, internal: error.internal, fix })
+}
+
+function fixOf({ kind, message }: ProxmoxError, plan: Plan, tokenId: string): string | null {
+  if (kind === 'credentials') {
+    const [user = '', token = ''] = tokenId.split('!')
+    return `Its secret is wrong, or it has expired. As root on a node: pveum user token remove ${user} ${token}; ${tokenLine({ user, token })}`
+  }
+  if (kind !== 'forbidden') return null
+  // The token may not see pools: that there is none shows only when a VM shall go into it.
+  if (/\bpool '[^']*' does not exist/.test(message)) return `As root on a node: pveum pool add ${plan.pool}`
+  return `Give the token of the making what it lacks: ${grantsCommand(plan)}`
 }

@@ -2,7 +2,8 @@
 import { AutovibeError } from '@autovibe/contract'
 import { backoffMs } from '@autovibe/core/proxmox/backoff.ts'
 import { type BuildStep, buildNotes, INSTALLING_TAG, TEMPLATE_TAG } from '@autovibe/core/proxmox/template-build.ts'
-import { buildFiles, settledCard } from './look.ts'
+import { isBaseDisk } from '@autovibe/core/proxmox/vm-config.ts'
+import { buildFiles, settledCard, tagsOf } from './look.ts'
 import { type Build, buildCommand, task, taskNamed } from './site.ts'
 import { assertEndedByItself } from './stopped-early.ts'
 
@@ -14,7 +15,7 @@ export const STEPS: Readonly<Record<Exclude<BuildStep, 'done'>, { readonly says:
   vm: { says: ({ plan }) => `VM ${plan.vmid} is made on ${plan.storage}`, act: createVm },
   disk: { says: ({ plan }) => `Its disk becomes ${plan.diskBytes / GIB} GiB`, act: resize },
   start: { says: () => 'It starts', act: ({ plan, ...build }) => task({ plan, ...build }, 'POST /nodes/{node}/qemu/{vmid}/status/start', at(plan)) },
-  mark: { says: () => 'It is noted that it was started', act: (build) => tag(build, [TEMPLATE_TAG, INSTALLING_TAG]) },
+  mark: { says: () => 'It is noted that it was started', act: (build) => mark(build, true) },
   install: { says: () => 'It installs itself, which takes some minutes', act: install },
   settle: { says: ({ plan }) => `It is plugged into ${plan.machinesBridge}, with a drive for cloud-init instead of the disc`, act: settle },
   convert: { says: () => 'It becomes a template', act: ({ plan, ...build }) => task({ plan, ...build }, 'POST /nodes/{node}/qemu/{vmid}/template', at(plan)) },
@@ -24,9 +25,11 @@ export const STEPS: Readonly<Record<Exclude<BuildStep, 'done'>, { readonly says:
 const GIB = 1024 ** 3
 const at = ({ node, vmid }: Build['plan']): { node: string; vmid: number } => ({ node, vmid })
 
-function image(build: Build): Promise<void> {
-  const { node, imageStorage: storage, names, image } = build.plan
-  return task(build, 'POST /nodes/{node}/storage/{storage}/download-url', {
+async function image(build: Build): Promise<void> {
+  const { node, imageStorage: storage, names, image, seed } = build.plan
+  // A host that cannot make the disc says so before an image is fetched in vain.
+  await seed.disc(build.signal)
+  await task(build, 'POST /nodes/{node}/storage/{storage}/download-url', {
     node,
     storage,
     content: 'import',
@@ -73,13 +76,18 @@ function resize(build: Build): Promise<void> {
   return task(build, 'PUT /nodes/{node}/qemu/{vmid}/resize', { ...at(build.plan), disk: 'scsi0', size: `${build.plan.diskBytes / GIB}G` })
 }
 
-const tag = (build: Build, tags: readonly string[]): Promise<void> =>
-  task(build, 'POST /nodes/{node}/qemu/{vmid}/config', { ...at(build.plan), tags: tags.join(';') })
+/** Marks it as started, or as done. What others have tagged it with stays. */
+async function mark(build: Build, isStarted: boolean): Promise<void> {
+  const { client, plan, signal } = build
+  const seen = tagsOf(await client.call('GET /nodes/{node}/qemu/{vmid}/config', at(plan), { signal })).filter((tag) => tag !== INSTALLING_TAG)
+  const tags = [...new Set([...seen, TEMPLATE_TAG, ...(isStarted ? [INSTALLING_TAG] : [])])]
+  await task(build, 'POST /nodes/{node}/qemu/{vmid}/config', { ...at(plan), tags: tags.join(';') })
+}
 
 async function install(build: Build): Promise<void> {
   const { client, plan, patience, signal, tell } = build
   const startedMs = client.clock.nowMs()
-  // Ends when the VM is off, stands still, or the deadline is over: the cluster's count of its time, which no call of ours begins anew, or ours.
+  // Ends when the VM is off, stands still, or this command has waited long enough; the next one waits anew.
   for (let attempt = 0; ; attempt += 1) {
     const { status, qmpstatus, uptime = 0 } = await client.call('GET /nodes/{node}/qemu/{vmid}/status/current', at(plan), { signal })
     if (status === 'stopped') return
@@ -88,7 +96,7 @@ async function install(build: Build): Promise<void> {
         fix: `See whether ${plan.storage} has room (pvesm status), then begin again: ${buildCommand(plan, ' --abandon')}`,
       })
     const minutes = Math.floor(uptime / 60)
-    if (uptime * 1000 >= patience.installMs || client.clock.nowMs() - startedMs >= patience.installMs)
+    if (client.clock.nowMs() - startedMs >= patience.installMs)
       throw new AutovibeError('operation.deadline', `VM ${plan.vmid} is still on after ${minutes} minutes: it turns itself off only when all is installed.`, {
         fix: `On ${plan.node}, see what it says: qm terminal ${plan.vmid} (mostly a mirror that ${plan.buildBridge} does not lead to). To wait longer, the same command again; to begin anew: ${buildCommand(plan, ' --abandon')}`,
       })
@@ -111,9 +119,12 @@ async function settle(build: Build): Promise<void> {
 }
 
 async function tidy(build: Build): Promise<void> {
-  const { plan } = build
-  await removeFiles(build, (volid) => !(plan.keepImage && volid === `${plan.imageStorage}:import/${plan.names.image}`))
-  await tag(build, [TEMPLATE_TAG])
+  const { client, plan, signal } = build
+  // Proxmox notes that it is a template before it makes its disk one. Where the storage makes no such disks, this changes nothing.
+  const { scsi0 = '' } = await client.call('GET /nodes/{node}/qemu/{vmid}/config', at(plan), { signal })
+  if (!isBaseDisk(scsi0)) await task(build, 'POST /nodes/{node}/qemu/{vmid}/template', { ...at(plan), disk: 'scsi0' })
+  await removeFiles(build, () => true)
+  await mark(build, false)
 }
 
 /** Files of this build alone; answers their names. */

@@ -34,6 +34,7 @@ export interface BuildStage {
 export async function buildStage(options: Options = {}): Promise<BuildStage> {
   const images = createServer((request, response) => {
     if (request.url === '/SHA256SUMS') return void response.end(`${'0'.repeat(64)} *other.img\n${IMAGE_SHA256} *noble.img\n`)
+    if (request.url === '/moved/SHA256SUMS') return void response.writeHead(302, { location: 'http://images.example.com/SHA256SUMS' }).end()
     response.end(IMAGE)
   })
   await new Promise<void>((resolve) => images.listen(0, '127.0.0.1', resolve))

@@ -1,0 +1,47 @@
+/** Which copy on a storage is which archive of ours, and what the storage says of it. */
+import type { ArchiveVerification, MachineArchiveId } from '@autovibe/contract'
+import { readArchiveNotes } from './archive-notes.ts'
+
+/** As a storage lists a backup of a VM. */
+export interface ListedCopy {
+  readonly volid: string
+  /** Seconds since 1970, by the node's clock, when it was begun. */
+  readonly ctime?: number | undefined
+  readonly size: number
+  readonly notes?: string | undefined
+  readonly protected?: boolean | undefined
+  readonly verification?: { readonly state: string } | undefined
+}
+
+export interface KnownArchive {
+  readonly archiveId: MachineArchiveId
+  readonly hubId: string
+  /** Its name on the storage, once it is known. */
+  readonly volid: string | null
+}
+
+/** The archive's copy by its notes, which must name this Hub; a copy whose notes name anything else is never ours, whatever its name. */
+export function copyByNotes<C extends ListedCopy>(copies: readonly C[], { archiveId, hubId, volid }: KnownArchive): C | null {
+  const ours = copies.filter(({ notes }) => {
+    const read = readArchiveNotes(notes)
+    return read?.archiveId === archiveId && read.hubId === hubId
+  })
+  return ours.find((copy) => volid === null || copy.volid === volid) ?? null
+}
+
+/**
+ * The copy that a task of ours has made and could not write its notes to: the first without any that was begun after the task. The VM's lock lets only one be made at a
+ * time, so that the first is the task's; later ones are somebody else's.
+ */
+export function copyOfTask<C extends ListedCopy>(copies: readonly C[], taskStartedS: number): C | null {
+  const later = copies.filter(({ ctime }) => ctime !== undefined && ctime >= taskStartedS)
+  const first = later.toSorted((left, right) => (left.ctime ?? 0) - (right.ctime ?? 0))[0]
+  return first !== undefined && (first.notes ?? '') === '' ? first : null
+}
+
+/** Only a backup server reads its copies back; what it says beside ok and failed is not known yet. */
+export function verificationOf(storageType: string, { verification }: ListedCopy): ArchiveVerification {
+  if (storageType !== 'pbs') return 'none'
+  if (verification === undefined) return 'pending'
+  return verification.state === 'ok' ? 'ok' : verification.state === 'failed' ? 'failed' : 'pending'
+}

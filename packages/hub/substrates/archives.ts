@@ -1,0 +1,32 @@
+/** The port of substrates that can copy a whole machine to a storage which outlives it. Calls are at-least-once, as those of `Substrate`. */
+import type { ArchiveVerification, CheckpointId, MachineArchiveId, MachineId } from '@autovibe/contract'
+
+export interface NewArchive {
+  readonly archiveId: MachineArchiveId
+  readonly machineId: MachineId
+  /** Frozen on the machine's disk, so that the copy has its tree whole, under this name. */
+  readonly checkpointId: CheckpointId
+}
+
+export interface TakenArchive {
+  /** The storage's own name for it; at most 1000 characters. */
+  readonly volume: string
+  readonly sizeBytes: number
+  readonly verification: ArchiveVerification
+}
+
+/** `missing`: it should be there to be seen, and is not, or it was removed. */
+export type SeenArchive = TakenArchive | 'missing'
+
+export interface MachineArchives {
+  /** Where they go, by the name that people know it under; null: nobody has said where, and none is taken. */
+  readonly storage: string | null
+  /** Of one machine; older ones go. */
+  readonly keep: number
+  /** Null while it is being taken, which may take hours: ask again. The machine goes on meanwhile. */
+  take(archive: NewArchive, signal: AbortSignal): Promise<TakenArchive | null>
+  /** It is not there any more, or never was; one that is being taken is broken off, and none is taken under this id from now on. */
+  remove(archive: NewArchive, signal: AbortSignal): Promise<void>
+  /** All that should be there and can be looked at, in as many calls as there are storages. */
+  look(signal: AbortSignal): Promise<ReadonlyMap<MachineArchiveId, SeenArchive>>
+}

@@ -1,0 +1,36 @@
+/** Archives of a cluster that may not answer yet: what needs it is refused like everything else that does. */
+import type { MachineArchiveId } from '@autovibe/contract'
+import type { MachineArchives, NewArchive, SeenArchive, TakenArchive } from '../../archives.ts'
+
+type Through = <T>(work: (archives: MachineArchives) => Promise<T>) => Promise<T>
+
+export class LateArchives implements MachineArchives {
+  readonly #now: () => MachineArchives
+  readonly #through: Through
+
+  /** Both refuse while the cluster was not taken up. */
+  constructor(now: () => MachineArchives, through: Through) {
+    this.#now = now
+    this.#through = through
+  }
+
+  get storage(): string | null {
+    return this.#now().storage
+  }
+
+  get keep(): number {
+    return this.#now().keep
+  }
+
+  take(archive: NewArchive, signal: AbortSignal): Promise<TakenArchive | null> {
+    return this.#through((archives) => archives.take(archive, signal))
+  }
+
+  remove(archive: NewArchive, signal: AbortSignal): Promise<void> {
+    return this.#through((archives) => archives.remove(archive, signal))
+  }
+
+  look(signal: AbortSignal): Promise<ReadonlyMap<MachineArchiveId, SeenArchive>> {
+    return this.#through((archives) => archives.look(signal))
+  }
+}

@@ -1,0 +1,158 @@
+/** Takes an archive: vzdump beside the running VM, asked for once under a row that was there before, looked at until it has ended, and found on the storage. */
+import { AutovibeError } from '@autovibe/contract'
+import { copyByNotes, copyOfTask, verificationOf } from '@autovibe/core/proxmox/archive-copies.ts'
+import { backupFailure } from '@autovibe/core/proxmox/archive-failures.ts'
+import { archiveNotes } from '@autovibe/core/proxmox/archive-notes.ts'
+import { parseUpid } from '@autovibe/core/proxmox/upid.ts'
+import type { NewArchive, TakenArchive } from '../../archives.ts'
+import { ProxmoxError } from '../client/errors.ts'
+import { awaitTask } from '../client/tasks.ts'
+import type { Site } from '../site.ts'
+import { guestOf } from '../trees.ts'
+import { isProxmox } from '../vms.ts'
+import { lostTask } from './lost-task.ts'
+import type { ArchiveRecord } from './records.ts'
+import { leftovers } from './remove.ts'
+import { type Copy, copiesOn, endTask, type ReachedStorage, reach, removeCopy } from './storage.ts'
+
+/** Of one look at the task; whoever asks comes again. */
+const AWAIT_MS = 2_000
+/** That may fail for a lock, or vanish, until the archive is given up. */
+const TASKS_MOST = 5
+
+export async function takeArchive(site: Site, wanted: NewArchive, signal: AbortSignal): Promise<TakenArchive | null> {
+  const known = await site.archives.find(wanted.archiveId)
+  if (known?.state === 'gone') throw givenUp(known)
+  const begun = known ?? (await begin(site, wanted))
+  const record = begun.state === 'stored' ? begun : await site.locks.run(wanted.machineId, () => asked(site, begun, signal))
+  if (record.state === 'taking' && !(await ended(site, record, signal))) return null
+  return found(site, record, signal)
+}
+
+const givenUp = ({ archive_id }: ArchiveRecord): AutovibeError =>
+  new AutovibeError('operation.cancelled', `The archive ${archive_id} was given up.`, { fix: 'autovibe machine archives shows what there is.' })
+
+async function begin(site: Site, wanted: NewArchive): Promise<ArchiveRecord> {
+  const machine = await site.records.find(wanted.machineId)
+  const { storage } = site.settings.archive
+  if (machine?.state !== 'made') throw noMachine(wanted)
+  if (storage === null)
+    throw new AutovibeError('substrate.failed', 'The substrate has no storage for archives.', { fix: 'autovibe substrate set NAME --archive STORAGE' })
+  return site.archives.begin(wanted, machine, storage)
+}
+
+const noMachine = ({ machineId }: NewArchive): AutovibeError =>
+  new AutovibeError('substrate.failed', `The machine ${machineId} does not exist on this substrate.`, { fix: 'autovibe ps --all shows what became of it.' })
+
+/** With the task that takes it: the one that is known, one whose name was lost, or a new one. */
+async function asked(site: Site, begun: ArchiveRecord, signal: AbortSignal): Promise<ArchiveRecord> {
+  signal.throwIfAborted()
+  // Whoever had the machine until now may have given it up.
+  const record = (await site.archives.find(begun.archive_id)) ?? begun
+  if (record.state === 'gone') throw givenUp(record)
+  if (record.upid !== null) return record
+  const lost = await lostTask(site, record, signal)
+  if (lost !== null) return site.archives.set(record.archive_id, { upid: lost })
+  return start(site, record, signal)
+}
+
+async function start(site: Site, record: ArchiveRecord, signal: AbortSignal): Promise<ArchiveRecord> {
+  const { archive_id: archiveId, machine_id: machineId, checkpoint_id: checkpointId, storage } = record
+  const machine = await site.records.find(machineId)
+  if (machine?.state !== 'made') throw noMachine({ archiveId, machineId, checkpointId })
+  const { record: vm, guest } = await guestOf(site, machine, signal)
+  if (!(await guest.state(signal)).frozen.includes(checkpointId))
+    throw new AutovibeError('substrate.snapshot_gone', `The tree of checkpoint ${checkpointId} is no longer frozen on the disk of the machine.`, {
+      fix: `Start the machine and take another archive, which takes a checkpoint first: autovibe machine archive ${machine.name}`,
+    })
+  // What the storage takes is what the guest has written.
+  await guest.sync(signal)
+  const before = await site.archives.set(archiveId, { asked_at: new Date(site.client.clock.nowMs()), node: vm.node, vmid: vm.vmid })
+  const upid = await site.client.call(
+    'POST /nodes/{node}/vzdump',
+    {
+      node: vm.node,
+      vmid: String(vm.vmid),
+      storage,
+      mode: 'snapshot',
+      'notes-template': archiveNotes({ archiveId, machineId, checkpointId, hubId: site.hubId }),
+      // Against rules of the storage's own, which know nothing of what we keep.
+      protected: true,
+    },
+    { signal },
+  )
+  if (parseUpid(upid) !== null) return site.archives.set(archiveId, { upid })
+  await site.archives.taskEnded(before)
+  throw new AutovibeError('substrate.unavailable', `The VM ${vm.vmid} moved to another node at the very moment when it was to be copied.`)
+}
+
+/** False while the task runs. A task that did not end well leaves nothing, and another may be asked for. */
+async function ended(site: Site, record: ArchiveRecord, signal: AbortSignal): Promise<boolean> {
+  const { upid, asked_at, vmid } = record
+  if (upid === null) return false
+  try {
+    await awaitTask(site.client, upid, { signal, deadlineMs: AWAIT_MS })
+    return true
+  } catch (error) {
+    if (!(error instanceof ProxmoxError)) throw error
+    if (error.code === 'operation.deadline') {
+      if (site.client.clock.nowMs() - (asked_at?.getTime() ?? 0) < site.patience.archiveMs) return false
+      await endTask(site, upid, record.node, signal)
+    } else if (!isProxmox(error, 'task failed', 'task vanished')) throw error
+    await discard(site, record, signal)
+    const { ended_upids } = await site.archives.taskEnded(record)
+    throw failure(vmid, error, ended_upids.length < TASKS_MOST)
+  }
+}
+
+/** `again`: another attempt may be made, which a row counts because the engine begins to count anew after each look. */
+function failure(vmid: number, error: ProxmoxError, again: boolean): AutovibeError {
+  if (error.kind !== 'task failed') {
+    const { message, fix, internal } = error
+    return new AutovibeError(error.code, message, { fix, internal, retryable: again && error.retryable, cause: error })
+  }
+  const { kind, words } = backupFailure(error.message, error.log)
+  const fix = {
+    locked: `See which task holds the lock (pvenode task list --source active). If none does, an administrator takes it away: qm unlock ${vmid}`,
+    full: 'Make room on the storage of the archives, or remove old ones: autovibe machine archives, autovibe machine remove-archive ARCHIVE',
+    protected: 'Keep fewer (autovibe substrate set NAME --archives-kept 3), or let the storage have more: pvesm set STORAGE --max-protected-backups 20',
+    other: error.fix,
+  }[kind]
+  return new AutovibeError(kind === 'full' ? 'substrate.disk_full' : 'substrate.failed', `Proxmox could not copy VM ${vmid}: ${words}`, {
+    fix,
+    retryable: again && kind === 'locked',
+    internal: error.internal,
+    cause: error,
+  })
+}
+
+async function discard(site: Site, record: ArchiveRecord, signal: AbortSignal): Promise<void> {
+  const storage = await reach(site, record.storage, record.node, signal)
+  for (const copy of leftovers(site, record, await copiesOn(site, storage, record.vmid, signal))) await removeCopy(site, storage, copy, signal)
+}
+
+/** The copy of a task that ended well, now with our notes. */
+async function found(site: Site, record: ArchiveRecord, signal: AbortSignal): Promise<TakenArchive> {
+  const storage = await reach(site, record.storage, record.node, signal)
+  const copies = await copiesOn(site, storage, record.vmid, signal)
+  const copy =
+    copyByNotes(copies, { archiveId: record.archive_id, hubId: site.hubId, volid: record.volid }) ?? (await noted(site, storage, record, copies, signal))
+  if (copy === null)
+    throw new AutovibeError('substrate.failed', `Proxmox says that VM ${record.vmid} was copied to ${record.storage}, and shows no copy there.`, {
+      fix: `Look whether it is there: pvesm list ${record.storage} --vmid ${record.vmid}`,
+      retryable: true,
+    })
+  await site.archives.set(record.archive_id, { state: 'stored', volid: copy.volid, upid: null })
+  return { volume: copy.volid, sizeBytes: copy.size, verification: verificationOf(storage.type, copy) }
+}
+
+/** Proxmox only warns when it cannot write the notes. */
+async function noted(site: Site, { storage, node }: ReachedStorage, record: ArchiveRecord, copies: readonly Copy[], signal: AbortSignal): Promise<Copy | null> {
+  const copy = copyOfTask(copies, parseUpid(record.upid ?? '')?.starttimeS ?? Number.POSITIVE_INFINITY)
+  if (copy === null) return null
+  const { archive_id: archiveId, machine_id: machineId, checkpoint_id: checkpointId } = record
+  const notes = archiveNotes({ archiveId, machineId, checkpointId, hubId: site.hubId })
+  const place = { node, storage, volume: copy.volid }
+  await site.client.call('PUT /nodes/{node}/storage/{storage}/content/{volume}', { ...place, notes, protected: true }, { signal, idempotent: true })
+  return copy
+}
