@@ -157,7 +157,10 @@ test('a mistyped word is mended in the fix, with the rest of the line as it was'
 test('a mistake is one sentence with one full stop', async () => {
   const { detail } = problemOf(await autovibe(['ps', 'a', 'b', '--json']))
   assert.equal(detail, "Too many arguments for 'ps'. Expected 0 arguments but got 2: a, b.")
-  assert.match(problemOf(await autovibe(['machine', '--json'])).detail, /needs one of its commands: list, show, limits, stop, start, archive, archives, remove-archive, destroy\.$/)
+  assert.match(
+    problemOf(await autovibe(['machine', '--json'])).detail,
+    /needs one of its commands: list, show, limits, stop, start, archive, archives, remove-archive, destroy\.$/,
+  )
 })
 
 test('help is a word too, before a command and within a group', async () => {
