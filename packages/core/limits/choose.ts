@@ -22,6 +22,16 @@ export function limitsOfHost({ cores, memoryBytes, diskBytes }: HostSize): Machi
   }
 }
 
+/** The most that is proposed on a host that the Hub and other machines share: what it gives by itself, or what somebody has given on purpose. */
+export function mostShared(host: HostSize, now: Pick<MachineLimits, 'memory_bytes' | 'disk_bytes'>): HostSize {
+  const given = limitsOfHost(host)
+  return {
+    cores: host.cores,
+    memoryBytes: Math.min(host.memoryBytes, Math.max(given.memory_bytes, now.memory_bytes)),
+    diskBytes: Math.min(host.diskBytes, Math.max(given.disk_bytes, now.disk_bytes)),
+  }
+}
+
 /** Of each limit the first that is given, else that of the host. */
 export function chooseLimits(host: MachineLimits, ...changes: readonly (MachineLimitsChange | null | undefined)[]): MachineLimits {
   const chosen = { ...host }

@@ -14,6 +14,7 @@ const use = (change: Partial<RunUse> = {}): RunUse => ({
   limits: NOW,
   busyMs: busy([0.5, SEEN_LEAST_MS]),
   peakMemoryBytes: GIB,
+  wasMemoryRefused: false,
   peakDiskBytes: 2 * GIB,
   ...change,
 })
@@ -28,9 +29,16 @@ const anyUse: fc.Arbitrary<RunUse> = fc
     limits,
     fc.array(fc.tuple(fc.double({ min: 0, max: 32, noNaN: true }), fc.integer({ min: 1, max: 10 ** 7 })), { minLength: 1, maxLength: 8 }),
     fc.nat(64 * GIB),
+    fc.boolean(),
     fc.option(fc.nat(500 * GIB)),
   )
-  .map(([held, times, peakMemoryBytes, peakDiskBytes]) => ({ limits: held, busyMs: busy([0, SEEN_LEAST_MS], ...times), peakMemoryBytes, peakDiskBytes }))
+  .map(([held, times, peakMemoryBytes, wasMemoryRefused, peakDiskBytes]) => ({
+    limits: held,
+    busyMs: busy([0, SEEN_LEAST_MS], ...times),
+    peakMemoryBytes,
+    wasMemoryRefused,
+    peakDiskBytes,
+  }))
 const uses = fc.array(anyUse, { minLength: RUNS_LEAST, maxLength: 10 })
 
 test('a step holds what is between its edges, and time is added up', () => {
@@ -62,8 +70,14 @@ test('it is never below what was seen with its headroom, but where there is no m
     fc.property(uses, limits, (all, now) => {
       const proposal = rightSize(all, now, MOST)
       assert.ok(proposal)
-      const memory = Math.max(...all.map(({ peakMemoryBytes }) => peakMemoryBytes))
-      assert.ok(proposal.memory_bytes.proposed >= Math.min(MOST.memoryBytes, memory * (1 + HEADROOM.memory)))
+      const memory = Math.max(
+        ...all.map(({ peakMemoryBytes: peak, wasMemoryRefused, limits: held }) => {
+          const wanted = peak * (1 + HEADROOM.memory)
+          // A limit that refused nothing was enough.
+          return wasMemoryRefused || peak > held.memory_bytes ? wanted : Math.min(wanted, held.memory_bytes)
+        }),
+      )
+      assert.ok(proposal.memory_bytes.proposed >= Math.min(MOST.memoryBytes, memory))
       const disk = Math.max(0, ...all.map(({ peakDiskBytes }) => peakDiskBytes ?? 0))
       assert.ok((proposal.disk_bytes?.proposed ?? 0) >= (proposal.disk_bytes === null ? 0 : Math.min(MOST.diskBytes, disk * (1 + HEADROOM.disk))))
       const enough = proposal.cores.proposed / (1 + HEADROOM.cores)
@@ -71,6 +85,12 @@ test('it is never below what was seen with its headroom, but where there is no m
         .flatMap(({ busyMs }) => Object.entries(busyMs))
         .reduce((sum, [step, ms]) => sum + (upperCores(Number(step)) > enough * (1 + 1e-9) ? ms : 0), 0)
       assert.ok(proposal.cores.proposed === MOST.cores || above <= seenMs(all) * 0.05 * (1 + 1e-9) + 1)
+      const steps = all.flatMap(({ busyMs }) =>
+        Object.entries(busyMs).map(([step, ms]) => ({ cores: upperCores(Number(step)), work: ms * upperCores(Number(step)) })),
+      )
+      const work = steps.reduce((sum, each) => sum + each.work, 0)
+      const beyond = steps.reduce((sum, each) => sum + (each.cores > enough * (1 + 1e-9) ? each.work : 0), 0)
+      assert.ok(proposal.cores.proposed === MOST.cores || (beyond <= work * 0.05 * (1 + 1e-9) && enough * (1 + 1e-9) >= work / seenMs(all)))
       assert.ok(proposal.cores.proposed <= MOST.cores && proposal.memory_bytes.proposed <= MOST.memoryBytes)
       assert.ok((proposal.disk_bytes?.proposed ?? 0) <= MOST.diskBytes)
     }),
@@ -86,7 +106,8 @@ test('who used more is proposed no less', () => {
           ? each
           : {
               ...each,
-              busyMs: busy(...Object.entries(each.busyMs).map(([step, ms]) => [Math.min(4000, upperCores(Number(step)) * times), ms] as const)),
+              // Longer at more than anybody else: more work at little would make what is seldom weigh less.
+              busyMs: addBusy(each.busyMs, 4000, times * SEEN_LEAST_MS),
               peakMemoryBytes: each.peakMemoryBytes + memory,
               peakDiskBytes: each.peakDiskBytes === null ? null : each.peakDiskBytes + disk,
             },
@@ -102,13 +123,13 @@ test('who used more is proposed no less', () => {
 test('each proposal says why', () => {
   const quiet = rightSize([use(), use(), use()], NOW, MOST)
   assert.deepEqual([quiet?.cores.proposed, quiet?.memory_bytes.proposed, quiet?.disk_bytes?.proposed], [0.75, 11 * 128 * MIB, 3 * GIB])
-  assert.equal(quiet?.cores.reason, '95 % of the time at most 0.5 processors busy, and 25 % on top')
+  assert.equal(quiet?.cores.reason, 'in 95 % of the processor time at most 0.5 processors busy, and 25 % on top')
   assert.equal(quiet?.memory_bytes.reason, 'no run took more than 1.0 GiB, and 30 % on top')
 
-  const pressed = use({ busyMs: busy([4, SEEN_LEAST_MS]), peakMemoryBytes: 8 * GIB, peakDiskBytes: null })
+  const pressed = use({ busyMs: busy([4, SEEN_LEAST_MS]), peakMemoryBytes: 8 * GIB, wasMemoryRefused: true, peakDiskBytes: null })
   const more = rightSize([pressed, pressed, pressed], NOW, MOST)
   assert.deepEqual([more?.cores.proposed, more?.memory_bytes.proposed, more?.disk_bytes], [8, 16 * GIB, null])
-  assert.match(more?.cores.reason ?? '', /^kept 4 processors busy, nearly all that it had, for more than 5 % of the time/)
+  assert.match(more?.cores.reason ?? '', /^kept 4 processors busy, nearly all that it had, for more than 5 % of the processor time/)
   assert.match(more?.memory_bytes.reason ?? '', /^a run took 8\.0 GiB, nearly all that it had/)
 
   const small = rightSize([pressed, pressed, pressed], NOW, { ...MOST, cores: 4, memoryBytes: 8 * GIB })
@@ -116,7 +137,20 @@ test('each proposal says why', () => {
   assert.match(small?.cores.reason ?? '', /but there is no more to be had$/)
 })
 
-test('one busy moment in a hundred is no reason for more processors', () => {
-  const bursty = use({ busyMs: busy([0.5, 99 * SEEN_LEAST_MS], [3, SEEN_LEAST_MS]) })
+test('one busy moment in three hundred is no reason for more processors', () => {
+  const bursty = use({ busyMs: busy([0.5, 299 * SEEN_LEAST_MS], [3, SEEN_LEAST_MS]) })
   assert.equal(rightSize([bursty, bursty, bursty], NOW, MOST)?.cores.proposed, 0.75)
+})
+
+test('a build that is short is what processors are for: time at rest around it makes them no fewer', () => {
+  const building = use({ busyMs: busy([0.05, 97 * SEEN_LEAST_MS], [3, 3 * SEEN_LEAST_MS]) })
+  const proposal = rightSize([building, building, building], NOW, MOST)
+  assert.ok((proposal?.cores.proposed ?? 0) >= 3.75, JSON.stringify(proposal?.cores))
+})
+
+test('files just used fill all memory that there is, and proposals do not climb after them', () => {
+  const full = use({ peakMemoryBytes: NOW.memory_bytes })
+  const proposal = rightSize([full, full, full], NOW, MOST)
+  assert.equal(proposal?.memory_bytes.proposed, NOW.memory_bytes)
+  assert.equal(proposal?.memory_bytes.reason, 'a run took 8.0 GiB, with files just used, and what it had was enough')
 })

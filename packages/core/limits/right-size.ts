@@ -9,6 +9,8 @@ export interface RunUse {
   readonly limits: Pick<MachineLimits, 'cores' | 'memory_bytes' | 'disk_bytes'>
   readonly busyMs: BusyTimes
   readonly peakMemoryBytes: number
+  /** Whether a process was ended for memory. A peak at the limit says nothing of the kind: files just used fill what there is. */
+  readonly wasMemoryRefused: boolean
   /** Null when the disk was never looked at. */
   readonly peakDiskBytes: number | null
 }
@@ -19,9 +21,9 @@ export const SEEN_LEAST_MS = 10 * 60_000
 
 /** What is had on top of what was seen. Memory that is short ends a run, and disk that is short too; processors that are short make it slower. */
 export const HEADROOM = { cores: 0.25, memory: 0.3, disk: 0.5 } as const
-/** Processors for all but the busiest twentieth of the time. */
+/** Of the work, by processor time: a build that is short keeps many busy, and is what is waited for. */
 export const CORES_SHARE = 0.95
-/** Who used so much of a limit may have needed more than it let: twice as much is next. */
+/** Who used so much of a limit may have needed more than it let: twice as much is next. Not so with memory. */
 export const PRESSED = 0.9
 
 const MIB = 1024 ** 2
@@ -48,13 +50,12 @@ export const seenMs = (uses: readonly RunUse[]): number => uses.reduce((sum, { b
 /** Null while too little was seen. `now` is what the next machine would be given. */
 export function rightSize(uses: readonly RunUse[], now: RunUse['limits'], most: HostSize): Proposal | null {
   if (uses.length < RUNS_LEAST || seenMs(uses) < SEEN_LEAST_MS) return null
-  const disks = uses.flatMap(({ peakDiskBytes, limits }) => (peakDiskBytes === null ? [] : [{ seen: peakDiskBytes, limit: limits.disk_bytes }]))
+  const disks = uses.flatMap(({ peakDiskBytes, limits }) =>
+    peakDiskBytes === null ? [] : [needOf(peakDiskBytes, peakDiskBytes, limits.disk_bytes, HEADROOM.disk)],
+  )
   return {
     cores: coresFor(uses, now.cores, most.cores),
-    memory_bytes: bytesFor(
-      uses.map(({ peakMemoryBytes, limits }) => ({ seen: peakMemoryBytes, limit: limits.memory_bytes })),
-      { now: now.memory_bytes, most: most.memoryBytes, headroom: HEADROOM.memory, ...MEMORY },
-    ),
+    memory_bytes: bytesFor(uses.map(memoryNeed), { now: now.memory_bytes, most: most.memoryBytes, headroom: HEADROOM.memory, ...MEMORY }),
     disk_bytes: disks.length === 0 ? null : bytesFor(disks, { now: now.disk_bytes, most: most.diskBytes, headroom: HEADROOM.disk, ...DISK }),
   }
 }
@@ -72,24 +73,38 @@ function needOf(seen: number, sure: number, limit: number, headroom: number): Ne
   return { seen, need: isPressed ? Math.max(wanted, 2 * limit) : wanted, isPressed }
 }
 
+/** A limit under which nothing was refused was enough; where nobody counts that, or holds it, more than the limit may be taken. */
+function memoryNeed({ peakMemoryBytes: seen, wasMemoryRefused, limits: { memory_bytes: limit } }: RunUse): Need {
+  const wanted = seen * (1 + HEADROOM.memory)
+  const isPressed = wasMemoryRefused || seen > limit
+  return { seen, need: isPressed ? Math.max(wanted, 2 * limit) : Math.min(wanted, limit), isPressed }
+}
+
 function coresFor(uses: readonly RunUse[], now: number, most: number): Proposed {
   const needs = uses
     .flatMap(({ busyMs, limits }) =>
-      Object.entries(busyMs).map(([step, ms]) => ({ ms, ...needOf(upperCores(Number(step)), lowerCores(Number(step)), limits.cores, HEADROOM.cores) })),
+      Object.entries(busyMs).map(([step, ms]) => {
+        const cores = upperCores(Number(step))
+        return { ms, work: ms * cores, ...needOf(cores, lowerCores(Number(step)), limits.cores, HEADROOM.cores) }
+      }),
     )
     .toSorted((a, b) => a.need - b.need)
-  const enoughMs = needs.reduce((sum, { ms }) => sum + ms, 0) * CORES_SHARE
-  let passedMs = 0
-  const found = needs.find(({ ms }) => {
-    passedMs += ms
-    return passedMs >= enoughMs
+  const [work, ms] = [needs.reduce((sum, each) => sum + each.work, 0), needs.reduce((sum, each) => sum + each.ms, 0)]
+  const mean = work / ms
+  let passed = 0
+  const found = needs.find((each) => {
+    passed += each.work
+    return passed >= work * CORES_SHARE
   }) ?? { seen: 0, need: 0, isPressed: false }
-  const seen = Math.min(found.seen, most)
+  const isMean = mean * (1 + HEADROOM.cores) > found.need
+  const seen = Math.min(isMean ? mean : found.seen, most)
   const told = `${rounded(seen)} ${rounded(seen) === '1' ? 'processor' : 'processors'}`
-  const reason = found.isPressed
-    ? `kept ${told} busy, nearly all that it had, for more than ${percent(1 - CORES_SHARE)} of the time; twice as many may be needed`
-    : `${percent(CORES_SHARE)} of the time at most ${told} busy, and ${percent(HEADROOM.cores)} on top`
-  return within({ now, seen, reason, need: found.need, most, ...CORES })
+  const reason = isMean
+    ? `${told} busy on average, and ${percent(HEADROOM.cores)} on top`
+    : found.isPressed
+      ? `kept ${told} busy, nearly all that it had, for more than ${percent(1 - CORES_SHARE)} of the processor time; twice as many may be needed`
+      : `in ${percent(CORES_SHARE)} of the processor time at most ${told} busy, and ${percent(HEADROOM.cores)} on top`
+  return within({ now, seen, reason, need: Math.max(found.need, mean * (1 + HEADROOM.cores)), most, ...CORES })
 }
 
 interface Bounds {
@@ -100,12 +115,14 @@ interface Bounds {
   readonly least: number
 }
 
-function bytesFor(runs: readonly { readonly seen: number; readonly limit: number }[], bounds: Bounds): Proposed {
-  const needs = runs.map(({ seen, limit }) => needOf(seen, seen, limit, bounds.headroom))
+function bytesFor(needs: readonly Need[], bounds: Bounds): Proposed {
   const found = needs.reduce((largest, each) => (each.need > largest.need ? each : largest), { seen: 0, need: 0, isPressed: false })
+  const isAtLimit = found.need < found.seen * (1 + bounds.headroom)
   const reason = found.isPressed
     ? `a run took ${bytesInWords(found.seen)}, nearly all that it had; twice as much may be needed`
-    : `no run took more than ${bytesInWords(found.seen)}, and ${percent(bounds.headroom)} on top`
+    : isAtLimit
+      ? `a run took ${bytesInWords(found.seen)}, with files just used, and what it had was enough`
+      : `no run took more than ${bytesInWords(found.seen)}, and ${percent(bounds.headroom)} on top`
   return within({ ...bounds, seen: found.seen, need: found.need, reason })
 }
 

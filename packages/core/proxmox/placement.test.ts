@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { chooseNode, type NodeFacts, type Promised } from './placement.ts'
+import { chooseNode, type NodeFacts, type Promised, placeableBytes } from './placement.ts'
 
 const GIB = 1024 ** 3
 const node = (name: string, more: Partial<NodeFacts> = {}): NodeFacts => ({
@@ -107,4 +107,11 @@ test('whatever the nodes say, none is chosen on which it does not fit, and one i
       else assert.deepEqual(fits, [])
     }),
   )
+})
+
+test('what can be placed on an empty node is placed there, with what its VM takes beside', () => {
+  const empty = node('pve1', { freeMemoryBytes: 64 * GIB })
+  const most = placeableBytes(empty.memoryBytes)
+  assert.deepEqual(chooseNode([empty], [], { ...wish, memoryBytes: most + 256 * 1024 ** 2 }), { node: 'pve1' })
+  assert.ok('refused' in chooseNode([empty], [], { ...wish, memoryBytes: most + 257 * 1024 ** 2 }))
 })

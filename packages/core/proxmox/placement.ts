@@ -1,4 +1,5 @@
 /** On which node a machine is made: where it fits, away from its group, on the emptiest; what others were promised a moment ago counts as taken. */
+import { GUEST_MIB } from './vm-config.ts'
 
 export interface NodeFacts {
   readonly name: string
@@ -36,6 +37,9 @@ export type Placement = { readonly node: string } | { readonly refused: string }
 
 /** Left to the node itself. */
 const RESERVE_BYTES = 1024 ** 3
+
+/** The most that a machine can be given on an empty node: its VM takes some more, and the node keeps some. */
+export const placeableBytes = (nodeBytes: number): number => Math.max(0, nodeBytes - RESERVE_BYTES - GUEST_MIB * 1024 ** 2)
 
 export function chooseNode(nodes: readonly NodeFacts[], promised: readonly Promised[], wish: Wish): Placement {
   const reasons: string[] = []

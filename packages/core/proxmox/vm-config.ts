@@ -18,7 +18,7 @@ const MIB = 1024 ** 2
 /** Proxmox's own least. */
 const LEAST_MIB = 16
 /** For the guest beside what the machine may take. */
-const GUEST_MIB = 256
+export const GUEST_MIB = 256
 
 /** Parameters of `PUT …/config` that make it so; of its cards only the first stays, with its own address. */
 export function configOf(

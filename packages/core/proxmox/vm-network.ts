@@ -17,8 +17,8 @@ export interface CardCounters {
   readonly atS: number
 }
 
-/** What is told of the boot may be ten seconds old, and clocks differ a little. */
-const BOOT_SLACK_S = 30
+/** What is told may be ten seconds old though it was asked for now, so that the boot seems to be later than it was; and clocks differ a little. No VM is off and up again so soon. */
+export const BOOT_SLACK_S = 30
 
 /** From now on it counts: what the cards carried before is nobody's. */
 export const firstCarried = (now: CardCounters): Carried => ({ inBytes: 0, outBytes: 0, last: now })
@@ -27,10 +27,14 @@ export function carriedOn(before: Carried, now: CardCounters): Carried {
   const { last } = before
   const isOlder = now.atS < last.atS
   if (isOlder || !isCounter(now.inBytes) || !isCounter(now.outBytes)) return before
-  const hasBooted =
-    now.inBytes < last.inBytes || now.outBytes < last.outBytes || now.uptimeS < last.uptimeS || now.atS - now.uptimeS > last.atS - last.uptimeS + BOOT_SLACK_S
+  const hasBooted = bootOf(now) > bootOf(last) + BOOT_SLACK_S
+  // Of the same boot smaller ones are an old telling: cards count up. The same ones are no news.
+  const isSmaller = now.inBytes < last.inBytes || now.outBytes < last.outBytes
+  if (!hasBooted && (isSmaller || (now.inBytes === last.inBytes && now.outBytes === last.outBytes))) return before
   const since = hasBooted ? { inBytes: 0, outBytes: 0 } : last
   return { inBytes: before.inBytes + now.inBytes - since.inBytes, outBytes: before.outBytes + now.outBytes - since.outBytes, last: now }
 }
+
+const bootOf = ({ atS, uptimeS }: CardCounters): number => atS - uptimeS
 
 const isCounter = (value: number): boolean => Number.isSafeInteger(value) && value >= 0

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import type { LimitsProposal, ProjectId } from '@autovibe/contract'
 import { addBusy } from '@autovibe/core/limits/busy-times.ts'
+import { limitsOfHost } from '@autovibe/core/limits/choose.ts'
 import { CAPABILITIES } from './testing/capable-substrate.ts'
 import { startTestApi } from './testing/test-api.ts'
 
@@ -14,7 +15,7 @@ after(() => api.close())
 let number = 0
 async function used(
   projectId: ProjectId,
-  use: { readonly cores: number; readonly memory: number; readonly disk: number | null; readonly daysAgo?: number },
+  use: { readonly cores: number; readonly memory: number; readonly disk: number | null; readonly refused?: boolean; readonly daysAgo?: number },
 ): Promise<void> {
   number += 1
   const machine_id = await api.machine(projectId, `otter-${number}`)
@@ -29,6 +30,7 @@ async function used(
       busy_ms: JSON.stringify(addBusy({}, use.cores, 600_000)),
       peak_memory_bytes: BigInt(use.memory),
       peak_disk_bytes: use.disk === null ? null : BigInt(use.disk),
+      memory_refused: use.refused ?? false,
       updated_at: new Date(api.runtime.now().getTime() - (use.daysAgo ?? 0) * DAY_MS),
     })
     .execute()
@@ -52,16 +54,19 @@ test('runs of this project in the last 30 days count, and no others', async () =
   assert.deepEqual([proposal?.memory_bytes.now, proposal?.memory_bytes.proposed, proposal?.disk_bytes?.proposed], [4 * GIB, 1.375 * GIB, 3 * GIB])
 })
 
-test('what the project has set is what it is now, and the host is the most', async () => {
+test('what the project has set is what it is now, and what the host gives by itself is the most', async () => {
   const big = await api.project('big')
-  for (let run = 0; run < 3; run++) await used(big, { cores: 2, memory: 4 * GIB, disk: null })
+  for (let run = 0; run < 3; run++) await used(big, { cores: 2, memory: 4 * GIB, disk: null, refused: true })
   await api.call('PUT', '/v1/projects/big/limits', { body: { cores: 1.5 } })
   const { proposal } = await proposed('big')
   assert.deepEqual([proposal?.cores.now, proposal?.cores.proposed, proposal?.memory_bytes.proposed, proposal?.disk_bytes], [1.5, 4, 8 * GIB, null])
   for (let run = 0; run < 20; run++) await used(big, { cores: 64, memory: 900 * GIB, disk: 900 * GIB })
+  const given = limitsOfHost(CAPABILITIES.most)
   const most = (await proposed('big')).proposal
   assert.deepEqual(
     [most?.cores.proposed, most?.memory_bytes.proposed, most?.disk_bytes?.proposed],
-    [CAPABILITIES.most.cores, CAPABILITIES.most.memoryBytes, CAPABILITIES.most.diskBytes],
+    [CAPABILITIES.most.cores, given.memory_bytes, given.disk_bytes],
   )
+  await api.call('PUT', '/v1/projects/big/limits', { body: { memory_bytes: 12 * GIB } })
+  assert.equal((await proposed('big')).proposal?.memory_bytes.proposed, 12 * GIB, 'or what somebody gave on purpose')
 })

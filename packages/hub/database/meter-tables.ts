@@ -34,5 +34,6 @@ export interface RunUsesTable {
   busy_ms: JSONColumnType<BusyTimes, string, string>
   peak_memory_bytes: bigint
   peak_disk_bytes: bigint | null
+  memory_refused: Generated<boolean>
   updated_at: Date
 }

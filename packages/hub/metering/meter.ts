@@ -49,9 +49,18 @@ export async function openMeter({ db, runtime, substrate }: MeterPorts, machineI
 }
 
 /** Takes what the machine's counters show now, or showed at its end, and charges it. Nothing is done for a machine that was never measured. */
-export function takeMeter(ports: MeterPorts, machineId: MachineId, signal: AbortSignal): Promise<void> {
+export const takeMeter = (ports: MeterPorts, machineId: MachineId, signal: AbortSignal): Promise<void> =>
+  inTurn(machineId, async () => {
+    if (await isMetered(ports.db, machineId)) await take(ports, machineId, await ports.substrate.measure(machineId, signal), () => true)
+  })
+
+/** The same of what a look has just shown: a machine that answers slowly is not asked twice. Of a life that is over by now its end has taken the rest. */
+export const takeMeasured = (ports: MeterPorts, machineId: MachineId, usage: Usage): Promise<void> =>
+  inTurn(machineId, () => take(ports, machineId, usage, ({ life }) => life === usage.life))
+
+function inTurn(machineId: MachineId, work: () => Promise<void>): Promise<void> {
   const before = turns.get(machineId) ?? Promise.resolve()
-  const turn = before.catch(() => undefined).then(() => take(ports, machineId, signal))
+  const turn = before.catch(() => undefined).then(work)
   turns.set(machineId, turn)
   const clear = (): void => {
     if (turns.get(machineId) === turn) turns.delete(machineId)
@@ -81,12 +90,15 @@ export async function assertWithinLimits(tx: Tx, machineId: MachineId): Promise<
   if (reason !== null) throw new AutovibeError('machine.limit_reached', reason)
 }
 
-async function take({ db, runtime, ledger, substrate }: MeterPorts, machineId: MachineId, signal: AbortSignal): Promise<void> {
-  if (!(await isMetered(db, machineId))) return
-  const usage = await substrate.measure(machineId, signal)
+async function take(
+  { db, runtime, ledger, substrate }: MeterPorts,
+  machineId: MachineId,
+  usage: Usage | null,
+  isToTake: (row: MeterRow) => boolean,
+): Promise<void> {
   await transactionWithRetry(db, async (tx) => {
     const row = await tx.selectFrom('machine_meters').selectAll().where('machine_id', '=', machineId).forUpdate().executeTakeFirstOrThrow()
-    if (row.pending.length >= PENDING_MAX) return
+    if (row.pending.length >= PENDING_MAX || !isToTake(row)) return
     const now = runtime.now()
     const before = meterOf(row)
     const run = await runClock(tx, machineId, now)
@@ -95,7 +107,7 @@ async function take({ db, runtime, ledger, substrate }: MeterPorts, machineId: M
     const pending: Charge[] = [...row.pending, ...charges]
     await tx
       .updateTable('machine_meters')
-      .set({ ...columnsOf(meter), ...(usage && seenIn(usage)), pending: JSON.stringify(pending) })
+      .set({ ...columnsOf(meter), ...(usage && seenSince(row, usage)), pending: JSON.stringify(pending) })
       .where('machine_id', '=', machineId)
       .execute()
   })
@@ -148,6 +160,13 @@ const columnsOf = (meter: Meter) => ({
   charged_at: new Date(meter.chargedAtMs),
   round: BigInt(meter.round),
 })
+
+/** A peak is one of the whole life: a look that could not tell takes nothing back. */
+function seenSince(row: MeterRow, usage: Usage) {
+  const now = seenIn(usage)
+  const isLarger = row.life !== usage.life || now.peak_memory_bytes > row.peak_memory_bytes
+  return { ...now, peak_memory_bytes: isLarger ? now.peak_memory_bytes : row.peak_memory_bytes }
+}
 
 const seenIn = (usage: Usage) => ({
   peak_memory_bytes: BigInt(usage.peakMemoryBytes.value),

@@ -18,7 +18,7 @@ export async function addRunUse(tx: Tx, machineId: MachineId, defaultLimits: Mac
   if (run === null || after.runId !== run.id || (before.runId === run.id && before.isRunClosed)) return
   const [machine, known] = await Promise.all([
     tx.selectFrom('machines').select(['project_id', 'limits']).where('id', '=', machineId).executeTakeFirstOrThrow(),
-    tx.selectFrom('run_uses').select(['busy_ms', 'peak_memory_bytes', 'peak_disk_bytes']).where('run_id', '=', run.id).executeTakeFirst(),
+    tx.selectFrom('run_uses').select(['busy_ms', 'peak_memory_bytes', 'peak_disk_bytes', 'memory_refused']).where('run_id', '=', run.id).executeTakeFirst(),
   ])
   // A stretch that began before the run did is of both, and so of neither.
   const isOwn = before.runId === run.id
@@ -31,7 +31,8 @@ export async function addRunUse(tx: Tx, machineId: MachineId, defaultLimits: Mac
   const peak_memory_bytes = larger(known?.peak_memory_bytes, usage.peakMemoryBytes.value) ?? 0n
   const peak_disk_bytes = larger(known?.peak_disk_bytes, usage.diskBytes?.value)
   const limits = JSON.stringify(machine.limits ?? defaultLimits)
-  const values = { machine_id: machineId, limits, busy_ms, peak_memory_bytes, peak_disk_bytes, updated_at: now }
+  const memory_refused = known?.memory_refused === true || (usage.refused.memory ?? 0) > 0
+  const values = { machine_id: machineId, limits, busy_ms, peak_memory_bytes, peak_disk_bytes, memory_refused, updated_at: now }
   await tx
     .insertInto('run_uses')
     .values({ run_id: run.id, project_id: machine.project_id, ...values })

@@ -72,7 +72,7 @@ export interface Requests {
   limitMachine(tx: Tx, machineId: MachineId, change: MachineLimitsChange): Promise<void>
   cancelOperation(tx: Tx, operationId: OperationId): Promise<void>
   /** What machines get for which nobody says otherwise, and the most that one could get. */
-  sizes(): Pick<Capabilities, 'defaultLimits' | 'most'>
+  sizes(): Pick<Capabilities, 'defaultLimits' | 'most' | 'tier'>
   retryOperation(tx: Tx, operationId: OperationId): Promise<void>
 }
 

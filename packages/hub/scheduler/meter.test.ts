@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, test } from 'node:test'
 import type { MachineId, MachineLimits, RunId } from '@autovibe/contract'
 import type { Room } from '@autovibe/core/limits/verdict.ts'
-import { isMetered, takeMeter } from '../metering/meter.ts'
+import { isMetered, takeMeasured, takeMeter } from '../metering/meter.ts'
 import { advance } from '../operations/engine/advance.ts'
 import { claimNext } from '../operations/engine/claim.ts'
 import { enqueue } from '../operations/engine/enqueue.ts'
@@ -175,7 +175,7 @@ test('what a machine used by its end is charged to the narrowest budget, once, a
   assert.ok(meter.cpu_total_us > 0n)
 })
 
-test('what a run used while it was at work is kept for it, without its pauses', async () => {
+test('what a run used while it was at work is kept for it, without its pauses, and whether it was short of memory', async () => {
   const { db } = world.database
   await look()
   const run = await runAtWork()
@@ -191,4 +191,14 @@ test('what a run used while it was at work is kept for it, without its pauses', 
   const seenMs = Object.values(use.busy_ms).reduce((sum, ms) => sum + ms, 0)
   assert.ok(seenMs >= 110_000 && seenMs < 180_000, String(seenMs))
   assert.ok(use.peak_memory_bytes > 1024n ** 2n)
+
+  // Of a process that was ended for memory the run is known; a late word of a life that is over changes nothing.
+  const usage = await world.ports.substrate.measure(machineId, signal)
+  assert.ok(usage)
+  const wasRefused = async () => (await db.selectFrom('run_uses').select('memory_refused').where('run_id', '=', run).executeTakeFirstOrThrow()).memory_refused
+  await takeMeasured(world.ports, machineId, { ...usage, life: 'one before', refused: { memory: 1, processes: 0 } })
+  assert.equal(await wasRefused(), false)
+  await takeMeasured(world.ports, machineId, { ...usage, refused: { memory: 1, processes: 0 } })
+  await takeMeter(world.ports, machineId, signal)
+  assert.equal(await wasRefused(), true)
 })

@@ -3,7 +3,7 @@ import { AutovibeError, type Json, type MachineId } from '@autovibe/contract'
 import { judge, judgeRoom, type Room, reasonOf, type Verdict } from '@autovibe/core/limits/verdict.ts'
 import { MACHINE_STATES_AWAKE } from '@autovibe/core/machines/transitions.ts'
 import { recordEvent } from '../database/events.ts'
-import { isTimeToTake, type MeterRow, takeMeter } from '../metering/meter.ts'
+import { isTimeToTake, type MeterRow, takeMeasured } from '../metering/meter.ts'
 import { clockOf } from '../metering/run-clock.ts'
 import type { EngineLog } from '../operations/engine/context.ts'
 import { enqueue } from '../operations/engine/enqueue.ts'
@@ -80,8 +80,7 @@ const awake = ({ db }: LookDeps) =>
 
 async function lookAt(deps: LookDeps, row: AwakeRow, disks: Disks): Promise<Looked | null> {
   try {
-    const signal = AbortSignal.timeout(MEASURE_TIMEOUT_MS)
-    const usage = await deps.substrate.measure(row.machine_id, signal)
+    const usage = await deps.substrate.measure(row.machine_id, AbortSignal.timeout(MEASURE_TIMEOUT_MS))
     // Between its start and the row that tells of it, it is not judged by what its last life did.
     if (usage === null || usage.life !== row.life) return null
     if (usage.doubt && !row.doubted && (await tellDoubt(deps, row, usage.doubt)))
@@ -92,7 +91,7 @@ async function lookAt(deps: LookDeps, row: AwakeRow, disks: Disks): Promise<Look
     const workedSeconds = run === null || run.isOver ? null : run.workedMs / 1000
     const verdict = row.reached ?? judge(row.name, limits, { ...usage, workedSeconds })
     if (verdict) await end(deps, row, verdict)
-    else if (isTimeToTake(row satisfies MeterRow, usage, run, now.getTime())) await takeMeter(deps, row.machine_id, signal)
+    else if (isTimeToTake(row satisfies MeterRow, usage, run, now.getTime())) await takeMeasured(deps, row.machine_id, usage)
     const disk = usage.diskBytes?.value ?? 0
     return { machine: row.name, row, usage, grownBytes: disk - (disks.get(row.machine_id) ?? disk) }
   } catch (error) {

@@ -9,6 +9,7 @@ import { registry } from '../../operations/registry.ts'
 import { spawnMachine } from '../../operations/spawn-machine.ts'
 import { projectBudget } from '../../operations/steps/budgets.ts'
 import { lookAtMachines } from '../../scheduler/meter.ts'
+import { silence } from './lying-links.ts'
 import { openProxmoxWorld, type ProxmoxWorld } from './test-world.ts'
 
 const MIB = 1024 ** 2
@@ -72,9 +73,24 @@ test('a machine whose guest keeps silent about what the VM does is charged for i
   assert.equal(doubts.length, 1)
   assert.ok(Number(doubts[0]?.data['seen_cpu_seconds']) > 500 && Number(doubts[0]?.data['told_cpu_seconds']) < 100)
 
+  // It takes questions and answers none.
+  cluster.lie = silence
+  try {
+    cluster.pve.cluster.figures.spend(vm, { cpuSeconds: 100 })
+    for (const seconds of [300, 120]) {
+      await pass(seconds)
+      await look()
+    }
+    assert.ok((await charged('cpu_seconds')) > cpuSeconds + 85n, String(await charged('cpu_seconds')))
+  } finally {
+    cluster.lie = null
+  }
+  await look()
+  const all = await charged('cpu_seconds')
+
   // Its plug is pulled by somebody else: what was charged stays, and its end adds no second time.
   await asker(cluster.pve).task('POST', `/nodes/${vm.node}/qemu/${vmid}/status/stop`)
   await pass(60)
   await look()
-  assert.ok((await charged('cpu_seconds')) - cpuSeconds < 20n)
+  assert.ok((await charged('cpu_seconds')) - all < 20n)
 })

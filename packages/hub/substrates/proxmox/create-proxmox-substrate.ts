@@ -1,5 +1,6 @@
 /** Opens the Proxmox substrate: asks the cluster once what its storage can, and finds the machines that an earlier Hub left. */
 import type { Finding, MachineId, MachineLimits } from '@autovibe/contract'
+import { placeableBytes } from '@autovibe/core/proxmox/placement.ts'
 import { STORAGE_ABILITIES } from '@autovibe/core/proxmox/storage-abilities.ts'
 import type { Database } from '../../database/database.ts'
 import { KeyedLock } from '../keyed-lock.ts'
@@ -79,6 +80,8 @@ async function ask({ client, settings }: Pick<Site, 'client' | 'settings'>, sign
   const nodes = (await client.call('GET /cluster/resources', { type: 'node' }, { signal })).filter(
     ({ type, node }) => type === 'node' && (settings.nodes === null || (node !== undefined && settings.nodes.includes(node))),
   )
+  const vms = await client.call('GET /cluster/resources', { type: 'vm' }, { signal })
+  const template = vms.find(({ vmid }) => vmid === first?.vmid)
   const abilities = STORAGE_ABILITIES[storage?.type ?? '']
   const shares = abilities?.cloneOfSnapshot === 'linked'
   const kind = storage === undefined ? 'unknown' : storage.type
@@ -98,7 +101,7 @@ async function ask({ client, settings }: Pick<Site, 'client' | 'settings'>, sign
       liveSnapshot: true,
       constantTimeFork: shares,
       defaultLimits: settings.defaultLimits,
-      most: { ...largest(nodes), diskBytes: storage?.total ?? Number.MAX_SAFE_INTEGER },
+      most: { ...largest(nodes), diskBytes: placeableDisk(storage?.total, template?.maxdisk) },
     },
     findings: [
       finding('version', true, `Proxmox VE ${version}`, null),
@@ -114,8 +117,12 @@ async function ask({ client, settings }: Pick<Site, 'client' | 'settings'>, sign
   }
 }
 
+/** A machine's disk is there beside its template, and once more when it is copied. */
+const placeableDisk = (storageBytes: number | undefined, templateBytes = 0): number =>
+  storageBytes === undefined ? Number.MAX_SAFE_INTEGER : Math.max(0, Math.floor((storageBytes - templateBytes) / 2))
+
 /** Nodes that do not tell their size are none to go by; where none does, there is no bound to be known. */
 function largest(nodes: AnswerOf<'GET /cluster/resources'>): { readonly cores: number; readonly memoryBytes: number } {
   const most = (sizes: readonly (number | undefined)[]): number => Math.max(0, ...sizes.map((size) => size ?? 0)) || Number.MAX_SAFE_INTEGER
-  return { cores: most(nodes.map(({ maxcpu }) => maxcpu)), memoryBytes: most(nodes.map(({ maxmem }) => maxmem)) }
+  return { cores: most(nodes.map(({ maxcpu }) => maxcpu)), memoryBytes: placeableBytes(most(nodes.map(({ maxmem }) => maxmem))) }
 }

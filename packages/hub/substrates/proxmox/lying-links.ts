@@ -1,7 +1,8 @@
 /** For tests: guests that are linked really, and then tell of themselves what the test says. */
 import type { Guest, GuestLinks, GuestState } from './guest-links.ts'
 
-export type Lie = (state: GuestState) => GuestState
+/** May keep silent until the signal. */
+export type Lie = (state: GuestState, signal: AbortSignal) => GuestState | Promise<GuestState>
 
 /** `lie` is asked at each telling; null: the truth. */
 export function lyingLinks(links: GuestLinks, lie: () => Lie | null): GuestLinks {
@@ -9,7 +10,7 @@ export function lyingLinks(links: GuestLinks, lie: () => Lie | null): GuestLinks
     instead(guest, {
       state: async (signal) => {
         const state = await guest.state(signal)
-        return lie()?.(state) ?? state
+        return (await lie()?.(state, signal)) ?? state
       },
     })
   return instead(links, {
@@ -20,6 +21,9 @@ export function lyingLinks(links: GuestLinks, lie: () => Lie | null): GuestLinks
     },
   })
 }
+
+/** As of a guest that takes a question and never answers. */
+export const silence: Lie = (_state, signal) => new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason), { once: true }))
 
 function instead<T extends object>(whole: T, some: Partial<T>): T {
   return new Proxy(whole, {

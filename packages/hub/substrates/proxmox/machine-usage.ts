@@ -9,10 +9,13 @@ import type { GuestState } from './guest-links.ts'
 import type { VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 
+/** A look waits no longer for a guest: what the cluster sees is charged while it is silent. */
+const LOOK_STATE_MS = 2_500
+
 /** Null when the guest does not answer. */
-export async function stateOf(site: Site, machineId: MachineId, signal: AbortSignal): Promise<GuestState | null> {
+export async function stateOf(site: Site, machineId: MachineId, signal: AbortSignal, bound = signal): Promise<GuestState | null> {
   try {
-    return (await site.links.current(machineId)?.state(signal)) ?? null
+    return (await site.links.current(machineId)?.state(bound)) ?? null
   } catch (error) {
     signal.throwIfAborted()
     site.logger.info({ machineId, err: error }, 'a guest did not tell its state')
@@ -34,17 +37,18 @@ export async function beginLife(site: Site, record: VmRecord, { agent, life }: P
 export async function usageOf(site: Site, machineId: MachineId, signal: AbortSignal): Promise<Usage | null> {
   const record = await site.records.find(machineId)
   if (record === null) return null
-  const state = await stateOf(site, machineId, signal)
+  const state = await stateOf(site, machineId, signal, AbortSignal.any([signal, AbortSignal.timeout(LOOK_STATE_MS)]))
   if (state?.agent === 'running' && record.agent && site.meters.of(record) === null) await beginLife(site, record, state)
   const meter = await site.meters.look(record, signal)
-  if (meter === null) return record.last_usage === null ? null : usage(record.last_usage, null)
+  // What it told last may be of an earlier life, which is charged already.
+  if (meter === null) return null
   const told = toldIn(site, record, meter, state)
-  const kept = told ?? (record.last_usage?.life === meter.life ? record.last_usage : null)
+  const kept = site.meters.lastTold(machineId, meter.life, told) ?? (record.last_usage?.life === meter.life ? record.last_usage : null)
   const counted = countedIn(meter, kept)
   site.meters.change(machineId, meter.life, { countedCpuS: counted })
   // What a VM took last must be known when it is off.
   if (told !== null && state?.agent === 'stopped' && JSON.stringify(told) !== JSON.stringify(record.last_usage)) await site.records.keepUsage(machineId, told)
-  return { ...usage(kept ?? untold(meter), told !== null && state?.agent === 'running' ? state : null), ...seen(site, meter, kept, counted) }
+  return { ...usage(kept ?? untold(meter), told !== null && state?.agent === 'running' ? state : null), ...seen(site, meter, kept, counted, state !== null) }
 }
 
 /** Before the VM is turned off. */
@@ -52,7 +56,7 @@ export async function keepLastUsage(site: Site, machineId: MachineId, signal: Ab
   const record = await site.records.find(machineId)
   const meter = record && site.meters.of(record)
   if (record === null || meter === null) return
-  const told = toldIn(site, record, meter, await stateOf(site, machineId, signal))
+  const told = site.meters.lastTold(machineId, meter.life, toldIn(site, record, meter, await stateOf(site, machineId, signal)))
   if (told !== null) await site.records.keepUsage(machineId, told)
 }
 
@@ -86,11 +90,17 @@ const untold = ({ life }: KeptMeter): KeptUsage => ({
   refused: { memory: null, processes: null },
 })
 
-/** What the cluster adds to the word of the guest. */
-function seen(site: Site, meter: KeptMeter, told: KeptUsage | null, counted: number): Pick<Usage, 'cpuSeconds' | 'networkBytes' | 'doubt'> {
+/** What the cluster adds to the word of the guest; one that does not answer now has told nothing that could be doubted. */
+function seen(
+  site: Site,
+  meter: KeptMeter,
+  told: KeptUsage | null,
+  counted: number,
+  hasAnswered: boolean,
+): Pick<Usage, 'cpuSeconds' | 'networkBytes' | 'doubt'> {
   const seenSeconds = cpuSecondsOf(meter.cpu)
   const byGuest = told !== null && counted <= told.cpuSeconds
-  const isDoubted = isDoubtful(told?.cpuSeconds ?? 0, seenSeconds, (meter.endedS ?? site.meters.nowS()) - meter.beganS)
+  const isDoubted = hasAnswered && isDoubtful(told?.cpuSeconds ?? 0, seenSeconds, (meter.endedS ?? site.meters.nowS()) - meter.beganS)
   return {
     cpuSeconds: { value: counted, quality: byGuest ? told.quality : meter.cpu.looks.length === 0 ? 'measured' : 'estimated' },
     networkBytes: meter.network && { value: meter.network.inBytes + meter.network.outBytes, quality: 'measured' },

@@ -6,6 +6,7 @@ import { asker } from '../../../../test/proxmox/ask.ts'
 import type { Usage as Taken } from '../../../../test/proxmox/guests.ts'
 import { ConformanceStage, signal } from '../conformance-stage.ts'
 import type { GuestState } from './guest-links.ts'
+import { silence } from './lying-links.ts'
 import { ProxmoxGround } from './test-ground.ts'
 
 const stage = new ConformanceStage()
@@ -153,6 +154,57 @@ test('a cluster that does not answer hides nothing that the guest tells', async 
   try {
     const usage = await measure(machineId)
     assert.ok(usage.memoryBytes.value > 0 && usage.cpuSeconds.value > 0)
+  } finally {
+    ground.cluster.pve.setFaults(null)
+  }
+})
+
+test('bytes of its card that a Hub has told of are known to the next one, whether RRD answers or not', async () => {
+  const machineId = await settledMachine()
+  ground.cluster.pve.setFaults(({ template }) => (template === MINUTES ? { kind: 'answer', when: 'before', status: 500, reason: 'got timeout' } : null))
+  try {
+    await spend(machineId, { netInBytes: 3_000_000 })
+    pass(10)
+    const told = (await measure(machineId)).networkBytes?.value ?? 0
+    assert.ok(told >= 3_000_000)
+    await stage.reopen()
+    await spend(machineId, { netInBytes: 1_000_000 })
+    pass(10)
+    const { networkBytes } = await stage.seen(machineId, 'its card', (usage) => usage.networkBytes !== null)
+    assert.ok((networkBytes?.value ?? 0) >= told + 1_000_000, `${networkBytes?.value} after ${told}`)
+  } finally {
+    ground.cluster.pve.setFaults(null)
+  }
+})
+
+test('a guest that is silent for one look is not doubted for it, and what it told of its life stays', async () => {
+  const machineId = await settledMachine()
+  const before = await stage.seen(machineId, 'its memory', ({ peakMemoryBytes }) => peakMemoryBytes.value > 0)
+  await spend(machineId, { cpuSeconds: 500 })
+  pass(600)
+  ground.cluster.lie = silence
+  try {
+    const silent = await measure(machineId)
+    assert.ok(silent.cpuSeconds.value > 400 && silent.peakMemoryBytes.value >= before.peakMemoryBytes.value, JSON.stringify(silent))
+    assert.equal(silent.doubt, null)
+  } finally {
+    ground.cluster.lie = null
+  }
+  assert.ok((await measure(machineId)).doubt)
+})
+
+// Last, for the call goes on for a while.
+test('a list that never comes is asked for once, and those who look meanwhile do not wait for it', async () => {
+  const machineId = await settledMachine()
+  ground.cluster.pve.setFaults(({ template }) => (template === '/cluster/resources' ? { kind: 'silence', when: 'before' } : null))
+  pass(30)
+  const lists = asked('/cluster/resources')
+  try {
+    for (let looks = 0; looks < 3; looks++) {
+      assert.ok((await measure(machineId)).memoryBytes.value > 0)
+      pass(5)
+    }
+    assert.equal(asked('/cluster/resources') - lists, 1)
   } finally {
     ground.cluster.pve.setFaults(null)
   }

@@ -2,19 +2,13 @@
 import type { MachineId } from '@autovibe/contract'
 import { firstSeen, lookedAt, settled, stretchesOf } from '@autovibe/core/proxmox/vm-cpu.ts'
 import { type CardCounters, carriedOn, firstCarried } from '@autovibe/core/proxmox/vm-network.ts'
-import type { KeptMeter } from '../../database/proxmox-tables.ts'
+import type { KeptMeter, KeptUsage } from '../../database/proxmox-tables.ts'
 import type { ProxmoxClient } from './client/client.ts'
-import type { AnswerOf } from './client/endpoints.ts'
 import type { VmRecord, VmRecords } from './records.ts'
 import type { ProxmoxLogger } from './site.ts'
+import { LOOK_MS, VmList } from './vm-list.ts'
 
-/** Nodes tell the cluster every ten seconds; looks at machines are not closer together than two. */
-const LIST_EVERY_S = 4
 const MINUTES_EVERY_S = 60
-/** A cluster that has just failed to answer is not asked again at once. */
-const AFTER_FAILURE_S = 30
-/** A look is one of many, and the guest's own figures do not wait for a node that is away. */
-const LOOK_MS = 3_000
 const END_MS = 10_000
 /** What an hour's minutes reach back, but for a little. */
 const HOUR_S = 3_300
@@ -27,14 +21,14 @@ interface Figures {
   readonly netin?: number | undefined
   readonly netout?: number | undefined
 }
-interface Listing {
-  readonly atS: number
-  readonly vms: ReadonlyMap<number, AnswerOf<'GET /cluster/resources'>[number]>
-}
 interface Entry {
   meter: KeptMeter
   /** When RRD was last asked, or is to count as asked. */
   askedS: number
+  /** What its guest told of this life last. */
+  told: KeptUsage | null
+  /** What of its cards is written down. */
+  keptNetwork: KeptMeter['network']
 }
 
 export interface VmMetersParts {
@@ -46,11 +40,11 @@ export interface VmMetersParts {
 export class VmMeters {
   readonly #parts: VmMetersParts
   readonly #entries = new Map<MachineId, Entry>()
-  #listing: Promise<Listing> | null = null
-  #listedS = Number.NEGATIVE_INFINITY
+  readonly #list: VmList
 
   constructor(parts: VmMetersParts) {
     this.#parts = parts
+    this.#list = new VmList(parts)
   }
 
   nowS(): number {
@@ -62,7 +56,7 @@ export class VmMeters {
     const beganS = this.nowS()
     const meter: KeptMeter = { ...life, beganS, endedS: null, cpu: firstSeen(beganS), network: null, countedCpuS: 0 }
     await this.#parts.records.beginMeter(machineId, meter)
-    this.#entries.set(machineId, { meter, askedS: beganS })
+    this.#entries.set(machineId, { meter, askedS: beganS, told: null, keptNetwork: null })
     return meter
   }
 
@@ -72,7 +66,7 @@ export class VmMeters {
     // Newer than any row that was read before.
     if (entry !== undefined) return entry.meter
     if (meter === null) return null
-    this.#entries.set(machine_id, { meter, askedS: Number.NEGATIVE_INFINITY })
+    this.#entries.set(machine_id, { meter, askedS: Number.NEGATIVE_INFINITY, told: null, keptNetwork: meter.network })
     return meter
   }
 
@@ -81,11 +75,12 @@ export class VmMeters {
     const meter = this.of(record)
     if (meter === null || meter.endedS !== null) return meter
     const bound = AbortSignal.any([signal, AbortSignal.timeout(LOOK_MS)])
-    const listing = await this.#list(signal, bound)
+    const listing = await this.#list.read(signal, bound)
     const listed = listing?.vms.get(record.vmid)
     if (listing !== null && listed !== undefined) this.#see(record.machine_id, meter.life, { ...listed, cores: listed.maxcpu }, listing.atS)
     const entry = this.#entries.get(record.machine_id)
     if (entry !== undefined && this.nowS() - entry.askedS >= MINUTES_EVERY_S) await this.#settle(record, meter.life, signal, bound)
+    await this.#keepNetwork(record.machine_id)
     return this.of(record)
   }
 
@@ -99,6 +94,7 @@ export class VmMeters {
       this.#parts.client.call('GET /nodes/{node}/qemu/{vmid}/status/current', { node, vmid }, { signal: bound }),
     )
     if (now !== null) this.#see(machine_id, meter.life, { ...now, cores: now.cpus }, this.nowS())
+    await this.#keepNetwork(machine_id)
     return this.of(record)
   }
 
@@ -116,8 +112,25 @@ export class VmMeters {
     this.#change(machineId, life, (meter) => ({ ...meter, ...change }))
   }
 
+  /** What the guest told last of this life stands while it is silent. */
+  lastTold(machineId: MachineId, life: string, now: KeptUsage | null): KeptUsage | null {
+    const entry = this.#entries.get(machineId)
+    if (entry === undefined || entry.meter.life !== life) return now
+    entry.told = now ?? entry.told
+    return entry.told
+  }
+
   forget(machineId: MachineId): void {
     this.#entries.delete(machineId)
+  }
+
+  /** Before anybody is told of them: no minutes tell a next Hub what cards carried, and what was charged must not be free a second time. */
+  async #keepNetwork(machineId: MachineId): Promise<void> {
+    const entry = this.#entries.get(machineId)
+    if (entry === undefined || entry.meter.network === entry.keptNetwork) return
+    const { meter } = entry
+    await this.#parts.records.keepMeter(machineId, meter)
+    entry.keptNetwork = meter.network
   }
 
   #see(machineId: MachineId, life: string, { status, cpu, cores, uptime, netin, netout }: Figures, atS: number): void {
@@ -156,28 +169,6 @@ export class VmMeters {
     return entry.meter
   }
 
-  /** Null when it is not to be had now. */
-  async #list(signal: AbortSignal, bound: AbortSignal): Promise<Listing | null> {
-    const nowS = this.nowS()
-    if (this.#listing === null || nowS - this.#listedS >= LIST_EVERY_S) {
-      this.#listedS = nowS
-      // For all who look at this time; that one of them gives up is no reason to have no list.
-      this.#listing = this.#parts.client.call('GET /cluster/resources', { type: 'vm' }).then((all) => ({
-        atS: nowS,
-        vms: new Map(all.flatMap((each) => (each.vmid === undefined ? [] : [[each.vmid, each] as const]))),
-      }))
-      this.#listing.catch((err: unknown) => {
-        this.#listedS = this.nowS() + AFTER_FAILURE_S - LIST_EVERY_S
-        this.#parts.logger.info({ err }, 'the cluster did not tell what its VMs take')
-      })
-    }
-    // Its failure is told once, not by each who waits for it.
-    return within(this.#listing, bound).catch(() => {
-      signal.throwIfAborted()
-      return null
-    })
-  }
-
   async #asked<T>(machineId: MachineId, signal: AbortSignal, ask: () => Promise<T>): Promise<T | null> {
     try {
       return await ask()
@@ -186,18 +177,5 @@ export class VmMeters {
       this.#parts.logger.info({ machineId, err: error }, 'the cluster did not tell what a VM takes')
       return null
     }
-  }
-}
-
-/** What is awaited for longer goes on for the others. */
-async function within<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>()
-  const giveUp = (): void => reject(signal.reason)
-  signal.throwIfAborted()
-  signal.addEventListener('abort', giveUp, { once: true })
-  try {
-    return await Promise.race([work, promise])
-  } finally {
-    signal.removeEventListener('abort', giveUp)
   }
 }
