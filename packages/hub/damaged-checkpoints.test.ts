@@ -58,5 +58,5 @@ test('the Hub is degraded by what is needed and damaged, and by a database that 
   const closed = await freshDatabase()
   await closed.close()
   const without = await healthOf(closed.pool, substrate, '1.0.0', new Date(0))()
-  assert.deepEqual([without.status, without.checks.filter(({ ok }) => !ok).map(({ name }) => name)], ['degraded', ['database', 'checkpoints']])
+  assert.deepEqual([without.status, without.checks.filter(({ ok }) => !ok).map(({ name }) => name)], ['degraded', ['database', 'checkpoints', 'archives']])
 })

@@ -67,7 +67,7 @@ async function backUp(call: Call, vm: Vm, storage: Storage, worker: Worker): Pro
     if (frozen) await thaw(cluster, vm)
     const sizeBytes = Object.values(disks).reduce((sum, disk) => sum + disk.sizeBytes, 0)
     const whole = volumeOf(vm, storage, time, sizeBytes, { disks, config: { ...vm.config } })
-    worker.print(`INFO: creating ${storage.type === 'pbs' ? 'Proxmox Backup Server' : 'vzdump'} archive '${whole.volid}'`)
+    worker.print(`INFO: creating ${storage.type === 'pbs' ? 'Proxmox Backup Server' : 'vzdump'} archive '${targetOf(storage, whole)}'`)
     // A backup server lists what is just being sent to it, of no size yet; a file has another name until it is whole.
     begun = storage.type === 'pbs' ? cluster.storages.put({ ...whole, disk: { ...whole.disk, sizeBytes: 1 } }) : undefined
     await worker.takes((sizeBytes / GIB) * cluster.durations.copyPerGib)
@@ -97,6 +97,12 @@ function freeTime({ cluster }: Call, vm: Vm, storage: Storage): number {
   let time = Math.floor(cluster.now())
   while (cluster.storages.volume(volidOf(vm, storage, time), vm.node) !== undefined) time += 1
   return time
+}
+
+/** As the log of the task names it. */
+function targetOf(storage: Storage, { volid }: Volume): string {
+  const name = volid.split(':backup/')[1] ?? ''
+  return storage.type === 'pbs' ? name : `/mnt/pve/${storage.id}/dump/${name}`
 }
 
 function volidOf(vm: Vm, storage: Storage, time: number): string {

@@ -20,19 +20,24 @@ export function nextArchiveState(from: MachineArchiveState, to: MachineArchiveSt
 interface Kept<Id extends string> {
   readonly id: Id
   readonly verification: string | null
+  /** It is no longer on its storage. */
+  readonly missing: boolean
 }
 
 /**
- * Those that go, of the stored ones of a machine: all but the newest `keep`. One whose copy the server has found damaged is not counted among these, so that good ones do
- * not go for it; it goes with the older ones.
+ * Those that go, of the stored ones of a machine: all but the newest `keep`. One whose copy the server has found damaged, or that is missing, is not counted among these, so
+ * that good ones do not go for it; it goes with the older ones. While none of those that stay was verified, the newest one that was stays too.
  */
 export function surplusArchives<Id extends string>(archives: readonly Kept<Id>[], keep: number): Id[] {
   // Ids sort by time.
   const newestFirst = archives.toSorted((left, right) => (left.id < right.id ? 1 : -1))
   let kept = 0
-  return newestFirst.flatMap(({ id, verification }) => {
-    if (kept >= keep) return [id]
-    if (verification !== 'failed') kept += 1
+  let isSure = false
+  return newestFirst.flatMap(({ id, verification, missing }) => {
+    const isVerified = verification === 'ok' && !missing
+    if (kept >= keep && (isSure || !isVerified)) return [id]
+    if (verification !== 'failed' && !missing) kept += 1
+    isSure ||= isVerified
     return []
   })
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { encodeId } from '../ids.ts'
-import { copyByNotes, copyOfTask, type ListedCopy, verificationOf } from './archive-copies.ts'
+import { copyByNotes, copyOfTask, type ListedCopy, targetOfLog, verificationOf } from './archive-copies.ts'
 import { archiveNotes, readArchiveNotes } from './archive-notes.ts'
 
 const HUB = '0123456789abcdef0123456789abcdef'
@@ -51,10 +51,23 @@ test('a copy is ours by notes that name its archive and this Hub, and by its nam
   assert.equal(copyByNotes([copy('d', { notes: 'mine now' })], { ...archive, volid: 'd' }), null)
 })
 
-test('without notes, a task’s copy is the first that was begun after it, and none if that has notes of somebody else', () => {
-  assert.equal(copyOfTask([copy('early', { ctime: 99 }), copy('late', { ctime: 120 }), copy('first', { ctime: 100 })], 100)?.volid, 'first')
-  assert.equal(copyOfTask([copy('first', { ctime: 100, notes: 'nightly' }), copy('late', { ctime: 120 })], 100), null)
-  assert.equal(copyOfTask([{ volid: 'without a time', size: 1 }], 100), null)
+test('without notes, a task’s copy is the one that its log names, and none if that has notes of somebody else', () => {
+  const nightly = copy('pbs:backup/vm/100/2026-11-30T02:40:00Z')
+  const ours = copy('pbs:backup/vm/100/2026-11-30T03:10:00Z')
+  const said = (target: string) => targetOfLog([`INFO: starting new backup job: vzdump 100`, `INFO: creating Proxmox Backup Server archive '${target}'`])
+  assert.equal(copyOfTask([nightly, ours], said('vm/100/2026-11-30T03:10:00Z')), ours)
+  assert.equal(copyOfTask([nightly, { ...ours, notes: 'mine now' }], said('vm/100/2026-11-30T03:10:00Z')), null)
+  const file = copy('nas:backup/vzdump-qemu-100-2026_11_30-03_10_00.vma.zst')
+  assert.equal(
+    copyOfTask([nightly, file], targetOfLog([`INFO: creating vzdump archive '/mnt/pve/nas/dump/vzdump-qemu-100-2026_11_30-03_10_00.vma.zst'`])),
+    file,
+  )
+})
+
+test('a task that has not begun to write has made no copy, whatever was copied since it was started', () => {
+  const log = ['INFO: trying to get global lock - waiting...', "INFO: VM Name: creating archive 'vm/100/2026-11-30T02:40:00Z'"]
+  assert.equal(targetOfLog(log), null)
+  assert.equal(copyOfTask([copy('pbs:backup/vm/100/2026-11-30T02:40:00Z')], targetOfLog(log)), null)
 })
 
 test('only a backup server verifies, and what it says beside ok and failed is not known yet', () => {

@@ -29,14 +29,26 @@ export function copyByNotes<C extends ListedCopy>(copies: readonly C[], { archiv
   return ours.find((copy) => volid === null || copy.volid === volid) ?? null
 }
 
+/** The name under which a task of vzdump says in its log that it writes: a path, or what follows `backup/` in the volume's name. Null before it has begun to. */
+export function targetOfLog(lines: readonly string[]): string | null {
+  for (const line of lines) {
+    const target = /^INFO: creating .{0,100}\barchive '([^']{1,1000})'/.exec(line)?.[1]
+    if (target !== undefined) return target
+  }
+  return null
+}
+
 /**
- * The copy that a task of ours has made and could not write its notes to: the first without any that was begun after the task. The VM's lock lets only one be made at a
- * time, so that the first is the task's; later ones are somebody else's.
+ * The copy that a task of ours has made and could not write its notes to: the one that its log names. Its time says nothing: a task waits for the others of its node, and
+ * whatever is copied meanwhile is somebody else's.
  */
-export function copyOfTask<C extends ListedCopy>(copies: readonly C[], taskStartedS: number): C | null {
-  const later = copies.filter(({ ctime }) => ctime !== undefined && ctime >= taskStartedS)
-  const first = later.toSorted((left, right) => (left.ctime ?? 0) - (right.ctime ?? 0))[0]
-  return first !== undefined && (first.notes ?? '') === '' ? first : null
+export function copyOfTask<C extends ListedCopy>(copies: readonly C[], target: string | null): C | null {
+  if (target === null) return null
+  const isTarget = ({ volid }: C): boolean => {
+    const name = volid.split(':backup/')[1]
+    return name !== undefined && (target === name || target.endsWith(`/${name}`))
+  }
+  return copies.find((copy) => isTarget(copy) && (copy.notes ?? '') === '') ?? null
 }
 
 /** Only a backup server reads its copies back; what it says beside ok and failed is not known yet. */

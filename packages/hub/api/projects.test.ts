@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { type Event, type Page, type Project, SOURCE_REF } from '@autovibe/contract'
+import { until } from '../../../test/support/until.ts'
 import { startTestApi } from './testing/test-api.ts'
 
 const api = await startTestApi()
@@ -62,9 +63,13 @@ test('making a project is recorded: event and audit, in the same transaction', a
   const { body, headers } = await api.call<Project>('POST', '/v1/projects', { body: { name: 'recorded' } })
   const audit = await api.db.selectFrom('audit_log').selectAll().where('subject', '=', body.id).executeTakeFirstOrThrow()
   assert.deepEqual([audit.action, audit.request_id], ['project.create', headers['x-request-id']])
-  const events = await api.call<Page<Event>>('GET', `/v1/events?project=${body.id}`, { headers: { accept: 'application/json' } })
+  // They are read below the oldest transaction of the whole server, which may be another test's.
+  const events = await until('its events can be read', 30_000, async () => {
+    const page = await api.call<Page<Event>>('GET', `/v1/events?project=${body.id}`, { headers: { accept: 'application/json' } })
+    return page.body.items.length > 0 ? page.body.items : undefined
+  })
   assert.deepEqual(
-    events.body.items.map(({ type }) => type),
+    events.map(({ type }) => type),
     ['project.created'],
   )
 })

@@ -52,7 +52,7 @@ export async function openDoorGround(runtime: Runtime = systemRuntime, times: Pa
   const database = await freshDatabase()
   const { db, pool } = database
   // Nothing that the door does by itself reaches the substrate or the store.
-  const ports = { db, runtime, ledger: createLedger({ db, pool, runtime }), tokenFor: () => '' } as unknown as Ports
+  const ports = { db, runtime, ledger: createLedger({ db, pool, runtime }), tokenFor: () => '', substrate: {} } as unknown as Ports
   const wakes = openWakeFeed(database.address, silentLog)
   const counted = countWaits(wakes)
   const folder = await mkdtemp(join(tmpdir(), 'avdoor-'))

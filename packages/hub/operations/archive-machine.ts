@@ -63,7 +63,7 @@ async function record({ input, ports, outputs, now }: Context<{ take: Taken }>, 
   await changeArchive(tx, ports.runtime, archive, 'stored', { volume, size_bytes: BigInt(sizeBytes), verification, stored_at: now, looked_at: now })
   const stored = await tx
     .selectFrom('machine_archives')
-    .select(['id', 'verification'])
+    .select(['id', 'verification', 'missing'])
     .where('machine_id', '=', input.machineId)
     .where('state', '=', 'stored')
     .execute()

@@ -97,8 +97,10 @@ export class ProxmoxSubstrate implements Substrate {
       const site = this.#site
       const record = await site.records.find(machineId)
       if (record === null) return purgeUnknown(site, machineId, signal)
-      await abandonArchives(site, machineId, signal)
       const isThere = record.state !== 'making' && (await ownVm(site, record, signal)) !== null
+      // Breaking off a copy may take long, and the machine is not to work on meanwhile.
+      if (isThere && (await site.archives.taking(machineId)).length > 0) await haltAgent(site, record, signal)
+      await abandonArchives(site, machineId, signal)
       const isFree = !isThere || !(await isNeeded(site, await site.records.snapshots(machineId)))
       if (isFree && (await purgeIfFree(site, record, signal))) return
       await haltAgent(site, record, signal)
@@ -219,7 +221,8 @@ export class ProxmoxSubstrate implements Substrate {
     const isTaken = snapshot?.state === 'taken'
     const owner = isTaken && snapshot.in_vm ? await site.records.find(snapshot.machine_id) : null
     const found = owner === null ? null : await ownVm(site, owner, signal)
-    if (found !== null) {
+    // While it is copied as a whole, Proxmox clones nothing of it.
+    if (found !== null && !isBeingCopied(found.status)) {
       const { vmid, node } = found.record
       const choice = await snapshotChoice(site, { vmid, node, snapshot: tree }, signal)
       if (choice !== null) return choice

@@ -66,7 +66,7 @@ async function lookAt(
 async function clearAway(site: Site, storage: ReachedStorage, records: readonly ArchiveRecord[], copies: readonly Copy[], signal: AbortSignal): Promise<void> {
   const unneeded = records
     .filter(({ state }) => state !== 'taking')
-    .flatMap((record) => leftovers(site, { ...record, upid: null }, copies).filter(({ volid }) => record.state === 'gone' || volid !== record.volid))
+    .flatMap((record) => leftovers(site, record, copies, null).filter(({ volid }) => record.state === 'gone' || volid !== record.volid))
   for (const copy of unneeded.slice(0, CLEARED_MOST)) {
     try {
       await removeCopy(site, storage, copy, signal)

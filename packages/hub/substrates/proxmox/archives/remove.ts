@@ -2,13 +2,12 @@
 import { AutovibeError, type MachineId } from '@autovibe/contract'
 import { copyOfTask } from '@autovibe/core/proxmox/archive-copies.ts'
 import { readArchiveNotes } from '@autovibe/core/proxmox/archive-notes.ts'
-import { parseUpid } from '@autovibe/core/proxmox/upid.ts'
 import type { NewArchive } from '../../archives.ts'
 import { archiveGrantLines } from '../client/privileges.ts'
 import type { Site } from '../site.ts'
 import { lostTask } from './lost-task.ts'
 import type { ArchiveRecord } from './records.ts'
-import { type Copy, copiesOn, endTask, maySeeCopies, reach, removeCopy } from './storage.ts'
+import { type Copy, copiesOn, endTask, maySeeCopies, reach, removeCopy, targetOf } from './storage.ts'
 
 export async function removeArchive(site: Site, archive: NewArchive, signal: AbortSignal): Promise<void> {
   await site.locks.run(archive.machineId, async () => {
@@ -34,17 +33,16 @@ async function removeCopies(site: Site, record: ArchiveRecord, signal: AbortSign
   const copies = await copiesOn(site, storage, record.vmid, signal)
   const known = copies.find(({ volid }) => volid === record.volid)
   if (known !== undefined && !isOurs(site, record, known)) throw othersNow(known)
-  const ours = leftovers(site, record, copies)
+  const ours = leftovers(site, record, copies, record.upid === null ? null : await targetOf(site, record.upid, record.node, signal))
   for (const copy of ours) await removeCopy(site, storage, copy, signal)
   // What is not shown may be there all the same.
   if (ours.length === 0 && record.state === 'stored' && !(await maySeeCopies(site, record.vmid, signal))) throw hidden(site, record)
 }
 
-/** All copies of this archive: a call that stalled may have made a second one. */
-export function leftovers(site: Pick<Site, 'hubId'>, record: ArchiveRecord, copies: readonly Copy[]): Copy[] {
+/** All copies of this archive: a call that stalled may have made a second one. `target`: what its task says that it wrote to. */
+export function leftovers(site: Pick<Site, 'hubId'>, record: ArchiveRecord, copies: readonly Copy[], target: string | null): Copy[] {
   const ours = copies.filter((copy) => isOurs(site, record, copy))
-  const started = record.volid === null ? parseUpid(record.upid ?? '')?.starttimeS : undefined
-  const unnoted = ours.length > 0 || started === undefined ? null : copyOfTask(copies, started)
+  const unnoted = ours.length > 0 || record.volid !== null ? null : copyOfTask(copies, target)
   return unnoted === null ? ours : [unnoted]
 }
 
@@ -64,7 +62,15 @@ const hidden = (site: Site, { vmid, volid }: ArchiveRecord): AutovibeError =>
     fix: `An administrator lets it, for this number alone, on any node: ${archiveGrantLines(vmid, site.settings.archive.tokenId).join(' && ')}. Then ask again.`,
   })
 
-/** Before the VM goes, and with it the say over its copies: whatever is being taken of it is broken off and removed. */
+/** Before the VM goes, and with it the say over its copies: whatever is being taken of it is broken off and removed. A storage that is away does not keep a machine. */
 export async function abandonArchives(site: Site, machineId: MachineId, signal: AbortSignal): Promise<void> {
-  for (const record of await site.archives.taking(machineId)) await removeRecorded(site, record, signal)
+  for (const record of await site.archives.taking(machineId)) {
+    try {
+      await removeRecorded(site, record, signal)
+    } catch (error) {
+      if (!(error instanceof AutovibeError && error.code === 'substrate.away')) throw error
+      site.logger.warn({ machineId, archiveId: record.archive_id, err: error }, 'a copy that was being taken may be left: its storage cannot be reached')
+      await site.archives.set(record.archive_id, { state: 'gone', upid: null })
+    }
+  }
 }

@@ -1,5 +1,6 @@
 /** The storage of archives: reached over a node that is up, asked for the copies of VMs, and rid of one. */
 import { AutovibeError } from '@autovibe/contract'
+import { targetOfLog } from '@autovibe/core/proxmox/archive-copies.ts'
 import type { AnswerOf } from '../client/endpoints.ts'
 import { awaitTask, runTask } from '../client/tasks.ts'
 import type { Site } from '../site.ts'
@@ -24,7 +25,8 @@ export async function reach(site: Site, storage: string, preferred: string, sign
     const found = await storageOn(site, storage, node, signal)
     if (found !== null && (found.shared || node === preferred)) return found
   }
-  throw new AutovibeError('substrate.unavailable', `The storage ${storage} of the archives cannot be reached over any node that is up.`, {
+  // Waited for, however long a copy took that would be thrown away otherwise.
+  throw new AutovibeError('substrate.away', `The storage ${storage} of the archives cannot be reached over any node that is up.`, {
     fix: 'autovibe substrate probe tells what is wrong with it.',
   })
 }
@@ -77,6 +79,21 @@ export async function maySeeCopies(site: Site, vmid: number, signal: AbortSignal
   const held = await site.client.call('GET /access/permissions', { path }, { signal })
   return held[path]?.['VM.Backup'] !== undefined
 }
+
+/** What a task of vzdump says that it writes to; null when it has not come so far, or its log is gone. */
+export async function targetOf(site: Site, upid: string, node: string, signal: AbortSignal): Promise<string | null> {
+  try {
+    const lines = await site.client.call('GET /nodes/{node}/tasks/{upid}/log', { node, upid, start: 0, limit: LOG_LINES }, { signal })
+    return targetOfLog(lines.map(({ t }) => t))
+  } catch (error) {
+    if (!isProxmox(error, 'absent', 'parameters', 'failed')) throw error
+    site.logger.info({ upid, err: error }, 'the log of a task that took an archive is gone, and with it the name of what it wrote')
+    return null
+  }
+}
+
+/** It is said before anything of the copy's progress. */
+const LOG_LINES = 200
 
 /** Ends a task of ours, if it runs. How it ended shows in what it left. */
 export async function endTask(site: Site, upid: string, node: string, signal: AbortSignal): Promise<void> {

@@ -13,7 +13,7 @@ import { isProxmox } from '../vms.ts'
 import { lostTask } from './lost-task.ts'
 import type { ArchiveRecord } from './records.ts'
 import { leftovers } from './remove.ts'
-import { type Copy, copiesOn, endTask, type ReachedStorage, reach, removeCopy } from './storage.ts'
+import { type Copy, copiesOn, endTask, type ReachedStorage, reach, removeCopy, targetOf } from './storage.ts'
 
 /** Of one look at the task; whoever asks comes again. */
 const AWAIT_MS = 2_000
@@ -78,6 +78,8 @@ async function start(site: Site, record: ArchiveRecord, signal: AbortSignal): Pr
       'notes-template': archiveNotes({ archiveId, machineId, checkpointId, hubId: site.hubId }),
       // Against rules of the storage's own, which know nothing of what we keep.
       protected: true,
+      // What else there is of this VM is not ours to thin out.
+      remove: false,
     },
     { signal },
   )
@@ -95,8 +97,10 @@ async function ended(site: Site, record: ArchiveRecord, signal: AbortSignal): Pr
     return true
   } catch (error) {
     if (!(error instanceof ProxmoxError)) throw error
+    const isLate = site.client.clock.nowMs() - (asked_at?.getTime() ?? 0) >= site.patience.archiveMs
+    // A node that is away for minutes may copy all the same.
+    if (!isLate && (error.code === 'operation.deadline' || (error.retryable && isProxmox(error, 'node unreachable', 'timed out', 'unanswered')))) return false
     if (error.code === 'operation.deadline') {
-      if (site.client.clock.nowMs() - (asked_at?.getTime() ?? 0) < site.patience.archiveMs) return false
       await endTask(site, upid, record.node, signal)
     } else if (!isProxmox(error, 'task failed', 'task vanished')) throw error
     await discard(site, record, signal)
@@ -128,7 +132,8 @@ function failure(vmid: number, error: ProxmoxError, again: boolean): AutovibeErr
 
 async function discard(site: Site, record: ArchiveRecord, signal: AbortSignal): Promise<void> {
   const storage = await reach(site, record.storage, record.node, signal)
-  for (const copy of leftovers(site, record, await copiesOn(site, storage, record.vmid, signal))) await removeCopy(site, storage, copy, signal)
+  const target = record.upid === null ? null : await targetOf(site, record.upid, record.node, signal)
+  for (const copy of leftovers(site, record, await copiesOn(site, storage, record.vmid, signal), target)) await removeCopy(site, storage, copy, signal)
 }
 
 /** The copy of a task that ended well, now with our notes. */
@@ -148,7 +153,7 @@ async function found(site: Site, record: ArchiveRecord, signal: AbortSignal): Pr
 
 /** Proxmox only warns when it cannot write the notes. */
 async function noted(site: Site, { storage, node }: ReachedStorage, record: ArchiveRecord, copies: readonly Copy[], signal: AbortSignal): Promise<Copy | null> {
-  const copy = copyOfTask(copies, parseUpid(record.upid ?? '')?.starttimeS ?? Number.POSITIVE_INFINITY)
+  const copy = copyOfTask(copies, record.upid === null ? null : await targetOf(site, record.upid, record.node, signal))
   if (copy === null) return null
   const { archive_id: archiveId, machine_id: machineId, checkpoint_id: checkpointId } = record
   const notes = archiveNotes({ archiveId, machineId, checkpointId, hubId: site.hubId })

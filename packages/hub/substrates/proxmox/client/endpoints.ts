@@ -64,6 +64,8 @@ interface Vzdump extends OnNode {
   /** One line; double braces and backslashes in it are Proxmox's own. */
   'notes-template': string
   protected: boolean
+  /** Whether older copies of the VM go by rules of the storage's own. */
+  remove: boolean
 }
 interface OnVolume extends OnStorage {
   volume: string

@@ -105,7 +105,15 @@ async function wholeLife(call: Caller): Promise<void> {
   await call('POST /nodes/{node}/qemu/{vmid}/agent/ping', vm)
   await call('POST /nodes/{node}/qemu/{vmid}/agent/fsfreeze-freeze', vm)
   await call('POST /nodes/{node}/qemu/{vmid}/agent/fsfreeze-thaw', vm)
-  await call('POST /nodes/{node}/vzdump', { node, vmid: String(vmid), storage: 'pbs', mode: 'snapshot', 'notes-template': 'ours', protected: true })
+  await call('POST /nodes/{node}/vzdump', {
+    node,
+    vmid: String(vmid),
+    storage: 'pbs',
+    mode: 'snapshot',
+    'notes-template': 'ours',
+    protected: true,
+    remove: false,
+  })
   const pbs = { node, storage: 'pbs' }
   // By its name, which a token that may not see it does not learn.
   const volume = at.pve.cluster.storages.volumes(at.pve.cluster.storages.get('pbs'), node).at(-1)?.volid ?? `pbs:backup/vm/${vmid}/2026-01-01T00:00:00Z`
