@@ -63,6 +63,21 @@ test('while the whole VM is copied, the machine takes checkpoints without a snap
   vm.lock = null
 })
 
+test('while it is copied, a fork of it comes out of the store, because Proxmox clones nothing of it', async () => {
+  const vm = stage.cluster.pve.cluster.vms.get(vmid)
+  assert.ok(vm)
+  const { substrate } = stage.world.ports
+  const { db } = stage.world.database
+  const { checkpoint_id: from } = await db.selectFrom('machine_archives').select('checkpoint_id').where('machine_id', '=', machineId).executeTakeFirstOrThrow()
+  const fork = stage.world.clock.newId('machine')
+  vm.lock = 'backup'
+  await substrate.create({ machineId: fork, name: 'fork', from, token: 'token' }, AbortSignal.timeout(20_000))
+  vm.lock = null
+  const { source_vmid } = await db.selectFrom('proxmox_vms').select('source_vmid').where('machine_id', '=', fork).executeTakeFirstOrThrow()
+  assert.notEqual(source_vmid, vmid)
+  await substrate.destroy(fork, AbortSignal.timeout(20_000))
+})
+
 test('what the backup server says of it is told once when it changes, and a damaged one makes the Hub not well', async () => {
   const [volume] = stage.volumes()
   assert.ok(volume)
