@@ -96,7 +96,7 @@ async function populate(cluster: Cluster, { database, ports, clock, projectId }:
   const limits = JSON.stringify(ports.substrate.capabilities().defaultLimits)
   const vms = withVm.map((id, index) => ({ ...place(index), name: vmName(HUB_ID, id), machineId: id }))
   await cluster.plant(vms.map(({ machineId: _, ...vm }) => vm))
-  const made = { source_vmid: 9000, source_node: 'pve1', full_clone: false, cloned_at: now, state: 'made' as const, limits }
+  const made = { source_vmid: 9000, source_node: 'pve1', cloned_at: now, state: 'made' as const, limits }
   await database.db
     .insertInto('proxmox_vms')
     .values(vms.map(({ machineId, ...vm }) => ({ ...vm, ...made, machine_id: machineId })))
