@@ -15,6 +15,7 @@ interface Soak {
 
 const SOAKS: Readonly<Record<string, Soak>> = {
   proxmox: { file: 'packages/hub/substrates/proxmox/faults.test.ts', about: 'an operation among failures of Proxmox, with real guests' },
+  archives: { file: 'packages/hub/substrates/proxmox/archives/archive-faults.test.ts', about: 'an archive of a machine among failures of Proxmox' },
   'local-crashes': { file: 'packages/hub/substrates/local/crash.test.ts', about: 'a Hub killed within a call of the local substrate' },
   histories: { file: 'packages/hub/checkpoints/histories.test.ts', about: 'a history of edits, checkpoints, rollbacks and forks against a model of the tree' },
   store: { file: 'packages/hub/checkpoints/killed.test.ts', about: 'a process killed while it writes to the store' },

@@ -1,11 +1,8 @@
 /** Operations through an outage of their substrate that is longer than all attempts, on a real PostgreSQL, a real substrate and real agents. */
 import assert from 'node:assert/strict'
-import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import type { CheckpointId, MachineId } from '@autovibe/contract'
-import { createLocalSubstrate } from '../substrates/local/create-local-substrate.ts'
 import { errorOf } from '../substrates/proxmox/client/errors.ts'
 import { assumedCapabilities } from '../substrates/proxmox/create-proxmox-substrate.ts'
 import { LateSubstrate } from '../substrates/proxmox/late-substrate.ts'
@@ -13,12 +10,11 @@ import type { Substrate } from '../substrates/substrate.ts'
 import { enqueue } from './engine/enqueue.ts'
 import { silentLog } from './engine/testing.ts'
 import { type EngineLife, engineLife } from './faults/engine-life.ts'
-import { machineRow, openWorld, type World } from './faults/world.ts'
+import { machineRow, openLocal, openWorld, type World } from './faults/world.ts'
 import { registry } from './registry.ts'
 import { spawnMachine } from './spawn-machine.ts'
 import { projectBudget } from './steps/budgets.ts'
 
-const CHECKOUT = fileURLToPath(new URL('../../../', import.meta.url))
 const LIMITS = { cores: 2, memory_bytes: 2 ** 32, processes: 2048, disk_bytes: 2 ** 34, wall_seconds: 86_400 }
 /** A token that is refused would turn an operation round at once, were its refusal an ordinary failure. */
 const REFUSALS = 3
@@ -33,22 +29,14 @@ let late: LateSubstrate
 /** Calls that are still refused before the outage ends. */
 let left = 0
 before(async () => {
-  world = await openWorld(async ({ dataDir, door }) => {
-    const real = await createLocalSubstrate({
-      dataDir,
-      agentCode: { root: CHECKOUT },
-      agentsDir: join(dataDir, 'agents'),
-      nodePath: process.execPath,
-      door,
-      logger: silentLog,
-    })
-    local = real
+  world = await openWorld(async (parts) => {
+    const real = await openLocal(parts)
+    local = real.substrate
     late = lateOver(() => left > 0)
     await late.begin()
     const close = async (): Promise<void> => {
       await late.close()
       await real.close()
-      await real.settled()
     }
     return { substrate: counted(), close }
   })

@@ -2,10 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import type { CheckpointId, MachineId, OperationState } from '@autovibe/contract'
-import { GRACE_MS, type Suspicions } from '@autovibe/core/reconcile/plan.ts'
-import { sweep } from '../../scheduler/sweep.ts'
 import { enqueue, requestCancel } from '../engine/enqueue.ts'
-import { silentLog } from '../engine/testing.ts'
 import { registry } from '../registry.ts'
 import { spawnMachine } from '../spawn-machine.ts'
 import { projectBudget } from '../steps/budgets.ts'
@@ -13,6 +10,7 @@ import { assertAtRest } from './at-rest.ts'
 import { type EngineLife, engineLife } from './engine-life.ts'
 import { type Fault, faultsFor, inject } from './fault.ts'
 import { SCENARIOS } from './scenarios.ts'
+import { sweepUntilQuiet } from './sweep-until-quiet.ts'
 import { machineRow, type World } from './world.ts'
 
 const BUDGET_NANO_USD = '1000000000'
@@ -93,7 +91,7 @@ async function schedule(kind: string, step: string, fault: Fault, cancellable: b
   await cancelling
   life.useRegistry(registry)
   await faulty.land()
-  await sweepUntilQuiet()
+  await sweepUntilQuiet(world, life, SWEEPS_MAX)
 
   assert.ok(faulty.fired(), 'the fault happened')
   // The first of its kind is the one that was hit; the sweep may have begun others to put things right.
@@ -133,17 +131,4 @@ async function destroyAllBut(kept: MachineId | null): Promise<void> {
     if (id !== kept) await db.transaction().execute((tx) => world.requests.destroyMachine(tx, id))
   }
   await life.settle()
-}
-
-/** The sweep looks, waits for its grace, acts, and looks again. */
-async function sweepUntilQuiet(): Promise<void> {
-  let suspicions: Suspicions = new Map()
-  for (let round = 0; round < SWEEPS_MAX; round++) {
-    suspicions = (await sweep(world.ports, silentLog, suspicions)).suspicions
-    if (suspicions.size === 0) return
-    await life.shift(GRACE_MS)
-    suspicions = (await sweep(world.ports, silentLog, suspicions)).suspicions
-    await life.settle()
-  }
-  assert.deepEqual([...suspicions.keys()], [], 'the sweep has put everything right')
 }

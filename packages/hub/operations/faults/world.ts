@@ -148,7 +148,7 @@ export async function openWorld(openSubstrate: (parts: WorldParts) => Promise<Wo
   }
 }
 
-async function openLocal({ dataDir, door }: WorldParts): Promise<WorldSubstrate> {
+export async function openLocal({ dataDir, door }: WorldParts): Promise<WorldSubstrate> {
   const substrate = await createLocalSubstrate({
     dataDir,
     agentCode: { root: CHECKOUT },

@@ -2,17 +2,15 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import type { CheckpointId, MachineId } from '@autovibe/contract'
-import { GRACE_MS, type Suspicions } from '@autovibe/core/reconcile/plan.ts'
 import { type Seeded, seededFaults } from '../../../../test/proxmox/faults.ts'
 import { seeds } from '../../../../test/support/seeds.ts'
 import { enqueue } from '../../operations/engine/enqueue.ts'
-import { silentLog } from '../../operations/engine/testing.ts'
 import { type EngineLife, engineLife } from '../../operations/faults/engine-life.ts'
 import { SCENARIOS } from '../../operations/faults/scenarios.ts'
+import { sweepUntilQuiet } from '../../operations/faults/sweep-until-quiet.ts'
 import { registry } from '../../operations/registry.ts'
 import { spawnMachine } from '../../operations/spawn-machine.ts'
 import { projectBudget } from '../../operations/steps/budgets.ts'
-import { sweep } from '../../scheduler/sweep.ts'
 import { openProxmoxWorld, type ProxmoxWorld } from './test-world.ts'
 
 /** `npm run soak -- proxmox --seeds 500` plays as many schedules. */
@@ -59,7 +57,7 @@ async function schedule(kind: (typeof KINDS)[number], seed: number): Promise<voi
   await scenario({ world, machineId, checkpointId, settle: () => life.settle() })
   await life.settle()
   cluster.pve.setFaults(null)
-  await sweepUntilQuiet(faults)
+  await sweepUntilQuiet(world, life, SWEEPS_MAX, () => JSON.stringify(faults.met))
   await assertWhole(faults)
   await clearAway()
 }
@@ -133,17 +131,4 @@ async function readyMachine(from: CheckpointId | null): Promise<MachineId> {
   const { state } = await db.selectFrom('machines').select('state').where('id', '=', machineId).executeTakeFirstOrThrow()
   assert.equal(state, 'ready')
   return machineId
-}
-
-async function sweepUntilQuiet(faults: Seeded): Promise<void> {
-  const { world } = proxmox
-  let suspicions: Suspicions = new Map()
-  for (let round = 0; round < SWEEPS_MAX; round++) {
-    suspicions = (await sweep(world.ports, silentLog, suspicions)).suspicions
-    if (suspicions.size === 0) return
-    await life.shift(GRACE_MS)
-    suspicions = (await sweep(world.ports, silentLog, suspicions)).suspicions
-    await life.settle()
-  }
-  assert.deepEqual([...suspicions.keys()], [], `the sweep has put everything right: ${JSON.stringify(faults.met)}`)
 }

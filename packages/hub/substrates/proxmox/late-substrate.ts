@@ -234,11 +234,10 @@ export class LateSubstrate implements Substrate {
   }
 
   /** Resolves when that did, or the time is over. */
-  async #within(ms: number, awaited: Promise<void>, signal?: AbortSignal): Promise<void> {
+  async #within(ms: number, awaited: Promise<void>): Promise<void> {
     const over = new AbortController()
-    const signals = [over.signal, this.#ending.signal, ...(signal === undefined ? [] : [signal])]
     try {
-      await Promise.race([awaited, this.#options.clock.pause(ms, AbortSignal.any(signals))])
+      await Promise.race([awaited, this.#options.clock.pause(ms, AbortSignal.any([over.signal, this.#ending.signal]))])
     } finally {
       over.abort()
     }

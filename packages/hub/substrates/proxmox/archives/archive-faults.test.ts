@@ -8,7 +8,7 @@ import { until } from '../../../../../test/support/until.ts'
 import { type ArchiveStage, copyTasks, openArchiveStage } from './test-stage.ts'
 
 const VZDUMP = 'POST /nodes/{node}/vzdump'
-/** `npm run soak` plays more. */
+/** `npm run soak -- archives` plays more. */
 const SEEDS = seeds(4, 1)
 
 let stage: ArchiveStage
