@@ -226,7 +226,9 @@ export class LateSubstrate implements Substrate {
     const driver = this.#driver
     if (driver === null || (await this.#options.settingsVersion().catch(() => this.#version)) === this.#version) return
     this.#driver = null
-    this.#loop = driver.close().then(() => this.#takeUp(() => undefined))
+    const { logger, cluster } = this.#options
+    const closed = driver.close().catch((error: unknown) => logger.warn({ cluster, err: error }, 'what the old settings had opened could not be closed'))
+    this.#loop = closed.then(() => this.#takeUp(() => undefined))
   }
 
   async #isNowhere(machineId: MachineId): Promise<boolean> {
