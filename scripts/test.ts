@@ -13,7 +13,7 @@ const root = dirname(import.meta.dirname)
 const ROOMS = ['packages', 'scripts', 'test', 'bench']
 /** Files wait for processes and disks more than they compute; beyond four they only starve one another. Slow ones emulate processors, which is computing. */
 const concurrency = (): number => (isSlow ? 1 : Math.min(4, Math.max(2, availableParallelism())))
-/** A test, or a file, that hangs ends the run with its name instead of the patience of whoever waits; 0: as long as it takes. */
+/** A test that hangs ends the run with its name instead of the patience of whoever waits; 0: as long as it takes. A file that hangs: test-end.ts. */
 const timeoutMs = (): number => Number(process.env['AUTOVIBE_TEST_TIMEOUT_MS'] ?? (isSlow ? 1_800_000 : 600_000))
 
 const REPORTERS = ['spec', join(root, 'scripts/slowest.ts')].flatMap((reporter) => [`--test-reporter=${reporter}`, '--test-reporter-destination=stdout'])
@@ -45,7 +45,7 @@ async function testFiles(places: readonly string[]): Promise<string[]> {
 }
 
 function runNode(env: NodeJS.ProcessEnv): Promise<number> {
-  const options = [`--test-concurrency=${concurrency()}`, `--test-timeout=${timeoutMs()}`, ...REPORTERS]
+  const options = ['--import', join(root, 'scripts/test-end.ts'), `--test-concurrency=${concurrency()}`, `--test-timeout=${timeoutMs()}`, ...REPORTERS]
   const child = spawn(process.execPath, ['--test', ...options, ...flags, ...files.map((file) => join(root, file))], { cwd: root, stdio: 'inherit', env })
   // The runner ends its own tests; the server must outlive them, so this process waits.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal))
