@@ -1,5 +1,5 @@
 /** Why the gateway refused the calls of a run, as its stored events tell: for runs that ended, or wait, because of it. */
-import { AutovibeError, ERRORS, type ErrorCode, type Run } from '@autovibe/contract'
+import { AutovibeError, ERRORS, isErrorCode, type Run } from '@autovibe/contract'
 import type { Autovibe, CallOptions } from '@autovibe/sdk'
 import { plain } from '../render/text.ts'
 
@@ -11,7 +11,7 @@ export async function lastRefusal(client: Autovibe, run: Run, options: CallOptio
   const { items } = await client.eventPage({ run: run.id, after: '0-0', types: ['gateway.call_refused', 'gateway.upstream_down'], limit: LOOKED_AT }, options)
   const data = items.at(-1)?.data
   const code = data?.['code']
-  if (typeof code !== 'string' || !(code in ERRORS)) return null
+  if (typeof code !== 'string' || !isErrorCode(code)) return null
   const text = (name: string) => (typeof data?.[name] === 'string' ? plain(data[name]) : undefined)
-  return new AutovibeError(code as ErrorCode, text('message') ?? text('detail') ?? ERRORS[code as ErrorCode].title, { fix: text('fix') })
+  return new AutovibeError(code, text('message') ?? text('detail') ?? ERRORS[code].title, { fix: text('fix') })
 }
