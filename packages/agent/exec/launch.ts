@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import process from 'node:process'
 import type { ExecOutput, ExecStart } from '@autovibe/contract'
 import type { Paths } from '../adapters/adapter.ts'
+import { proxyEnvironment } from '../egress/environment.ts'
 import { inheritedEnvironment, SHELL } from '../process/command.ts'
 import { FAMILY_VARIABLE, MACHINE_MARK } from '../process/family.ts'
 import { terminalCommand } from './terminal.ts'
@@ -26,6 +27,7 @@ export function launchOf(start: ExecStart, paths: Paths, mark: string): Launch |
     ...inheritedEnvironment(),
     HOME: paths.home,
     PWD: cwd,
+    ...proxyEnvironment(),
     ...(start.tty ? { TERM: 'xterm-256color' } : {}),
     ...start.env,
     ...(machineMark === undefined ? {} : { [MACHINE_MARK]: machineMark }),
