@@ -42,7 +42,7 @@ test('a run tells its spawn in one line and ends with commands that can be paste
   checkpoints = (await place.json(Checkpoints, ['checkpoint', 'list'])).checkpoints
   last = checkpoints[0] as Checkpoint
   name = last.machine_name
-  assert.deepEqual(nextOf(run), [`autovibe diff ${name}`, `autovibe apply ${name}`, `autovibe fork ${last.id}`])
+  assert.deepEqual(nextOf(run), [`autovibe diff ${name}`, `autovibe apply ${name} --project ${repository.path}`, `autovibe fork ${last.id}`])
 })
 
 test('every command that is told to be next does its work as it stands', async () => {

@@ -7,6 +7,7 @@ import { followRun } from '../follow/follow.ts'
 import { hasEnded, type Moment, type Seen } from '../follow/moments.ts'
 import { isOutOfMoney, raiseCommand } from '../follow/money-out.ts'
 import { lastRefusal } from '../follow/refusal.ts'
+import { quote } from '../git/repository.ts'
 import { renderClosing } from '../render/closing.ts'
 import { Progress } from '../render/progress.ts'
 import { plain } from '../render/text.ts'
@@ -16,6 +17,8 @@ import { operationFailure } from './operation.ts'
 export interface Following {
   readonly runId: string
   readonly operationId?: string | undefined
+  /** The checkout as whoever began the run has named it; where left out, it is where they stand. */
+  readonly checkout?: string | undefined
 }
 
 /** Follows to the end and says how it ended; Ctrl-C detaches, says how to come back, and answers 130. */
@@ -29,7 +32,7 @@ export async function followToEnd(context: Context, client: Autovibe, following:
     out.lines(progress.tell(moment))
   })
   if (seen === undefined || context.signal.aborted) return detached(context, following.runId, seen, isHubAway)
-  return close(context, client, seen)
+  return close(context, client, seen, following.checkout)
 }
 
 /** Hands every moment on, with a live line in between; undefined when it was interrupted before anything was seen. */
@@ -74,7 +77,7 @@ function detached({ out }: Context, runId: string, seen: Seen | undefined, isHub
   return EXIT.interrupted
 }
 
-async function close(context: Context, client: Autovibe, seen: Seen): Promise<number> {
+async function close(context: Context, client: Autovibe, seen: Seen, checkout: string | undefined): Promise<number> {
   const { run, steps, operation } = seen
   const { out, signal } = context
   if (!hasEnded(run) && run.state !== 'paused' && operation && operation.state !== 'done') throw operationFailure(operation)
@@ -83,7 +86,7 @@ async function close(context: Context, client: Autovibe, seen: Seen): Promise<nu
   const refused = await refusalOf(client, run, signal)
   const next = [
     ...(await goOnCommands(client, run, refused, signal)),
-    ...changeCommands(run, await refTo(client, run, newest, signal), totals?.files ?? 0, newest?.id),
+    ...changeCommands(run, await refTo(client, run, newest, signal), totals?.files ?? 0, newest?.id, checkout),
   ]
   const fix = (isOutOfMoney(run) ? next[0]?.command : refused?.fix) ?? null
   const refusal = refused === null ? null : { code: refused.code, message: refused.message, fix }
@@ -128,13 +131,13 @@ async function refTo(client: Autovibe, run: Run, result: Checkpoint | undefined,
 }
 
 /** What one does with what a run has changed; whoever has just run out of money wants to go on first. */
-function changeCommands(run: Run, ref: string, changedFiles: number, checkpoint: string | undefined): Next[] {
+function changeCommands(run: Run, ref: string, changedFiles: number, checkpoint: string | undefined, checkout: string | undefined): Next[] {
   if (isOutOfMoney(run)) return []
   const commands =
     changedFiles > 0
       ? [
           { command: `autovibe diff ${ref}`, when: 'to read the change' },
-          { command: `autovibe apply ${ref}`, when: 'to take it over' },
+          { command: `autovibe apply ${ref}${checkout === undefined ? '' : ` --project ${quote(checkout)}`}`, when: 'to take it over' },
         ]
       : []
   return checkpoint === undefined ? commands : [...commands, { command: `autovibe fork ${checkpoint}`, when: 'to try something else from here' }]

@@ -80,7 +80,7 @@ export const run: Action<RunOptions> = async (context, [words = ''], options) =>
     return 0
   }
   out.record({ type: 'created', run, operation_id })
-  return followToEnd(context, client, { runId: run.id, operationId: operation_id })
+  return followToEnd(context, client, { runId: run.id, operationId: operation_id, checkout: options.project })
 }
 
 /** Everything that can be wrong without asking the Hub, found before anything is changed. */
