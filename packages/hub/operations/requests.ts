@@ -24,10 +24,10 @@ import { forkCheckpoint } from './fork-checkpoint.ts'
 import type { Ports } from './ports.ts'
 import { registry } from './registry.ts'
 import { requestArchive, requestArchiveRemoval } from './requests/archives.ts'
+import { assertMayAsk } from './requests/asked-by-agent.ts'
 import { assertAtHand } from './requests/at-hand.ts'
-import { assertFewOnTheirWay } from './requests/few-on-their-way.ts'
 import { insertImport, type NewImport } from './requests/import.ts'
-import { checkpointToVerify, isRunOf, isUntouched, leftOf, lockRunAndMachine, projectByName, startOfProject, verifiedCheckpoint } from './requests/look-ups.ts'
+import { checkpointToVerify, isUntouched, leftOf, lockRunAndMachine, projectByName, startOfProject, verifiedCheckpoint } from './requests/look-ups.ts'
 import { noticeOf } from './requests/notices.ts'
 import { insertMachine, insertRun, resolveModel } from './requests/rows.ts'
 import { runOnMachine } from './requests/run-on-machine.ts'
@@ -178,9 +178,7 @@ export function createRequests(ports: Ports): Requests {
 
     async checkpointByAgent(tx, machineId, wanted, through) {
       const machine = await lockMachine(tx, machineId)
-      await assertFewOnTheirWay(tx, machineId)
-      assertMachineAllows(machine, 'checkpoint')
-      if (!(await isRunOf(tx, machineId, wanted.runId))) throw new AutovibeError('auth.forbidden', `The run ${wanted.runId} is not this machine's.`)
+      await assertMayAsk(tx, machine, wanted.runId)
       const trigger = wanted.trigger === 'start' && !(await isUntouched(tx, machine)) ? 'files-changed' : wanted.trigger
       return checkpoint(tx, machine, { ...wanted, trigger }, true, through)
     },

@@ -39,13 +39,6 @@ export async function lockRunAndMachine(tx: Tx, runId: RunId): Promise<{ run: Ru
   return { run, machine }
 }
 
-/** Whose run it is never changes: nobody is waited for who has it in hand, as the agent's last words may have. */
-export async function isRunOf(tx: Tx, machineId: MachineId, runId: RunId | null): Promise<boolean> {
-  if (runId === null) return false
-  const run = await tx.selectFrom('runs').select('id').where('id', '=', runId).where('machine_id', '=', machineId).executeTakeFirst()
-  return run !== undefined
-}
-
 /** Held until the caller's transaction ends: retention finds it in use, or it is found expired (see expire-checkpoints.ts). */
 export async function verifiedCheckpoint(tx: Tx, checkpointId: CheckpointId, projectId?: ProjectId): Promise<CheckpointRow> {
   const checkpoint = await tx.selectFrom('checkpoints').selectAll().where('id', '=', checkpointId).forShare().executeTakeFirst()

@@ -1,6 +1,6 @@
 /** The rows of a checkpoint: made when asked for, moved on with an event. */
 import { AutovibeError, type CheckpointId, type CheckpointState, type CheckpointTrigger, type MachineId, type RunId } from '@autovibe/contract'
-import { type ExpressionBuilder, type Selectable, sql } from 'kysely'
+import { type ExpressionBuilder, type OperationNodeSource, type Selectable, sql } from 'kysely'
 import { along } from '../../database/along.ts'
 import type { Tx } from '../../database/database.ts'
 import { eventRows, type NewEvent } from '../../database/events.ts'
@@ -70,27 +70,49 @@ export async function changeCheckpoint(
   state: CheckpointState,
   more: Partial<CheckpointRow> = {},
 ): Promise<CheckpointRow> {
-  const { row, news } = await moveCheckpoint(tx, checkpointId, state, more)
-  await eventRows(tx, runtime, [news]).returning(wakes(row.machine_id).as('woken')).execute()
+  const row = await moving(tx, checkpointId, state, more).returningAll().executeTakeFirstOrThrow()
+  await eventRows(tx, runtime, [movedNews(row)])
+    .returning(wakes(row.machine_id).as('woken'))
+    .execute()
   return row
 }
 
-/** The same with the event still to be told. */
-export async function moveCheckpoint(
+/** The same for whoever has its row at hand, as a statement for `along` and the event to be told. */
+export function movingCheckpoint(
   tx: Tx,
-  checkpointId: CheckpointId,
+  row: CheckpointRow,
   state: CheckpointState,
-  more: Partial<CheckpointRow> = {},
-): Promise<{ readonly row: CheckpointRow; readonly news: NewEvent }> {
-  const row = await tx
+  more: Partial<CheckpointRow>,
+): { readonly moving: OperationNodeSource; readonly news: NewEvent } {
+  return { moving: moving(tx, row.id, state, more), news: movedNews({ ...row, state, ...more }) }
+}
+
+const moving = (tx: Tx, id: CheckpointId, state: CheckpointState, more: Partial<CheckpointRow>) =>
+  tx
     .updateTable('checkpoints')
     .set({ state, ...more })
-    .where('id', '=', checkpointId)
-    .returningAll()
-    .executeTakeFirstOrThrow()
-  const { id: checkpoint_id, project_id, machine_id, run_id, state_reason: reason, trigger, label, step, consistency } = row
-  const data = { state, reason, trigger, label, step, consistency }
-  return { row, news: { type: 'checkpoint.state_changed', project_id, machine_id, run_id, checkpoint_id, data } }
+    .where('id', '=', id)
+
+function movedNews({
+  id: checkpoint_id,
+  project_id,
+  machine_id,
+  run_id,
+  state,
+  state_reason: reason,
+  trigger,
+  label,
+  step,
+  consistency,
+}: CheckpointRow): NewEvent {
+  return {
+    type: 'checkpoint.state_changed',
+    project_id,
+    machine_id,
+    run_id,
+    checkpoint_id,
+    data: { state, reason, trigger, label, step, consistency },
+  }
 }
 
 /** What whoever asks for an expired checkpoint is told. */

@@ -1,7 +1,7 @@
 /** Changes the state of a machine and tells everyone, in one transaction. */
 import { AutovibeError, type Json, type MachineId } from '@autovibe/contract'
 import { type MachineTransition, nextMachineState } from '@autovibe/core/machines/transitions.ts'
-import type { Selectable } from 'kysely'
+import type { OperationNodeSource, Selectable } from 'kysely'
 import { along } from '../../database/along.ts'
 import type { Tx } from '../../database/database.ts'
 import { eventRows, type NewEvent } from '../../database/events.ts'
@@ -19,6 +19,12 @@ export async function lockMachine(tx: Tx, machineId: MachineId): Promise<Machine
   const row = await tx.selectFrom('machines').selectAll().where('id', '=', machineId).forNoKeyUpdate().executeTakeFirst()
   if (!row) throw new AutovibeError('not_found', `There is no machine ${machineId}.`, { fix: 'autovibe ps --all' })
   return row
+}
+
+/** What else is done and told in the same exchange. */
+export interface Also {
+  readonly statements?: readonly OperationNodeSource[]
+  readonly news?: readonly NewEvent[]
 }
 
 type MoreOfMachine = Partial<Omit<MachineRow, 'id' | 'state' | 'limits'>>
@@ -40,7 +46,7 @@ export async function changeMachineUnheard(tx: Tx, runtime: Runtime, machine: Ma
   return changing(tx, runtime, machine, transition, null, {}).executeTakeFirstOrThrow()
 }
 
-/** The same with what the Hub wants of the agent from then on; an agent of which that is wanted already hears nothing. `also`: told with the change. */
+/** The same with what the Hub wants of the agent from then on; an agent of which that is wanted already hears nothing. `also`: done and told with the change. */
 export async function turnMachine(
   tx: Tx,
   runtime: Runtime,
@@ -48,7 +54,7 @@ export async function turnMachine(
   transition: MachineTransition,
   control: MachineRow['control'],
   more: MoreOfMachine = {},
-  also: readonly NewEvent[] = [],
+  also: Also = {},
 ): Promise<void> {
   const revision = control === machine.control ? machine.revision : machine.revision + 1n
   await changing(tx, runtime, machine, transition, null, { ...more, control, revision }, also)
@@ -56,23 +62,15 @@ export async function turnMachine(
     .execute()
 }
 
-function changing(
-  tx: Tx,
-  runtime: Runtime,
-  machine: MachineRow,
-  transition: MachineTransition,
-  reason: string | null,
-  more: MoreOfMachine,
-  also: readonly NewEvent[] = [],
-) {
+function changing(tx: Tx, runtime: Runtime, machine: MachineRow, transition: MachineTransition, reason: string | null, more: MoreOfMachine, also: Also = {}) {
   const state = nextMachineState(machine.state, transition)
   const data: Record<string, Json> = { name: machine.name, from: machine.state, to: state, reason }
   const { project_id, id: machine_id, run_id } = machine
   const news: readonly NewEvent[] = [
-    ...also,
+    ...(also.news ?? []),
     ...(state === machine.state ? [] : [{ type: 'machine.state_changed' as const, project_id, machine_id, run_id, data }]),
   ]
-  return along(tx, ...(news.length === 0 ? [] : [eventRows(tx, runtime, news)]))
+  return along(tx, ...(also.statements ?? []), ...(news.length === 0 ? [] : [eventRows(tx, runtime, news)]))
     .updateTable('machines')
     .set({ state, state_reason: reason, ...more })
     .where('id', '=', machine.id)
