@@ -28,6 +28,7 @@ import { createLedger } from './ledger/create-ledger.ts'
 import { createLogger, type Logger } from './observability/logger.ts'
 import { createMetrics } from './observability/metrics.ts'
 import { openInUse, openLocal } from './open-substrate.ts'
+import { type AskAtOnce, askLater } from './operations/engine/at-once.ts'
 import { assertKnownSteps } from './operations/engine/stuck.ts'
 import { openWakeFeed } from './operations/engine/wake-feed.ts'
 import { startWorker } from './operations/engine/worker.ts'
@@ -160,10 +161,12 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     sizeOf: (projectId) => store.of(projectId).size(),
     onError: (err) => logger.warn({ err }, 'the size of a store is not known'),
   })
+  const engine: { ask: AskAtOnce } = { ask: askLater(db) }
   const door = await createDoor({
     ...ports,
     execs,
     requests,
+    askAtOnce: (work) => engine.ask(work),
     wakes,
     dataDir,
     metrics,
@@ -205,6 +208,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
 
   const worker = startWorker({ db, runtime, registry, ports, owner: `${process.pid}-${runtime.newId('operation')}`, log: logger }, pool, wakes)
   ending.add('the engine', () => worker.stop())
+  engine.ask = worker.ask
   const schedules = startSchedules({ ports, requests, log: logger, room: scratch.room })
   ending.add('the sweep', () => schedules.sweep.stop())
   for (const [name, schedule] of schedules.others) ending.add(name, () => schedule.stop())

@@ -6,6 +6,7 @@ import { hasZodFastifySchemaValidationErrors, serializerCompiler, validatorCompi
 import { isStorable, unstorable } from '../database/storable.ts'
 import type { Execs } from '../exec/execs.ts'
 import type { Metrics } from '../observability/metrics.ts'
+import type { AskAtOnce } from '../operations/engine/at-once.ts'
 import type { EngineLog } from '../operations/engine/context.ts'
 import type { WakeFeed } from '../operations/engine/wake-feed.ts'
 import type { Ports } from '../operations/ports.ts'
@@ -25,6 +26,8 @@ import { usageRoutes } from './usage.ts'
 
 export interface DoorOptions extends Ports {
   readonly requests: Requests
+  /** Through the engine of this Hub, once it runs. */
+  readonly askAtOnce: AskAtOnce
   readonly wakes: WakeFeed
   readonly execs: Execs
   readonly dataDir: string

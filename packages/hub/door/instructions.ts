@@ -16,11 +16,17 @@ export function instructionRoutes(app: DoorApp, context: DoorContext): void {
     for (;;) {
       // Listening begins before the row is read, so that a change in between is heard.
       const change = wakes.next(machineId, Math.max(0, deadline - Date.now()), gone.signal)
-      const instructions = await instructionsFor(context, machineId)
-      if (instructions.revision > query.after || Date.now() >= deadline || gone.signal.aborted) return instructions
+      // Most wake-ups of a machine change nothing for its agent, and whoever waits for what did happen waits for this as well.
+      const isOver = Date.now() >= deadline || gone.signal.aborted
+      if (isOver || (await revisionOf(context.db, machineId)) > query.after) return instructionsFor(context, machineId)
       await change
     }
   })
+}
+
+async function revisionOf(db: Database, machineId: MachineId): Promise<number> {
+  const { revision } = await db.selectFrom('machines').select('revision').where('id', '=', machineId).executeTakeFirstOrThrow()
+  return Number(revision)
 }
 
 export async function instructionsFor(

@@ -10,6 +10,7 @@ import { createExecs, type Execs } from '../exec/execs.ts'
 import type { ExecTimes } from '../exec/hub-exec.ts'
 import { createLedger } from '../ledger/create-ledger.ts'
 import { testMetrics } from '../observability/testing.ts'
+import { askLater } from '../operations/engine/at-once.ts'
 import { silentLog } from '../operations/engine/testing.ts'
 import { openWakeFeed, type WakeFeed } from '../operations/engine/wake-feed.ts'
 import type { Ports } from '../operations/ports.ts'
@@ -60,7 +61,7 @@ export async function openDoorGround(runtime: Runtime = systemRuntime, times: Pa
   // Its machines are rows alone, of which nothing can be measured.
   const lookAt = async (): Promise<void> => undefined
   const metrics = testMetrics({ db, runtime, sizeOf: async () => ({ storedBytes: 0, uniqueBytes: 0 }) })
-  const parts = { execs, requests: createRequests(ports), wakes: counted.feed, dataDir: folder, metrics, log: silentLog, lookAt }
+  const parts = { execs, requests: createRequests(ports), askAtOnce: askLater(db), wakes: counted.feed, dataDir: folder, metrics, log: silentLog, lookAt }
   const door = await createDoor({ ...ports, ...parts })
   const listener = createDoorListener(door.handle, { upgrade: door.upgrade })
   let made = 0

@@ -17,12 +17,14 @@ import { recordEvent } from '../database/events.ts'
 import type { Capabilities } from '../substrates/substrate.ts'
 import { createCheckpoint } from './create-checkpoint.ts'
 import { destroyMachine } from './destroy-machine.ts'
+import type { Enqueue } from './engine/at-once.ts'
 import { enqueue, requestCancel } from './engine/enqueue.ts'
 import { retryStuck } from './engine/stuck.ts'
 import { forkCheckpoint } from './fork-checkpoint.ts'
 import type { Ports } from './ports.ts'
 import { registry } from './registry.ts'
 import { requestArchive, requestArchiveRemoval } from './requests/archives.ts'
+import { assertMayAsk } from './requests/asked-by-agent.ts'
 import { assertAtHand } from './requests/at-hand.ts'
 import { insertImport, type NewImport } from './requests/import.ts'
 import { checkpointToVerify, isUntouched, leftOf, lockRunAndMachine, projectByName, startOfProject, verifiedCheckpoint } from './requests/look-ups.ts'
@@ -37,7 +39,7 @@ import { keepHandBack, projectBudget } from './steps/budgets.ts'
 import { insertCheckpoint, type NewCheckpoint } from './steps/checkpoint-state.ts'
 import { closeMachine } from './steps/machine-life.ts'
 import { changeMachine, lockMachine, type MachineRow, setControl } from './steps/machine-state.ts'
-import { changeRun, lockRun, openRunOf } from './steps/run-state.ts'
+import { changeRun, openRunOf } from './steps/run-state.ts'
 import { type StopReason, stopMachine } from './stop-machine.ts'
 import { verifyCheckpoint } from './verify-checkpoint.ts'
 
@@ -50,7 +52,12 @@ export interface Requests {
   resumeRun(tx: Tx, runId: RunId): Promise<void>
   createCheckpoint(tx: Tx, machineId: MachineId, label: string | null): Promise<{ checkpointId: CheckpointId; operationId: OperationId }>
   /** The same for an agent, which waits for it between two tool calls. */
-  checkpointByAgent(tx: Tx, machineId: MachineId, checkpoint: NewCheckpoint): Promise<{ checkpointId: CheckpointId; operationId: OperationId }>
+  checkpointByAgent(
+    tx: Tx,
+    machineId: MachineId,
+    checkpoint: NewCheckpoint,
+    through?: Enqueue,
+  ): Promise<{ checkpointId: CheckpointId; operationId: OperationId }>
   /** Looks at it again now; with `restore`, all of it is brought back to a folder that nobody else sees, and compared. */
   verifyCheckpoint(tx: Tx, checkpointId: CheckpointId, restore: boolean): Promise<{ operationId: OperationId }>
   /** Of an archive that is kept already. */
@@ -84,11 +91,11 @@ export function createRequests(ports: Ports): Requests {
     assertMachineAllows(machine, action)
     return machine
   }
-  const checkpoint = async (tx: Tx, machine: MachineRow, wanted: NewCheckpoint, quiet: boolean) => {
+  const checkpoint = async (tx: Tx, machine: MachineRow, wanted: NewCheckpoint, quiet: boolean, through: Enqueue = enqueue) => {
     assertAtHand(ports.substrate)
     const checkpointId = await insertCheckpoint(tx, runtime, machine, wanted)
     const subject = { projectId: machine.project_id, machineId: machine.id, runId: wanted.runId, checkpointId }
-    return { checkpointId, operationId: await enqueue(tx, runtime, createCheckpoint, { checkpointId, machineId: machine.id, quiet }, subject) }
+    return { checkpointId, operationId: await through(tx, runtime, createCheckpoint, { checkpointId, machineId: machine.id, quiet }, subject) }
   }
 
   return {
@@ -169,12 +176,11 @@ export function createRequests(ports: Ports): Requests {
       return checkpoint(tx, machine, { trigger: 'demand', label, runId: run?.id ?? machine.run_id, step: null }, false)
     },
 
-    async checkpointByAgent(tx, machineId, wanted) {
-      const machine = await allowed(tx, machineId, 'checkpoint')
-      const run = wanted.runId && (await lockRun(tx, wanted.runId))
-      if (!run || run.machine_id !== machineId) throw new AutovibeError('auth.forbidden', `The run ${wanted.runId} is not this machine's.`)
+    async checkpointByAgent(tx, machineId, wanted, through) {
+      const machine = await lockMachine(tx, machineId)
+      await assertMayAsk(tx, machine, wanted.runId)
       const trigger = wanted.trigger === 'start' && !(await isUntouched(tx, machine)) ? 'files-changed' : wanted.trigger
-      return checkpoint(tx, machine, { ...wanted, trigger }, true)
+      return checkpoint(tx, machine, { ...wanted, trigger }, true, through)
     },
 
     async verifyCheckpoint(tx, checkpointId, restore) {

@@ -1,6 +1,5 @@
 /** Takes a claimed operation forward, step by step, until it parks, ends, or has to be undone. */
 import type { AutovibeError } from '@autovibe/contract'
-import type { Tx } from '../../database/database.ts'
 import { isAway, waitForSubstrate } from './away.ts'
 import { handBack, holding } from './claim.ts'
 import {
@@ -18,18 +17,19 @@ import {
 import type { Ensured, Output } from './define.ts'
 import { backOffMs, DO_ATTEMPTS_MAX, STEP_TIMEOUT_MS } from './limits.ts'
 import { type EnsureStep, onward, park, type Reached, stepDone } from './onward.ts'
+import { Staged } from './staged.ts'
 import { beginUnwind, unwind } from './unwind.ts'
 
 /** Where one turn left the operation: go on with the row, or let go of it. */
 type Turn = OperationRow | 'parked' | 'ended'
 
-/** Advances until nothing more can be done now. A lost claim is no error: the other Hub goes on. */
-export async function advance(engine: EngineContext, claim: Claim, claimed: OperationRow): Promise<void> {
+/** Advances until nothing more can be done now, from `begun` if its first steps are done already. A lost claim is no error: the other Hub goes on. */
+export async function advance(engine: EngineContext, claim: Claim, claimed: OperationRow, begun?: Reached): Promise<void> {
   try {
     let turn: Turn = claimed
-    while (typeof turn !== 'string') {
+    for (let first = begun; typeof turn !== 'string'; first = undefined) {
       if (engine.stopping?.aborted) throw new Stopping()
-      turn = turn.state === 'unwinding' ? await unwind(engine, claim, turn) : await forward(engine, claim)
+      turn = turn.state === 'unwinding' ? await unwind(engine, claim, turn) : await forward(engine, claim, first)
     }
   } catch (error) {
     if (error instanceof Stopping) return handBack(engine, claim)
@@ -39,10 +39,10 @@ export async function advance(engine: EngineContext, claim: Claim, claimed: Oper
 }
 
 /** All that the database alone can do, in one transaction; then the call to the outside, and with its record all that can be done after it. */
-async function forward(engine: EngineContext, claim: Claim): Promise<Turn> {
+async function forward(engine: EngineContext, claim: Claim, begun?: Reached): Promise<Turn> {
   const known: Known = { row: null }
   try {
-    let reached = await record(engine, claim, known, async (_, row) => row)
+    let reached = begun ?? (await record(engine, claim, known))
     while (typeof reached === 'object' && 'call' in reached) {
       if (engine.stopping?.aborted) throw new Stopping()
       const { call, row } = reached
@@ -51,10 +51,10 @@ async function forward(engine: EngineContext, claim: Claim): Promise<Turn> {
       const result = await callOutside(engine, claim, row, call)
       if ('pending' in result) {
         return await recordUnder(engine, claim, (tx, current) =>
-          park(tx, engine, current, result.againMs, { handle: JSON.stringify(result.pending), step_attempts: 0 }),
+          park(engine, new Staged(tx, engine, current), result.againMs, { handle: result.pending, step_attempts: 0 }),
         )
       }
-      reached = await record(engine, claim, known, (tx, current) => stepDone(tx, engine, current, result.done))
+      reached = await record(engine, claim, known, (staged) => stepDone(staged, result.done))
     }
     return reached
   } catch (thrown) {
@@ -78,7 +78,7 @@ function movedOn({ row: before }: Known, now: OperationRow): Turn | null {
  * `first`, and as many steps after it as need nothing from outside. When one of them fails, what came before it is done again without it and stands, so that the next turn
  * begins with the one that fails.
  */
-async function record(engine: EngineContext, claim: Claim, known: Known, first: (tx: Tx, row: OperationRow) => Promise<OperationRow>): Promise<Reached> {
+async function record(engine: EngineContext, claim: Claim, known: Known, first?: (staged: Staged) => void): Promise<Reached> {
   const progress = { steps: 0, begun: false }
   known.row = null
   const attempt = (stepsMax: number) =>
@@ -86,9 +86,10 @@ async function record(engine: EngineContext, claim: Claim, known: Known, first: 
       const moved = movedOn(known, row)
       if (moved !== null) return moved
       known.row = row
-      const begun = await first(tx, row)
-      progress.begun = begun !== row
-      return onward(tx, engine, begun, stepsMax, progress)
+      const staged = new Staged(tx, engine, row)
+      first?.(staged)
+      progress.begun = first !== undefined
+      return onward(tx, engine, staged, stepsMax, progress)
     })
   try {
     return await attempt(Number.POSITIVE_INFINITY)
@@ -116,10 +117,10 @@ function failed(engine: EngineContext, claim: Claim, known: Known, error: Autovi
     engine.log.warn({ operation: row.id, kind: row.kind, step, attempts, err: error }, 'a step failed')
     if (error.retryable && attempts < DO_ATTEMPTS_MAX) {
       const counted = row.step_attempts === 0 ? { step_attempts: 1 } : {}
-      return park(tx, engine, row, backOffMs(attempts), counted)
+      return park(engine, new Staged(tx, engine, row), backOffMs(attempts), counted)
     }
     // What is all done is never undone because its end could not be recorded.
-    if (row.step_index >= row.steps.length) return park(tx, engine, row, backOffMs(attempts), {})
+    if (row.step_index >= row.steps.length) return park(engine, new Staged(tx, engine, row), backOffMs(attempts))
     return beginUnwind(tx, engine, row, error)
   })
 }

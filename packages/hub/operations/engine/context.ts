@@ -91,10 +91,22 @@ export function contextFor(
   }
 }
 
-type StepChange = 'running' | 'done' | 'failed' | 'undoing' | 'undone'
+export type StepChange = 'running' | 'done' | 'failed' | 'undoing' | 'undone'
 
 /** The statements that record the step's new state, with its event; for `along`. */
 export function stepMarks(tx: Tx, engine: EngineContext, row: OperationRow, index: number, state: StepChange): OperationNodeSource[] {
+  const { marking, news } = stepMark(tx, engine, row, index, state)
+  return [marking, ...(news.length === 0 ? [] : [eventRows(tx, engine.runtime, news)])]
+}
+
+/** The same as the statement and the events. */
+export function stepMark(
+  tx: Tx,
+  engine: EngineContext,
+  row: OperationRow,
+  index: number,
+  state: StepChange,
+): { readonly marking: OperationNodeSource; readonly news: readonly NewEvent[] } {
   const now = engine.runtime.now()
   const begins = state === 'running' || state === 'undoing'
   const marking = tx
@@ -108,9 +120,9 @@ export function stepMarks(tx: Tx, engine: EngineContext, row: OperationRow, inde
     .where('operation_id', '=', row.id)
     .where('index', '=', index)
   // Another attempt is no news.
-  if (begins && row.step_attempts > 0) return [marking]
+  if (begins && row.step_attempts > 0) return { marking, news: [] }
   const data = { kind: row.kind, step: row.steps[index] ?? '', state }
-  return [marking, eventRows(tx, engine.runtime, [operationEvent(row, 'operation.step_changed', data)])]
+  return { marking, news: [operationEvent(row, 'operation.step_changed', data)] }
 }
 
 /** Changes the operation's row, with what is to be recorded along with it. */
@@ -121,13 +133,16 @@ export function updateRow(
   change: Partial<Record<keyof OperationRow, unknown>>,
   ...records: readonly OperationNodeSource[]
 ): Promise<OperationRow> {
-  return along(tx, ...records)
+  return rowUpdate(along(tx, ...records), engine, row, change).executeTakeFirstOrThrow()
+}
+
+/** The statement that changes it, and answers the row. */
+export const rowUpdate = (tx: Tx, engine: EngineContext, row: OperationRow, change: Partial<Record<keyof OperationRow, unknown>>) =>
+  tx
     .updateTable('operations')
     .set({ lease_expires_at: leaseFrom(engine), ...(change as object) })
     .where('id', '=', row.id)
     .returningAll()
-    .executeTakeFirstOrThrow()
-}
 
 export function recordOperationEvent(tx: Tx, engine: EngineContext, row: OperationRow, type: EventType, data: Record<string, Json>): Promise<void> {
   return recordEvent(tx, engine.runtime, operationEvent(row, type, data))

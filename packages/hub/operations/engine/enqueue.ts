@@ -6,6 +6,7 @@ import { along } from '../../database/along.ts'
 import type { Tx } from '../../database/database.ts'
 import { eventRows, type NewEvent } from '../../database/events.ts'
 import type { Runtime } from '../../runtime.ts'
+import type { OperationRow } from './context.ts'
 import type { AnyOperation } from './define.ts'
 import { wake, wakes } from './wake.ts'
 
@@ -24,45 +25,64 @@ export async function enqueue<O extends AnyOperation>(
   input: z.input<O['inputSchema']>,
   subject: Subject,
 ): Promise<OperationId> {
+  if (operation.exclusive && subject.machineId) await assertMachineFree(tx, subject.machineId)
+  return (await insertOperation(tx, runtime, operation, input, subject, null)).id
+}
+
+/** Who has it from the first moment on: nobody is woken for it then. */
+export interface Lease {
+  readonly owner: string
+  readonly expiresAt: Date
+}
+
+/** The row; `conflict.busy` when another exclusive one has the machine. */
+export function insertOperation<O extends AnyOperation>(
+  tx: Tx,
+  runtime: Runtime,
+  operation: O,
+  input: z.input<O['inputSchema']>,
+  { projectId: project_id, machineId: machine_id, runId: run_id = null, checkpointId: checkpoint_id = null }: Subject,
+  lease: Lease | null,
+): Promise<OperationRow> {
   const id = runtime.newId('operation')
   const now = runtime.now()
-  const { projectId: project_id, machineId: machine_id, runId: run_id = null, checkpointId: checkpoint_id = null } = subject
-  if (operation.exclusive && machine_id) await assertMachineFree(tx, machine_id)
-  const inserted = tx.insertInto('operations').values({
-    id,
-    kind: operation.kind,
-    version: operation.version,
-    steps: operation.steps.map((step) => step.name),
-    input: JSON.stringify(operation.inputSchema.parse(input)),
-    project_id,
-    machine_id,
-    run_id,
-    checkpoint_id,
-    exclusive: operation.exclusive,
-    state: 'pending',
-    step_started_at: null,
-    cancel_requested_at: null,
-    wake_at: now,
-    lease_owner: null,
-    lease_expires_at: null,
-    created_at: now,
-    ended_at: null,
-  })
   const steps = tx
     .insertInto('operation_steps')
     .values(
       operation.steps.map(({ name, kind }, index) => ({ operation_id: id, index, name, kind, state: 'waiting' as const, started_at: null, ended_at: null })),
     )
   const news: NewEvent = { type: 'operation.created', operation_id: id, project_id, machine_id, run_id, checkpoint_id, data: { kind: operation.kind } }
-  await eventRows(along(tx, inserted, steps), runtime, [news])
-    .returning(wakes(machine_id ?? id).as('woken'))
-    .execute()
+  const inserted = along(tx, steps, eventRows(tx, runtime, [news]))
+    .insertInto('operations')
+    .values({
+      id,
+      kind: operation.kind,
+      version: operation.version,
+      steps: operation.steps.map((step) => step.name),
+      input: JSON.stringify(operation.inputSchema.parse(input)),
+      project_id,
+      machine_id,
+      run_id,
+      checkpoint_id,
+      exclusive: operation.exclusive,
+      state: lease === null ? 'pending' : 'running',
+      step_started_at: null,
+      cancel_requested_at: null,
+      wake_at: now,
+      lease_owner: lease?.owner ?? null,
+      lease_expires_at: lease?.expiresAt ?? null,
+      fence: lease === null ? 0n : 1n,
+      created_at: now,
+      ended_at: null,
+    })
+    .returningAll()
+  return (lease === null ? inserted.returning(wakes(machine_id ?? id).as('woken')) : inserted)
+    .executeTakeFirstOrThrow()
     .catch((error: { code?: string; constraint?: string }) => {
       // Two requests passed the look at once; the index lets one in.
       if (error.code === '23505' && error.constraint === 'operations_one_exclusive_per_machine') throw busy()
       throw error
     })
-  return id
 }
 
 /** Asks for an end; the engine reads it between steps. */

@@ -25,6 +25,7 @@ import { machineTokens } from '../../security/machine-tokens.ts'
 import { createSecrets } from '../../security/secrets.ts'
 import { createLocalSubstrate } from '../../substrates/local/create-local-substrate.ts'
 import type { DoorListener, Substrate } from '../../substrates/substrate.ts'
+import { askLater } from '../engine/at-once.ts'
 import { silentLog } from '../engine/testing.ts'
 import { openWakeFeed, type WakeFeed } from '../engine/wake-feed.ts'
 import type { Ports } from '../ports.ts'
@@ -113,6 +114,7 @@ export async function openWorld(openSubstrate: (parts: WorldParts) => Promise<Wo
     ...ports,
     execs: createExecs({ db: database.db, runtime: clock, log: silentLog }),
     requests,
+    askAtOnce: askLater(database.db),
     wakes,
     dataDir,
     metrics: testMetrics({ db: database.db, runtime: clock, sizeOf: (id) => store.of(id).size() }),

@@ -9,6 +9,8 @@ import { machineProcesses } from './supervisor.ts'
 
 /** A process that forks while it is being stopped needs another look; one in an uninterruptible call cannot be waited for without end. */
 const FREEZE_TIMEOUT_MS = 500
+/** Most stop before the next look is over; a pause, even of 1 ms, waits for whatever else this process has to do. */
+const LOOKS_AT_ONCE = 4
 
 export interface Frozen {
   /** What stands still, parents before children. */
@@ -26,7 +28,7 @@ export async function freeze(host: Host, machineId: MachineId, supervisor: Proce
   const until = performance.now() + FREEZE_TIMEOUT_MS
   const thaw = (): void => continueAll(ours)
   try {
-    for (;;) {
+    for (let looks = 1; ; looks++) {
       // Sandboxed processes live in a namespace of their own; the supervisor and its relay do not, and must go on.
       const inside = (await machineProcesses(host, machineId, supervisor)).filter(
         (process) => sharesHost(host.offer) || linkOrNull(`/proc/${process.pid}/ns/pid`) !== outside,
@@ -36,7 +38,7 @@ export async function freeze(host: Host, machineId: MachineId, supervisor: Proce
       if (moving.length === 0 && inside.every(({ pid }) => seen.has(pid))) return { processes: inside, complete: true, thaw }
       seen = new Set(moving.length === 0 ? inside.map(({ pid }) => pid) : [])
       if (performance.now() > until) return { processes: inside, complete: false, thaw }
-      if (moving.length > 0) await delay(1)
+      if (moving.length > 0 && looks >= LOOKS_AT_ONCE) await delay(1)
     }
   } catch (error) {
     thaw()

@@ -23,6 +23,7 @@ import { Pool } from './pool.ts'
 import type { Process } from './processes.ts'
 import { endLeftSlots, forgetSlot } from './slots.ts'
 import { repairRunning, takeSnapshot } from './snapshots.ts'
+import { Spare } from './spare.ts'
 import { Starts } from './starts.ts'
 import { endMachine, findSupervisor, readLog, slotOf } from './supervisor.ts'
 import { openViews } from './view.ts'
@@ -38,6 +39,7 @@ export class LocalSubstrate implements Substrate {
   readonly #locks = new KeyedLock()
   readonly #pins = new Pins()
   readonly #flats: Flats
+  readonly #spare: Spare
   readonly #pool: Pool
   readonly #lives: Lives
   readonly #starts: Starts
@@ -47,6 +49,7 @@ export class LocalSubstrate implements Substrate {
 
   constructor(host: Host) {
     this.#host = host
+    this.#spare = new Spare(host.layout, this.#pins)
     this.#flats = new Flats(host, this.#pins, this.#locks)
     this.#pool = new Pool(host, host.offer.copy === 'C3' ? (host.options.warmMost ?? 0) : 0)
     this.#lives = new Lives(host)
@@ -123,7 +126,9 @@ export class LocalSubstrate implements Substrate {
   }
 
   snapshot(machineId: MachineId, checkpointId: CheckpointId, signal: AbortSignal): Promise<Snapshot> {
-    return this.#exclusively(machineId, 'Taking the snapshot', () => takeSnapshot(this.#host, this.#pins, this.#flats, machineId, checkpointId, signal))
+    return this.#exclusively(machineId, 'Taking the snapshot', () =>
+      takeSnapshot(this.#host, this.#pins, this.#flats, this.#spare, machineId, checkpointId, signal),
+    )
   }
 
   plant(machineId: MachineId, checkpointId: CheckpointId, write: (folder: string) => Promise<void>, signal: AbortSignal): Promise<Snapshot> {
@@ -153,6 +158,8 @@ export class LocalSubstrate implements Substrate {
   async *changes(handle: SnapshotHandle, since: SnapshotHandle | null, signal: AbortSignal): AsyncGenerator<TreeChange> {
     // What is read from now on is kept for good, and so must not be lost with the host.
     await bringToDisk(this.#host, this.#locks, handle)
+    // Whoever took this snapshot takes another one soon, and then shall not stand still for its folders.
+    if (this.#host.offer.copy === 'C3') await this.#spare.make()
     const { after, before, unpin } = await this.#pinPair(handle, since)
     try {
       if (since === handle) return
@@ -211,6 +218,7 @@ export class LocalSubstrate implements Substrate {
   /** Ends the machines that wait for a project; those that have one go on. */
   async close(): Promise<void> {
     await this.#pool.close()
+    await this.#spare.end(this.#host)
     this.#host.mounter.close()
   }
 

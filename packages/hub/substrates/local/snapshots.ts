@@ -21,6 +21,7 @@ import { copyTree, type Pins, withNewLayer } from './layers.ts'
 import { layerTree, machinePaths } from './layout.ts'
 import { mountedIn, mountTree, setReadOnly, swapUpper } from './overlay.ts'
 import { holdsDevice, type Process } from './processes.ts'
+import type { Spare } from './spare.ts'
 import { findSupervisor } from './supervisor.ts'
 
 /** A file that is being written is usually closed again within a few milliseconds. */
@@ -32,6 +33,7 @@ export async function takeSnapshot(
   host: Host,
   pins: Pins,
   flats: Flats,
+  spare: Spare,
   machineId: MachineId,
   checkpointId: CheckpointId,
   signal: AbortSignal,
@@ -50,7 +52,7 @@ export async function takeSnapshot(
   const current = (await readMachine(host.layout, machineId)) ?? machine
   const stack = await (supervisor === null
     ? freezeStopped(host, pins, machineId, current, checkpointId, signal)
-    : freezeRunning(host, pins, flats, machineId, current, checkpointId, supervisor, signal))
+    : freezeRunning(host, pins, flats, spare, machineId, current, checkpointId, supervisor, signal))
   const line = current.line.filter((earlier) => earlier !== checkpointId)
   const document: SnapshotDocument = {
     version: 1,
@@ -126,6 +128,7 @@ async function freezeRunning(
   host: Host,
   pins: Pins,
   flats: Flats,
+  spare: Spare,
   machineId: MachineId,
   machine: MachineDocument,
   checkpointId: CheckpointId,
@@ -139,7 +142,7 @@ async function freezeRunning(
     try {
       const stack = await (machine.copy === 'copy'
         ? copyRunning(host, pins, machine, frozen, attempt, signal)
-        : swapRunning(host, pins, flats, machineId, machine, checkpointId, supervisor, frozen, attempt, signal))
+        : swapRunning(host, pins, flats, spare, machineId, machine, checkpointId, supervisor, frozen, attempt, signal))
       if (stack !== 'busy') return stack
     } finally {
       frozen.thaw()
@@ -161,6 +164,7 @@ async function swapRunning(
   host: Host,
   pins: Pins,
   flats: Flats,
+  spare: Spare,
   machineId: MachineId,
   machine: MachineDocument,
   checkpointId: CheckpointId,
@@ -175,7 +179,7 @@ async function swapRunning(
   const stays = !frozen.complete || frozen.processes.some(({ pid }) => holdsDevice(pid, device))
   // What no process shows (a file that is on its way from one to another) the kernel still sees, and then it is copied too.
   if (!stays && attempt < ATTEMPTS) {
-    return withNewLayer(host.layout, pins, async (upper) => {
+    return spare.use(async (upper) => {
       const beneath = flats.shorten(machine.layers)
       const next = above(machine, beneath, upper, checkpointId)
       const unpin = pins.add(next.layers)
