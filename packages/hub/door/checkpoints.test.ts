@@ -65,6 +65,17 @@ test('a machine with as many checkpoints on their way as it may have is told to 
   assert.equal(rows.length, DOOR_LIMITS.checkpointsOnTheirWay)
 })
 
+test('how long an agent has waited for a checkpoint is told', async () => {
+  const one = await running()
+  const askedAt = performance.now()
+  const asked = one.ask('POST', '/checkpoints', wish(one, 'exit'))
+  await freeze(one)
+  await asked
+  const waitedSeconds = (performance.now() - askedAt) / 1000
+  const [, sum = ''] = /^autovibe_checkpoint_pause_seconds_sum\{trigger="exit"\} (\S+)$/m.exec(await ground.metrics()) ?? []
+  assert.ok(Number(sum) > 0 && Number(sum) <= waitedSeconds, sum)
+})
+
 test('an answered request leaves nothing waiting behind', async () => {
   const one = await running()
   const asked = one.ask('POST', '/checkpoints', wish(one))

@@ -7,6 +7,7 @@ const FREEZE_TIMEOUT_MS = 60_000
 
 export function checkpointRoutes(app: DoorApp, { db, requests, wakes, metrics, askAtOnce }: DoorContext): void {
   app.post('/door/checkpoints', { schema: { body: RequestCheckpoint, response: { 200: CheckpointAnswer } } }, async ({ machineId, body }, reply) => {
+    const askedAt = performance.now()
     const gone = new AbortController()
     reply.raw.once('close', () => gone.abort())
     const { run_id: runId, trigger, label, step } = body
@@ -21,7 +22,7 @@ export function checkpointRoutes(app: DoorApp, { db, requests, wakes, metrics, a
       if (ours !== null) await Promise.race([ours.then(() => (ours = null)), change])
       const answer = await stateOf(checkpointId)
       if (answer.state !== 'pending' || Date.now() >= deadline || gone.signal.aborted) {
-        metrics.checkpointWaited(trigger, reply.elapsedTime / 1000)
+        metrics.checkpointWaited(trigger, (performance.now() - askedAt) / 1000)
         return answer
       }
       await change

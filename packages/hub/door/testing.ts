@@ -40,6 +40,8 @@ export interface Caller {
 export interface DoorGround {
   readonly database: FreshDatabase
   readonly execs: Execs
+  /** What Prometheus would be told. */
+  metrics(): Promise<string>
   /** Waits for wake-ups that the door has not given up yet. */
   waiting(): number
   /** A booting machine with a running run, and its voice. */
@@ -104,6 +106,7 @@ export async function openDoorGround(runtime: Runtime = systemRuntime, times: Pa
   return {
     database,
     execs,
+    metrics: () => metrics.text(),
     waiting: counted.waiting,
     machine,
     registered: async () => {
