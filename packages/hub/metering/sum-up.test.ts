@@ -100,7 +100,7 @@ test('whatever is added up, all sums are as before, and what was added up once i
       assert.deepEqual(await told(machine), toldBefore)
       const rows = await rowsOf(machine)
       const old = rows.filter(({ at }) => at.getTime() < summedBefore(nowMs))
-      assert.equal(old.length, before.filter((sum) => Date.parse((sum as { day: string }).day + 'Z') < summedBefore(nowMs)).length)
+      assert.equal(old.length, before.filter((sum) => Date.parse(`${(sum as { day: string }).day}Z`) < summedBefore(nowMs)).length)
       const young = rowsBefore.filter(({ at }) => at.getTime() >= summedBefore(nowMs))
       assert.deepEqual(
         rows.filter(({ at }) => at.getTime() >= summedBefore(nowMs)),
