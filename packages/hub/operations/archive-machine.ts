@@ -41,7 +41,7 @@ function treeFrozen(): UntilStep<Ports, ArchiveMachine, unknown, Record<string, 
     },
     undo: async ({ input, ports, reason }, tx) => {
       const archive = await lockArchive(tx, input.archiveId)
-      await changeArchive(tx, ports.runtime, archive, 'failed', { state_reason: reason?.message ?? 'The archive was given up.' })
+      await changeArchive(tx, ports.runtime, archive, 'failed', { state_reason: reason?.message ?? 'The archive was given up.', fix: reason?.fix ?? null })
     },
   }
 }
