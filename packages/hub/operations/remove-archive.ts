@@ -39,7 +39,8 @@ async function begin({ input, ports }: Context, tx: Tx): Promise<null> {
 /** It is there still, or again: the next look tells. */
 async function leave({ input, ports, reason }: Context, tx: Tx): Promise<void> {
   const archive = await lockArchive(tx, input.archiveId)
-  if (archive.state === 'removing') await changeArchive(tx, ports.runtime, archive, 'stored', { state_reason: `It could not be removed: ${reason?.message}`, fix: reason?.fix ?? null })
+  if (archive.state === 'removing')
+    await changeArchive(tx, ports.runtime, archive, 'stored', { state_reason: `It could not be removed: ${reason?.message}`, fix: reason?.fix ?? null })
 }
 
 async function removed({ input, ports }: Context, tx: Tx): Promise<null> {

@@ -1,5 +1,5 @@
 /** The port of substrates that can copy a whole machine to a storage which outlives it. Calls are at-least-once, as those of `Substrate`. */
-import type { ArchiveVerification, CheckpointId, MachineArchiveId, MachineId } from '@autovibe/contract'
+import type { ArchiveVerification, AutovibeError, CheckpointId, MachineArchiveId, MachineId } from '@autovibe/contract'
 
 export interface NewArchive {
   readonly archiveId: MachineArchiveId
@@ -15,6 +15,13 @@ export interface TakenArchive {
   readonly verification: ArchiveVerification
 }
 
+/** It is not there yet, and nothing is lost by asking again. */
+export type ComingArchive =
+  /** Being copied, or waiting for its turn, which is what `waitsFor` says. */
+  | { readonly waitsFor: string | null }
+  /** Nothing is under way: somebody else has a lock that the copy needs. */
+  | { readonly lockedBy: AutovibeError }
+
 /** `missing`: it should be there to be seen, and is not, or it was removed. */
 export type SeenArchive = TakenArchive | 'missing'
 
@@ -23,8 +30,8 @@ export interface MachineArchives {
   readonly storage: string | null
   /** Of one machine; older ones go. */
   readonly keep: number
-  /** Null while it is being taken, which may take hours: ask again. The machine goes on meanwhile. */
-  take(archive: NewArchive, signal: AbortSignal): Promise<TakenArchive | null>
+  /** May take hours: ask again until it is taken. The machine goes on meanwhile. */
+  take(archive: NewArchive, signal: AbortSignal): Promise<TakenArchive | ComingArchive>
   /** It is not there any more, or never was; one that is being taken is broken off, and none is taken under this id from now on. */
   remove(archive: NewArchive, signal: AbortSignal): Promise<void>
   /** All that should be there and can be looked at, in as many calls as there are storages. */

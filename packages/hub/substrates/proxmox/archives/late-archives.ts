@@ -1,6 +1,6 @@
 /** Archives of a cluster that may not answer yet: what needs it is refused like everything else that does. */
 import type { MachineArchiveId } from '@autovibe/contract'
-import type { MachineArchives, NewArchive, SeenArchive, TakenArchive } from '../../archives.ts'
+import type { ComingArchive, MachineArchives, NewArchive, SeenArchive, TakenArchive } from '../../archives.ts'
 
 type Through = <T>(work: (archives: MachineArchives) => Promise<T>) => Promise<T>
 
@@ -22,7 +22,7 @@ export class LateArchives implements MachineArchives {
     return this.#now().keep
   }
 
-  take(archive: NewArchive, signal: AbortSignal): Promise<TakenArchive | null> {
+  take(archive: NewArchive, signal: AbortSignal): Promise<TakenArchive | ComingArchive> {
     return this.#through((archives) => archives.take(archive, signal))
   }
 

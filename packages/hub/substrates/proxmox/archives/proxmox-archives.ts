@@ -1,6 +1,6 @@
 /** Archives as copies by vzdump on a storage of the cluster, behind the port. */
 import type { MachineArchiveId } from '@autovibe/contract'
-import type { MachineArchives, NewArchive, SeenArchive, TakenArchive } from '../../archives.ts'
+import type { ComingArchive, MachineArchives, NewArchive, SeenArchive, TakenArchive } from '../../archives.ts'
 import type { Site } from '../site.ts'
 import { lookAtArchives } from './look.ts'
 import { removeArchive } from './remove.ts'
@@ -21,7 +21,7 @@ export class ProxmoxArchives implements MachineArchives {
     return this.#site.settings.archive.keep
   }
 
-  take(archive: NewArchive, signal: AbortSignal): Promise<TakenArchive | null> {
+  take(archive: NewArchive, signal: AbortSignal): Promise<TakenArchive | ComingArchive> {
     return takeArchive(this.#site, archive, signal)
   }
 

@@ -57,8 +57,9 @@ export class ArchiveRecords {
   }
 
   /** Its task has ended without a copy: another may be asked for, and this one is never taken for that. */
-  async taskEnded({ archive_id, upid, ended_upids }: ArchiveRecord): Promise<ArchiveRecord> {
-    return this.set(archive_id, { upid: null, asked_at: null, ended_upids: upid === null ? ended_upids : [...ended_upids, upid].slice(-ENDED_MOST) })
+  async taskEnded({ archive_id, upid, ended_upids, locked_tasks }: ArchiveRecord, isLocked = false): Promise<ArchiveRecord> {
+    const ended = upid === null ? ended_upids : [...ended_upids, upid].slice(-ENDED_MOST)
+    return this.set(archive_id, { upid: null, asked_at: null, ended_upids: ended, locked_tasks: locked_tasks + (isLocked ? 1 : 0) })
   }
 
   #must(row: ArchiveRecord | null): ArchiveRecord {
