@@ -71,13 +71,16 @@ test('one that stays locked fails after half an hour, with what takes the lock a
   assert.equal((await stage.row(archiveId)).state, 'removed')
 })
 
-test('behind another backup of its node it waits for its turn, and says so', async () => {
-  const { locks, vms } = stage.cluster.pve.cluster
+test('behind another backup of its node it waits for its turn, and says so; a task that gave its turn up is asked for again', async () => {
+  const { clock, locks, vms } = stage.cluster.pve.cluster
   const { promise: done, resolve } = Promise.withResolvers<void>()
   const held = locks.within(backupLock(vms.get(vmid)?.node ?? ''), () => done)
   const archiveId = await stage.ask(machineId)
   const settling = stage.life.settle()
   await until('it says so', PATIENCE_MS, async () => (/^Another backup runs on pve\d/.test((await waitsFor()) ?? '') ? true : undefined))
+  // As long as Proxmox lets a task wait.
+  clock.pass(181 * 60)
+  await until('it has given up', PATIENCE_MS, async () => (/can't acquire lock '\/var\/run\/vzdump\.lock'/.test((await waitsFor()) ?? '') ? true : undefined))
   resolve()
   await held
   await settling
