@@ -25,6 +25,15 @@ export type ComingArchive =
 /** `missing`: it should be there to be seen, and is not, or it was removed. */
 export type SeenArchive = TakenArchive | 'missing'
 
+/** A storage of which the last look could see nothing. */
+export interface UnlistedStorage {
+  /** By the name that people know it under, with its node where only that sees it. */
+  readonly storage: string
+  /** When its archives were seen last; null: never. */
+  readonly listedAt: Date | null
+  readonly reason: string
+}
+
 export interface MachineArchives {
   /** Where they go, by the name that people know it under; null: nobody has said where, and none is taken. */
   readonly storage: string | null
@@ -36,4 +45,6 @@ export interface MachineArchives {
   remove(archive: NewArchive, signal: AbortSignal): Promise<void>
   /** All that should be there and can be looked at, in as many calls as there are storages. */
   look(signal: AbortSignal): Promise<ReadonlyMap<MachineArchiveId, SeenArchive>>
+  /** What the last look could not see; nothing before the first. */
+  readonly unlisted: readonly UnlistedStorage[]
 }

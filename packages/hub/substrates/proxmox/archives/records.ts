@@ -23,6 +23,16 @@ export class ArchiveRecords {
     return this.#db.selectFrom('proxmox_archives').selectAll().orderBy('archive_id').execute()
   }
 
+  /** When the newest look saw one of these. */
+  async lookedAt(archiveIds: readonly MachineArchiveId[]): Promise<Date | null> {
+    const row = await this.#db
+      .selectFrom('machine_archives')
+      .select(({ fn }) => fn.max('looked_at').as('at'))
+      .where('id', 'in', archiveIds)
+      .executeTakeFirst()
+    return row?.at ?? null
+  }
+
   /** Of the machine, those whose copy is under way or about to be. */
   taking(machineId: MachineId): Promise<ArchiveRecord[]> {
     return this.#db.selectFrom('proxmox_archives').selectAll().where('machine_id', '=', machineId).where('state', '=', 'taking').orderBy('archive_id').execute()
