@@ -47,6 +47,7 @@ interface Settle extends OnVm {
 }
 
 export const BUILD_ENDPOINTS = {
+  'GET /pools': endpoint<object>()(shapes.Pools),
   'POST /nodes/{node}/storage/{storage}/download-url': endpoint<Download>()(shapes.UpidText),
   'DELETE /nodes/{node}/storage/{storage}/content/{volume}': endpoint<OnStorage & { volume: string }>()(shapes.UpidText),
   'POST /nodes/{node}/qemu': endpoint<Create>()(shapes.UpidText),

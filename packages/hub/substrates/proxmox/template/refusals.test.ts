@@ -9,7 +9,7 @@ import { buildPrivileges } from '../client/template-needs.ts'
 import { type BuildStage, buildStage, IMAGE_SHA256, TOKEN_ID } from './test-stage.ts'
 
 const skip = WITHOUT_INSTALLING || (descriptionFile() === null ? 'Proxmox’s description is not beside this checkout' : false)
-const ROLE: Readonly<Record<string, string>> = { vm: 'Vm', images: 'Images', disks: 'Disks', node: 'Node', bridge: 'Bridges' }
+const ROLE: Readonly<Record<string, string>> = { vm: 'Vm', images: 'Images', disks: 'Disks', node: 'Node', bridge: 'Bridges', pool: 'Pool' }
 
 let at: BuildStage
 let vmid = 9200
