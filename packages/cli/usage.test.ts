@@ -261,6 +261,9 @@ test('down without a Hub is no error, and --purge keeps its hands off a folder t
   const refused = await autovibe(['down', '--purge', '--yes', '--data-dir', precious, '--json'])
   assert.equal(problemOf(refused).code, 'request.invalid')
   assert.ok(existsSync(join(precious, 'thesis.txt')))
+  mkdirSync(join(precious, 'postgres'))
+  assert.equal(problemOf(await autovibe(['down', '--purge', '--yes', '--data-dir', precious, '--json'])).code, 'request.invalid')
+  assert.ok(existsSync(join(precious, 'postgres')))
 })
 
 test('--purge asks, and where nobody can be asked it refuses without --yes', async () => {

@@ -158,10 +158,13 @@ export class AutovibeError extends Error {
 
   /** The error that a problem document describes; a code this version does not know reads as `internal`. */
   static fromProblem(problem: Problem): AutovibeError {
-    const code = problem.code in ERRORS ? (problem.code as ErrorCode) : 'internal'
+    const code = isErrorCode(problem.code) ? problem.code : 'internal'
     return new AutovibeError(code, problem.detail, { fix: problem.fix, retryable: problem.retryable, errors: problem.errors, requestId: problem.request_id })
   }
 }
+
+/** False of the words that every object knows, such as `constructor`. */
+export const isErrorCode = (code: string): code is ErrorCode => Object.hasOwn(ERRORS, code)
 
 /** Any thrown value as our error: ours as it is, everything else as `internal` with its text kept for the log only. */
 export function asAutovibeError(thrown: unknown): AutovibeError {

@@ -81,8 +81,8 @@ export class GuestNetwork {
   }
 }
 
-/** With a reset where the socket is one of TCP. */
+/** With a reset where the socket is one of TCP and has not said its end yet: Node would keep its descriptor, and could not end itself, if it were reset while that goes out. */
 function end(socket: Socket): void {
-  if (socket.remoteFamily === undefined) socket.destroy()
+  if (socket.remoteFamily === undefined || socket.writableEnded) socket.destroy()
   else socket.resetAndDestroy()
 }

@@ -22,6 +22,8 @@ import { type DoorAnswer, type DoorRequest, type DoorWire, HubLost } from './wir
 const ANSWER_MS = 30_000
 /** A freeze waits for the substrate; the Hub has its own, shorter deadline. */
 const CHECKPOINT_MS = 180_000
+/** It is not there, or cannot be read; with any other status the Hub is not ready, or does not know this boot yet. */
+const NO_SOURCE = new Set([404, 500])
 
 export class Door {
   readonly #wire: DoorWire
@@ -65,12 +67,13 @@ export class Door {
     return read(Instructions, await this.#ask({ method: 'PUT', path: `/door/runs/${runId}/state`, body: report, timeoutMs: ANSWER_MS, signal }))
   }
 
-  /** The git bundle, as a stream. Throws HubLost. */
+  /** The git bundle, as a stream. Throws HubLost, and `project.source_invalid` when the Hub is there and does not give it. */
   async source(signal?: AbortSignal): Promise<IncomingMessage> {
     const response = await this.#wire.open({ method: 'GET', path: '/door/source', timeoutMs: ANSWER_MS, signal })
     if (response.statusCode === 200) return response
     response.resume()
-    throw new HubLost(`the Hub answered the request for the source with status ${response.statusCode}`)
+    const words = `The Hub answered the request for the source with status ${response.statusCode}.`
+    throw NO_SOURCE.has(response.statusCode ?? 0) ? new AutovibeError('project.source_invalid', words) : new HubLost(words)
   }
 
   async #ask(ask: DoorRequest): Promise<unknown> {

@@ -141,6 +141,22 @@ test('without the key of the port nothing is passed on, and beside proxy and gat
   assert.deepEqual(asked, [])
 })
 
+test('clients that are gone before they hear that the key is missing harm nobody', async () => {
+  const { hostname, port } = new URL(loopback.url)
+  for (let round = 0; round < 20; round++) {
+    const clients = Array.from({ length: 5 }, () => connect({ host: hostname, port: Number(port) }))
+    await Promise.all(
+      clients.map(async (client) => {
+        await once(client, 'connect')
+        client.write('CONNECT allowed.test:443 HTTP/1.1\r\nhost: allowed.test\r\n\r\n')
+        client.resetAndDestroy()
+        await once(client, 'close')
+      }),
+    )
+  }
+  assert.equal((await proxied({}, 'CONNECT', 'allowed.test:443')).statusCode, 407)
+})
+
 test('tools are told of a proxy only while something is allowed, and of the token never', () => {
   tellOf(loopback, false)
   const without = commandEnvironment('/home')

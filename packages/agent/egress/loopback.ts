@@ -46,6 +46,8 @@ export async function openLoopback(hub: Hub): Promise<Loopback> {
   // A model may think for long, and a tunnel be silent; the Hub has its own limits.
   server.requestTimeout = 0
   server.on('connect', (req, socket, head) => {
+    // Without a listener, a client that is gone before it hears its answer would end the agent.
+    socket.on('error', () => socket.destroy())
     if (carries(req, key)) passOn(hub, req.url ?? '', socket, head)
     else socket.end('HTTP/1.1 407 Proxy Authentication Required\r\nproxy-authenticate: Basic realm="machine"\r\nconnection: close\r\n\r\n')
   })

@@ -18,8 +18,8 @@ const PIPES_CLOSE_MS = 1_000
 
 /** Resolves when the command has ended and the connection is closed. */
 export async function runExec(socket: WebSocket, paths: Paths): Promise<void> {
-  const closed = once(socket, 'close')
-  // What broke is told by `close`, which follows.
+  // Whatever broke, `close` follows.
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()))
   let trouble: Error | undefined
   socket.on('error', (error) => {
     trouble = error

@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { type TestContext, test } from 'node:test'
 import { AutovibeError, SOURCE_REF } from '@autovibe/contract'
 import type { Paths } from '../adapters/adapter.ts'
+import { HubLost } from '../door/wire.ts'
 import { markSourceKept, prepareSource, type Source } from './source.ts'
 
 const never = new AbortController().signal
@@ -72,6 +73,23 @@ test('a bundle that is cut off, too long or another one is fetched again', async
   assert.equal(await prepareSource(door, source, paths, 'mch_x', never), true)
   assert.equal(git('branch', '--show-current'), 'work/of-mine')
   assert.deepEqual(answers, [])
+})
+
+test('a source that never comes whole ends with what came instead, and a Hub that is away is none of it', async (t) => {
+  const { paths, bundle, source } = world(t, null)
+  let fetches = 0
+  const door = {
+    source: async () => {
+      if (fetches++ % 2 === 0) throw new HubLost('nobody listens')
+      return Readable.from([Buffer.alloc(bundle.length)])
+    },
+  }
+  await assert.rejects(prepareSource(door, source, paths, 'mch_x', never), {
+    code: 'project.source_invalid',
+    message: 'The source did not come whole in 6 attempts. It is not the announced one.',
+  })
+  assert.equal(fetches, 12)
+  assert.deepEqual(readdirSync(paths.project), [])
 })
 
 test('a source that git refuses is an error that says why, and the bundle is not left behind', async (t) => {

@@ -9,6 +9,7 @@ import { AutovibeError, type Instructions } from '@autovibe/contract'
 import type { Paths } from '../adapters/adapter.ts'
 import { HUB_BACKOFF, waitBackoff } from '../door/backoff.ts'
 import { HubLost } from '../door/wire.ts'
+import { wordsOf } from '../log.ts'
 import { commandEnvironment, runCommand } from '../process/command.ts'
 
 export type Source = NonNullable<Instructions['source']>
@@ -51,7 +52,11 @@ export async function markSourceKept(paths: Paths): Promise<void> {
   if (mark) await writeMark(paths, { ...mark, state: 'kept' })
 }
 
+/** Answers that began and were not the source; a Hub that is away is waited for as long as it takes. */
+const WRONG_MAX = 6
+
 async function fetchBundle(door: SourceDoor, source: Source, file: string, signal: AbortSignal): Promise<void> {
+  let wrong = 0
   for (let attempt = 0; ; attempt++) {
     try {
       const hash = createHash('sha256')
@@ -60,15 +65,17 @@ async function fetchBundle(door: SourceDoor, source: Source, file: string, signa
         transform(chunk: Buffer, _encoding, done) {
           bytes += chunk.length
           hash.update(chunk)
-          done(bytes > source.bytes ? new HubLost('the bundle is larger than announced') : null, chunk)
+          done(bytes > source.bytes ? new AutovibeError('project.source_invalid', 'It is larger than announced.') : null, chunk)
         },
       })
       await pipeline(await door.source(signal), measure, createWriteStream(file, { mode: 0o600 }), { signal })
       if (bytes === source.bytes && hash.digest('hex') === source.sha256) return
-      throw new HubLost('the bundle is not the announced one')
+      throw new AutovibeError('project.source_invalid', 'It is not the announced one.')
     } catch (error) {
       signal.throwIfAborted()
       if (isDiskFull(error)) throw new AutovibeError('substrate.disk_full', 'The machine has no room for the source.', { cause: error })
+      if (!(error instanceof HubLost) && ++wrong === WRONG_MAX)
+        throw new AutovibeError('project.source_invalid', `The source did not come whole in ${WRONG_MAX} attempts. ${wordsOf(error)}`, { cause: error })
       await waitBackoff(HUB_BACKOFF, attempt, signal)
     }
   }

@@ -41,7 +41,8 @@ function whatComes(machines: readonly StoppedMachine[]): string[] {
 
 const namesOf = (machines: readonly StoppedMachine[]): string[] => machines.map(({ name }) => name)
 
-/** Files that only our data directory has: a mistyped --data-dir must not remove somebody's home. */
+/** A mistyped --data-dir must not remove somebody's home: one of these is in every data directory from the first start on, and in no other folder. */
+const MARKS = ['hub.log', 'master-key']
 const OURS = new Set(['postgres', 'api-key', 'hub.log', 'hub.json', 'stopped.json', 'agents', 'sources', 'store', 'machines', 'master-key'])
 
 async function readDataDir(dataDir: string): Promise<string[]> {
@@ -52,7 +53,7 @@ async function readDataDir(dataDir: string): Promise<string[]> {
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return []
     throw new AutovibeError('request.invalid', `${dataDir} cannot be read (${(thrown as NodeJS.ErrnoException).code}).`, { cause: thrown })
   }
-  if (names.length > 0 && !names.includes('hub.log') && !names.includes('postgres')) {
+  if (names.length > 0 && !MARKS.some((mark) => names.includes(mark))) {
     throw new AutovibeError(
       'request.invalid',
       `${dataDir} is not a data directory of autovibe (it holds ${names

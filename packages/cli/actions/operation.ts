@@ -1,5 +1,5 @@
 /** Looks into operations, retries and cancels them; and waits for those that other commands start. */
-import { AutovibeError, ERRORS, type ErrorCode, OPERATION_STATES, type Operation, type OperationState } from '@autovibe/contract'
+import { AutovibeError, isErrorCode, OPERATION_STATES, type Operation, type OperationState } from '@autovibe/contract'
 import type { Autovibe } from '@autovibe/sdk'
 import type { Action } from '../commands/define.ts'
 import type { Context } from '../context.ts'
@@ -54,7 +54,7 @@ export function operationFailure(operation: Operation): AutovibeError {
       fix: `autovibe operation show ${id}`,
     })
   if (state === 'cancelled') return new AutovibeError('operation.cancelled', `${operation.kind} was cancelled; what it did was undone.`, { fix })
-  const code = error && error.code in ERRORS ? (error.code as ErrorCode) : 'internal'
+  const code = error && isErrorCode(error.code) ? error.code : 'internal'
   return new AutovibeError(code, error?.message ?? `${operation.kind} failed.`, { fix })
 }
 

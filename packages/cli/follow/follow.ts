@@ -175,9 +175,10 @@ class Bell {
   async wait(ms: number, signal: AbortSignal): Promise<void> {
     if (this.#rung || signal.aborted) return
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, ms)
+      const timer = setTimeout(() => done(), ms)
       const done = () => {
         clearTimeout(timer)
+        signal.removeEventListener('abort', done)
         resolve()
       }
       this.#wake = done

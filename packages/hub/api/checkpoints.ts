@@ -1,11 +1,9 @@
-/** `/v1/checkpoints`: the points that can be gone back to, their files, and new machines from them. */
+/** `/v1/checkpoints`: the points that can be gone back to, and new machines from them. */
 import {
-  AutovibeError,
   Checkpoint,
   CheckpointId,
   CheckpointQuery,
   CheckpointWait,
-  ContentQuery,
   ForkCheckpoint,
   ForkedCheckpoint,
   OperationRef,
@@ -16,13 +14,13 @@ import { z } from 'zod'
 import { change } from './plumbing/change.ts'
 import type { Api, ApiContext } from './plumbing/deps.ts'
 import { checkpointWaitIsOver, waitUntil } from './plumbing/waiting.ts'
-import { listCheckpoints, readCheckpoint, readVerifiedCheckpoint } from './read/checkpoints.ts'
+import { listCheckpoints, readCheckpoint } from './read/checkpoints.ts'
 
 const tags = ['checkpoints']
 const params = z.object({ checkpoint: CheckpointId })
 
 export function registerCheckpoints(app: Api, context: ApiContext): void {
-  const { db, requests, store } = context
+  const { db, requests } = context
 
   app.get(
     '/v1/checkpoints',
@@ -65,38 +63,6 @@ export function registerCheckpoints(app: Api, context: ApiContext): void {
         () => readCheckpoint(db, request.params.checkpoint),
         (checkpoint) => checkpointWaitIsOver(target, checkpoint.state),
       )
-    },
-  )
-
-  app.get(
-    '/v1/checkpoints/:checkpoint/content',
-    {
-      schema: {
-        tags,
-        operationId: 'readCheckpointContent',
-        summary: 'Read one file of a checkpoint',
-        params,
-        querystring: ContentQuery.strict(),
-        response: { 200: { description: 'The bytes of the file', content: { 'application/octet-stream': { schema: z.any() } } } },
-      },
-    },
-    async (request, reply) => {
-      const checkpoint = await readVerifiedCheckpoint(db, request.params.checkpoint)
-      const { path } = request.query
-      const project = store.of(checkpoint.project_id)
-      const entry = await project.entry(checkpoint.manifest_sha256, path)
-      if (!entry)
-        throw new AutovibeError('not_found', 'The checkpoint has no file at this path.', {
-          fix: 'Paths start with project/ or home/; the diff names those that changed.',
-        })
-      if (entry.type !== 'file' || entry.sha256 === null) throw new AutovibeError('request.invalid', `This path is a ${entry.type}, which has no content.`)
-      reply.header('content-type', 'application/octet-stream').header('content-length', entry.size)
-      // What an agent wrote must never run as a page of the Hub.
-      reply
-        .header('x-content-type-options', 'nosniff')
-        .header('content-disposition', 'attachment')
-        .header('content-security-policy', "default-src 'none'; sandbox")
-      return reply.send(await project.open(entry.sha256))
     },
   )
 

@@ -7,6 +7,7 @@ import { isWebSocketRequest } from '../exec/upgrade.ts'
 import { registerApiKeys } from './api-keys.ts'
 import { registerBudgets } from './budgets.ts'
 import { registerCheckpointArchive } from './checkpoint-archive.ts'
+import { registerCheckpointContent } from './checkpoint-content.ts'
 import { registerCheckpointDiff } from './checkpoint-diff.ts'
 import { registerCheckpointImport } from './checkpoint-import.ts'
 import { registerCheckpointPins } from './checkpoint-pins.ts'
@@ -58,6 +59,7 @@ const RESOURCES = [
   registerCheckpointPins,
   registerMachineArchives,
   registerCheckpointArchive,
+  registerCheckpointContent,
   registerCheckpointImport,
   registerBudgets,
   registerUsageEvents,

@@ -19,8 +19,8 @@ export interface DoorListenerOptions {
 /** What a machine may have open at once; it is hostile input like everything it says. */
 const CONNECTIONS_MAX = 64
 const HEADERS_TIMEOUT_MS = 10_000
-/** A model may think for ten minutes before its first byte. */
-const REQUEST_TIMEOUT_MS = 15 * 60_000
+/** For the request alone, not for its answer: bodies that are begun and never ended hold memory. */
+const REQUEST_TIMEOUT_MS = 2 * 60_000
 /** sun_path holds 108 bytes; a longer path is reached through its folder's descriptor. */
 const SOCKET_PATH_BYTES_MAX = 100
 
@@ -66,6 +66,8 @@ export function createDoorListener(
         ['upgrade', upgrade],
       ] as const) {
         server.on(event, (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+          // Nobody listens to it any more, and whoever takes it may only say a word on it; an error without a listener would end the Hub.
+          socket.on('error', () => socket.destroy())
           handedOver.add(socket)
           socket.once('close', () => handedOver.delete(socket))
           take(machineId, request, socket, head)
