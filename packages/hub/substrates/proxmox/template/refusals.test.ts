@@ -174,8 +174,10 @@ test('a VM that does not come to its end is told with where to look, and waited 
   const vm = at.pve.cluster.vms.get(number)
   assert.ok(vm)
   vm.startedAt -= 86_400
-  let finishing: Promise<void> | undefined
-  const waiting = at.make({ vmid: number }, { tell: (step) => void (step === 'install' && (finishing ??= at.guests.finish(number))) })
+  const { promise: installs, resolve } = Promise.withResolvers<void>()
+  const waiting = at.make({ vmid: number }, { tell: (step) => (step === 'install' ? resolve() : undefined) })
+  await installs
+  await at.guests.finish(number)
   assert.ok('template' in (await waiting))
 })
 
