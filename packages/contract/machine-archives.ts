@@ -20,6 +20,7 @@ export const MachineArchive = z.object({
   checkpoint_id: CheckpointId,
   state: MachineArchiveState,
   state_reason: z.string().nullable(),
+  fix: z.string().nullable().describe('What to do about the reason'),
   verification: ArchiveVerification.nullable(),
   missing: z.boolean().describe('At the last look the storage no longer showed it'),
   /** Of the cluster. */
@@ -33,7 +34,7 @@ export const MachineArchive = z.object({
 })
 export type MachineArchive = z.infer<typeof MachineArchive>
 
-/** Those that are there or on their way, unless a state is named. */
+/** Those that are there or on their way, and those that failed since the last that did not, unless a state is named. */
 export const MachineArchiveQuery = PageQuery.extend({ machine: MachineId.optional(), state: MachineArchiveState.optional() })
 export type MachineArchiveQuery = z.infer<typeof MachineArchiveQuery>
 

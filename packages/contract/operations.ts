@@ -33,6 +33,7 @@ export const Operation = z.object({
   checkpoint_id: CheckpointId.nullable(),
   steps: z.array(OperationStep),
   error: z.object({ code: z.string(), message: z.string(), fix: z.string().nullable(), step: z.string().nullable() }).nullable(),
+  waits_for: z.string().nullable().describe('Whom or what the step in flight waits for, where it knows that'),
   cancel_requested: z.boolean(),
   input: Json,
   output: Json.describe('What it has to tell at its end; null when that is nothing, and until then'),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { until } from '../support/until.ts'
 import type { Fields } from './ask.ts'
+import { backupLock } from './locks.ts'
 import { type Stage, stage } from './stage.ts'
 
 let at: Stage
@@ -60,6 +61,44 @@ test('a backup that does not fit, or whose VM is locked, ends the job with an er
     assert.match(at.pve.cluster.tasks.find(upid)?.log.join('\n') ?? '', reason)
     vm.lock = null
   }
+})
+
+test('one vzdump at a time on a node: the next waits for it, says so, and takes its turn; on another node none waits', async () => {
+  assert.equal(await at.root.task('POST', '/nodes/pve2/qemu', { vmid: 101, memory: '512', scsi0: 'thin:1' }), 'OK')
+  const log = (upid: string): string => at.pve.cluster.tasks.find(upid)?.log.join('\n') ?? ''
+  const { data: first } = await at.root.ask('POST', '/nodes/pve1/vzdump', VZDUMP)
+  await until('it has the lock', 10_000, async () => (at.pve.cluster.locks.pressure(backupLock('pve1')) > 0 ? true : undefined))
+  const { data: second } = await at.root.ask('POST', '/nodes/pve1/vzdump', VZDUMP)
+  const { data: elsewhere } = await at.root.ask('POST', '/nodes/pve2/vzdump', { ...VZDUMP, vmid: '101' })
+  await until('the second waits', 10_000, async () => (/trying to get global lock - waiting/.test(log(second)) ? true : undefined))
+  assert.equal(at.pve.cluster.tasks.find(first)?.running, true)
+  for (const upid of [first, second, elsewhere]) assert.equal(await at.root.ended(upid), 'OK')
+  assert.match(log(second), /got global lock/)
+  assert.doesNotMatch(log(first) + log(elsewhere), /global lock/)
+  for (const { volid } of await listed()) {
+    await at.root.ask('PUT', `${CONTENT}/${encodeURIComponent(volid)}`, { protected: 0 })
+    assert.equal(await remove(volid), 'OK')
+  }
+})
+
+test('one that does not wait, or has waited in vain, exits without a last word; one that is stopped while it waits leaves at once', async () => {
+  const { promise: done, resolve } = Promise.withResolvers<void>()
+  const held = at.pve.cluster.locks.within(backupLock('pve1'), () => done)
+  const log = (upid: string): string => at.pve.cluster.tasks.find(upid)?.log.join('\n') ?? ''
+  const { data: impatient } = await at.root.ask('POST', '/nodes/pve1/vzdump', { ...VZDUMP, lockwait: 0 })
+  assert.equal(await at.root.ended(impatient), 'unexpected status')
+  assert.equal(log(impatient), "ERROR: can't acquire lock '/var/run/vzdump.lock' (wait = 0)")
+  const { data: late } = await at.root.ask('POST', '/nodes/pve1/vzdump', { ...VZDUMP, lockwait: 1 })
+  await until('it waits', 10_000, async () => (/waiting/.test(log(late)) ? true : undefined))
+  at.pve.cluster.clock.pass(60)
+  assert.equal(await at.root.ended(late), 'unexpected status')
+  assert.match(log(late), /can't acquire lock '\/var\/run\/vzdump\.lock' - got timeout$/)
+  const { data: stopped } = await at.root.ask('POST', '/nodes/pve1/vzdump', VZDUMP)
+  await until('it waits', 10_000, async () => (/waiting/.test(log(stopped)) ? true : undefined))
+  await at.root.ask('DELETE', `/nodes/pve1/tasks/${encodeURIComponent(stopped)}`)
+  assert.equal(await at.root.ended(stopped), 'received interrupt')
+  resolve()
+  await held
 })
 
 test('a node that goes down in the middle leaves nothing on the server, and the lock on the VM', async () => {

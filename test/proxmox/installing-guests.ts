@@ -1,10 +1,10 @@
-/** Guests that install themselves: a VM that starts with a disc for cloud-init reads it as cloud-init would, and turns itself off when it finds all that it needs. */
+/** Guests that install themselves: a VM that starts with a disc for cloud-init reads it as cloud-init would, and says so by its name when it has found all that it needs. */
 import { execFile, spawnSync } from 'node:child_process'
 import { access, constants, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import type { Boot } from './guests.ts'
+import type { Boot, GuestAgent } from './guests.ts'
 import { PlainGuests } from './plain-guests.ts'
 import { parseDrive } from './vm-config.ts'
 import { filePath } from './vm-drives.ts'
@@ -21,18 +21,15 @@ export interface ReadSeed {
   readonly nodeVersion: string
 }
 
-/** What has to go, at every boot, before cloud-init turns the VM off a second time. */
-const FORGETS = /rm -f \/var\/lib\/cloud\/instances?\/(?:\*\/)?sem\/config_power_state_change/
-
 export class InstallingGuests extends PlainGuests {
   /** By VM: what it found on its disc. */
   readonly seeds = new Map<number, ReadSeed>()
-  /** Why a VM stayed on. */
+  /** Why a VM says nothing. */
   readonly failures = new Map<number, string>()
   /** VMs that never come to their end. */
   readonly stalled = new Set<number>()
-  /** VMs that have turned themselves off, by the disk that remembers it: cloud-init does it once for an instance. */
-  readonly #turnedOff = new Set<string>()
+  /** VMs on which nothing is installed yet, a guest agent neither. */
+  readonly #bare = new Set<number>()
   readonly #directory: string
 
   constructor(directory: string) {
@@ -42,15 +39,33 @@ export class InstallingGuests extends PlainGuests {
 
   override async start(boot: Boot): Promise<void> {
     await super.start(boot)
+    // Lost with the kernel that had it.
+    this.hostNames.delete(boot.vmid)
     const disc = parseDrive('ide2', boot.config['ide2'] ?? '')
-    if (!/:iso\//.test(disc.file) || this.stalled.has(boot.vmid)) return
-    void this.#install(boot, filePath(this.#directory, disc.file)).then(
-      () => this.running.has(boot.vmid) && this.end(boot.vmid),
-      (error: Error) => this.failures.set(boot.vmid, error.message),
-    )
+    if (!/:iso\//.test(disc.file)) return
+    this.#bare.add(boot.vmid)
+    if (!this.stalled.has(boot.vmid)) await this.finish(boot.vmid)
   }
 
-  async #install(boot: Boot, iso: string): Promise<void> {
+  override agent(vmid: number): GuestAgent | null {
+    return this.#bare.has(vmid) ? null : super.agent(vmid)
+  }
+
+  /** The VM comes to its end after all, and says so. */
+  async finish(vmid: number): Promise<void> {
+    const boot = this.running.get(vmid)?.boot
+    if (boot === undefined) throw new Error(`VM ${vmid} does not run`)
+    try {
+      const says = await this.#install(boot, filePath(this.#directory, parseDrive('ide2', boot.config['ide2'] ?? '').file))
+      this.#bare.delete(vmid)
+      this.hostNames.set(vmid, says)
+    } catch (error) {
+      this.failures.set(vmid, (error as Error).message)
+    }
+  }
+
+  /** Answers what it calls itself in the end. */
+  async #install(boot: Boot, iso: string): Promise<string> {
     const [disk] = boot.disks
     if (disk === undefined) throw new Error('there is no disk to start from')
     await access(join(this.folder(disk), 'image'))
@@ -58,10 +73,10 @@ export class InstallingGuests extends PlainGuests {
     try {
       const seed = await readSeed(iso, at)
       this.seeds.set(boot.vmid, seed)
-      const once = `${boot.vmid} ${disk.key} ${seed.metaData}`
-      if (this.#turnedOff.has(once) && !FORGETS.test(JSON.stringify(seed.userData['bootcmd'] ?? null)))
-        throw new Error('power_state has run for this instance already')
-      this.#turnedOff.add(once)
+      if ('power_state' in seed.userData) throw new Error('it turns itself off, and nobody hears what it says')
+      const says = /\bhostname ([a-z0-9-]+)$/.exec((seed.userData['runcmd'] as string[][]).at(-1)?.at(-1) ?? '')?.[1]
+      if (says === undefined) throw new Error('its user data says nothing in the end')
+      return says
     } finally {
       await run('chmod', ['-R', 'u+w', at])
       await rm(at, { recursive: true, force: true })

@@ -25,6 +25,9 @@ export const vmLock = (node: string, vmid: number): string => `${node}:/var/lock
 export const storageLock = (node: string, storage: string, shared: boolean): string =>
   shared ? `cfs:storage-${storage}` : `${node}:/var/lock/pve-manager/pve-storage-${storage}`
 
+/** One vzdump at a time on a node. */
+export const backupLock = (node: string): string => `${node}:/var/run/vzdump.lock`
+
 export class Locks {
   readonly #locks = new Map<string, Lock>()
   readonly #clock: Clock

@@ -37,6 +37,8 @@ export class PlainGuests implements Guests {
   readonly running = new Map<number, Running>()
   /** Guests whose agent does not answer. */
   readonly silent = new Set<number>()
+  /** What guests call themselves, where that is not their VM's name. */
+  readonly hostNames = new Map<number, string>()
   /** Guests that ignore the button. */
   readonly stubborn = new Set<number>()
   /** RAM by key: what of a guest was running when it was kept. */
@@ -180,7 +182,7 @@ export class PlainGuests implements Guests {
       case 'guest-network-get-interfaces':
         return interfaces(guest.boot)
       case 'guest-get-host-name':
-        return { 'host-name': guest.boot.name }
+        return { 'host-name': this.hostNames.get(vmid) ?? guest.boot.name }
       case 'guest-get-time':
         return Date.now() * 1_000_000
       case 'guest-exec':

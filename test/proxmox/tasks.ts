@@ -11,7 +11,7 @@ export interface Worker {
   takes(seconds: number): Promise<void>
 }
 
-/** The process is gone, and with it whatever it would have cleaned up. */
+/** The process is gone, and with it whatever it would have cleaned up. Work that throws it exits without a last word. */
 export class Vanished extends Error {}
 
 export interface Task {
@@ -120,6 +120,7 @@ export class Tasks {
       this.#end(live, warnings > 0 ? `WARNINGS: ${warnings}` : 'OK')
     } catch (error) {
       if (!(error instanceof Vanished)) this.#end(live, textOf(error).trimEnd().replaceAll('\n', ' '))
+      else if (!live.vanished) this.#vanish(live, false)
     }
   }
 

@@ -4,12 +4,14 @@ import { diskOf, freeze, thaw } from './boot.ts'
 import { type Call, type Endpoints, onlyRoot } from './call.ts'
 import type { Vm } from './cluster.ts'
 import type { Disk } from './guests.ts'
-import { vmLock } from './locks.ts'
+import { backupLock, vmLock } from './locks.ts'
 import type { Storage, Volume } from './storages.ts'
 import { Vanished, type Worker } from './tasks.ts'
 import { disksOf } from './vm-config.ts'
 
 const GIB = 1024 ** 3
+/** How long one waits for another of its node, in minutes. */
+const LOCKWAIT_MINUTES = 180
 /** Protected backups of one VM that somebody without Datastore.Allocate may have. */
 const PROTECTED_MOST = 5
 
@@ -29,22 +31,45 @@ function backup(call: Call): string {
   const storage = cluster.storages.enabled(parameters.text('storage') ?? 'local', node)
   if (!storage.content.includes('backup')) throw died(`storage '${storage.id}' does not support backups`)
   access.check(who, `/storage/${storage.id}`, ['Datastore.AllocateSpace'])
-  return call.start('vzdump', chosen.length === 1 ? String(chosen[0]) : '', async (worker) => {
-    worker.print(`INFO: starting new backup job: vzdump ${chosen.join(' ')} --storage ${storage.id}`)
-    for (const vmid of chosen) access.check(who, `/vms/${vmid}`, ['VM.Backup'])
-    const failed: string[] = []
-    for (const vmid of chosen) {
-      try {
-        await backUp(call, cluster.vm(node, vmid), storage, worker)
-      } catch (error) {
-        if (error instanceof Vanished) throw error
-        worker.print(`ERROR: Backup of VM ${vmid} failed - ${textOf(error)}`)
-        failed.push(String(vmid))
+  const lockwait = parameters.text('lockwait')
+  return call.start('vzdump', chosen.length === 1 ? String(chosen[0]) : '', (worker) =>
+    alone(call, worker, lockwait === undefined ? LOCKWAIT_MINUTES : Number(lockwait), async () => {
+      worker.print(`INFO: starting new backup job: vzdump ${chosen.join(' ')} --storage ${storage.id}`)
+      for (const vmid of chosen) access.check(who, `/vms/${vmid}`, ['VM.Backup'])
+      const failed: string[] = []
+      for (const vmid of chosen) {
+        try {
+          await backUp(call, cluster.vm(node, vmid), storage, worker)
+        } catch (error) {
+          if (error instanceof Vanished) throw error
+          worker.print(`ERROR: Backup of VM ${vmid} failed - ${textOf(error)}`)
+          failed.push(String(vmid))
+        }
       }
+      if (failed.length > 0) throw died('job errors')
+      worker.print('INFO: Backup job finished successfully')
+    }),
+  )
+}
+
+/** One vzdump of a node after the other; one that has waited in vain exits without a last word. */
+async function alone({ cluster, node }: Call, worker: Worker, lockwaitMinutes: number, work: () => Promise<void>): Promise<void> {
+  const lock = backupLock(node)
+  const file = lock.slice(lock.indexOf(':') + 1)
+  const isTaken = (): boolean => cluster.locks.pressure(lock) > 0
+  if (isTaken()) {
+    if (lockwaitMinutes > 0) worker.print('INFO: trying to get global lock - waiting...')
+    const endS = cluster.now() + lockwaitMinutes * 60
+    while (isTaken()) {
+      if (cluster.now() >= endS) {
+        worker.print(`ERROR: can't acquire lock '${file}' ${lockwaitMinutes === 0 ? '(wait = 0)' : '- got timeout'}`)
+        throw new Vanished()
+      }
+      await worker.takes(1)
     }
-    if (failed.length > 0) throw died('job errors')
-    worker.print('INFO: Backup job finished successfully')
-  })
+    worker.print('INFO: got global lock')
+  }
+  await cluster.locks.within(lock, work)
 }
 
 async function backUp(call: Call, vm: Vm, storage: Storage, worker: Worker): Promise<void> {

@@ -48,10 +48,12 @@ async function hubFindings(context: Context): Promise<Finding[]> {
   }
 }
 
+const FIXES: Readonly<Record<string, string>> = { archives: 'autovibe machine archives', 'archive storages': 'autovibe substrate probe' }
+
 /** One check of the Hub. Of checkpoints also what is damaged and nothing needs is worth a look. */
 function healthFinding({ name, ok, detail }: Health['checks'][number], damaged: number): Finding {
   const isOfCheckpoints = name === 'checkpoints'
   const status = !ok ? 'failed' : isOfCheckpoints && damaged > 0 ? 'warning' : 'ok'
-  const fix = name === 'archives' ? 'autovibe machine archives' : isOfCheckpoints ? 'autovibe checkpoint list --state corrupt' : 'autovibe logs --hub'
+  const fix = isOfCheckpoints ? 'autovibe checkpoint list --state corrupt' : (FIXES[name] ?? 'autovibe logs --hub')
   return { area: 'hub', name, status, detail, fix: status === 'ok' ? null : fix }
 }

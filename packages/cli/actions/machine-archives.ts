@@ -30,6 +30,8 @@ export const machineArchives: Action<unknown> = async (context, [ref]) => {
   const machine = ref === undefined ? undefined : await machineIdOf(client, ref, context)
   const archives = await client.archives.list(machine === undefined ? {} : { machine }, { signal }).take(LISTED_MAX)
   out.answer({ archives }, renderArchives(archives, Date.now(), out.paint))
+  const failed = archives.find(({ state }) => state === 'failed')
+  if (failed) out.next([`autovibe machine archive ${failed.machine_name}`, `autovibe machine remove-archive ${failed.id}`])
   return 0
 }
 

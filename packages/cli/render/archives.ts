@@ -20,7 +20,10 @@ export function renderArchives(archives: readonly MachineArchive[], nowMs: numbe
     ]),
   )
   const damaged = archives.filter(({ verification, missing }) => verification === 'failed' || missing)
-  const reasons = archives.flatMap(({ id, state_reason }) => (state_reason === null ? [] : [`${id}: ${plain(state_reason)}`]))
+  const reasons = archives.flatMap(({ id, state_reason, fix }) => [
+    ...(state_reason === null ? [] : [`${id}: ${plain(state_reason)}`]),
+    ...(fix === null ? [] : [`  fix: ${plain(fix)}`]),
+  ])
   return [
     paint.bold(head),
     ...lines,

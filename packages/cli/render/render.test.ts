@@ -252,6 +252,8 @@ test('an operation shows every step with attempts, and its error with the fix', 
   } as unknown as Operation
   const text = renderOperation(operation, 0, paint).join('\n')
   for (const part of [/create ensure, undone, 3 attempts/, /no \(substrate\.failed\)/, /fix +do this/]) assert.match(text, part)
+  const waiting = { ...operation, state: 'running', error: null, waits_for: 'VM 1 is locked.' } as unknown as Operation
+  assert.match(renderOperation(waiting, 0, paint).join('\n'), /waits +VM 1 is locked\./)
 })
 
 test('numbers are written for people', () => {

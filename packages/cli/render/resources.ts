@@ -128,6 +128,8 @@ export function renderOperation(operation: Operation, nowMs: number, paint: Pain
       const took = step.started_at !== null && step.ended_at !== null ? duration(Date.parse(step.ended_at) - Date.parse(step.started_at)) : ''
       return `  ${marks[step.state] ?? '?'} ${step.name} ${paint.dim(`${step.kind}, ${step.state}${step.attempts > 1 ? `, ${step.attempts} attempts` : ''}${took === '' ? '' : `, ${took}`}`)}`
     }),
+    // A Hub of an earlier version says nothing of it.
+    ...(operation.waits_for ? [`${paint.bold('waits')}  ${plain(operation.waits_for)}`] : []),
     ...(operation.error
       ? [
           `${paint.red('error')}  ${plain(operation.error.message)} (${operation.error.code})`,

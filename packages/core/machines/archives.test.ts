@@ -6,7 +6,13 @@ import { nextArchiveState, surplusArchives } from './archives.ts'
 
 test('an archive never comes back from an end, and becomes nothing that its table does not say', () => {
   const led = MACHINE_ARCHIVE_STATES.map((from) => [from, MACHINE_ARCHIVE_STATES.filter((to) => to !== from && isAllowed(from, to))])
-  assert.deepEqual(Object.fromEntries(led), { taking: ['stored', 'failed'], stored: ['removing'], removing: ['stored', 'removed'], removed: [], failed: [] })
+  assert.deepEqual(Object.fromEntries(led), {
+    taking: ['stored', 'failed'],
+    stored: ['removing'],
+    removing: ['stored', 'removed'],
+    removed: [],
+    failed: ['removed'],
+  })
 })
 
 test('whatever goes is older than all that is kept, and as many good ones are kept as were asked for', () => {

@@ -7,7 +7,7 @@ const NEXT: Readonly<Record<MachineArchiveState, readonly MachineArchiveState[]>
   stored: ['removing'],
   // Back when it could not be removed.
   removing: ['removed', 'stored'],
-  failed: [],
+  failed: ['removed'],
   removed: [],
 }
 

@@ -80,6 +80,88 @@ test('it is time at each end of a run or a life, and else only when there is som
   assert.equal(due(counters(0, 'b'), run(ONE, 0), 1), true)
 })
 
+const HOUR_MS = 3_600_000
+const look = (meter: Meter, counted: Counters | null, clock: RunClock | null, nowMs: number) => takeInto(meter, MACHINE, counted, clock, nowMs, 'worthwhile')
+
+test('what is less than is worth a row is summed up until it is, until the hour is over, or until a run or a life ends', () => {
+  const MIB = 1024 ** 2
+  const little = look(fresh(), counters(4.5, 'a', 4096), run(ONE, 0), 60_000)
+  assert.deepEqual([told(little.charges), little.hasGrown], [[], true])
+  const still = look(little.meter, counters(4.9, 'a', 4096), run(ONE, 0), 120_000)
+  assert.deepEqual([told(still.charges), still.hasGrown], [[], true], 'the disk is still to be charged')
+  const enough = look(still.meter, counters(11.5, 'a', MIB + 1), run(ONE, 0), 180_000)
+  assert.deepEqual(told(enough.charges), ['1 cpu_seconds 11', `1 storage_bytes ${MIB + 1}`])
+
+  assert.deepEqual(told(look(little.meter, counters(4.5, 'a', 4096), run(ONE, 0), HOUR_MS).charges), ['1 cpu_seconds 4', '1 storage_bytes 4096'])
+  assert.deepEqual(told(look(little.meter, counters(4.5, 'a', 4096), run(ONE, 0, true), 120_000).charges), ['1 cpu_seconds 5', '1 storage_bytes 4096'])
+  assert.deepEqual(told(take(little.meter, counters(4.5, 'a', 4096), run(ONE, 0), 120_000).charges), ['1 cpu_seconds 4', '1 storage_bytes 4096'])
+  const next = look(little.meter, counters(5.5, 'a', 4096), run(TWO, 0), 120_000)
+  assert.deepEqual(told(next.charges), ['1 cpu_seconds 5'], 'what the last run owes is its own')
+})
+
+test('a machine that does nothing is not even written down', () => {
+  const { meter } = take(fresh(), counters(0.5, 'a', 0), run(ONE, 0))
+  assert.equal(isDue(meter, MACHINE, counters(0.9, 'a', 0), run(ONE, 0), 3 * HOUR_MS), false)
+  assert.equal(isDue(meter, MACHINE, counters(1.1, 'a', 0), run(ONE, 0), 60_000), true)
+})
+
+test('a machine at rest has a row of each resource in an hour, and time at work is never held back', () => {
+  let meter = fresh()
+  const rows: string[] = []
+  for (let second = 0; second < 6 * 3600; second += 2) {
+    const counted = counters(second / 400, 'a', second * 10)
+    if (!isDue(meter, MACHINE, counted, null, second * 1000)) continue
+    const taken = look(meter, counted, null, second * 1000)
+    meter = taken.meter
+    rows.push(...taken.charges.map(({ resource }) => resource))
+  }
+  assert.equal(rows.filter((resource) => resource === 'cpu_seconds').length, 5)
+  assert.equal(rows.filter((resource) => resource === 'storage_bytes').length, 5)
+  assert.deepEqual(told(look(fresh(), counters(0), run(ONE, 2_000), 0).charges), ['1 wall_seconds 2'])
+})
+
+test('what is held back is lost at no end and counted at none twice, however lives and runs follow each other', () => {
+  const step = fc.record({
+    cpuMs: fc.nat(9_000),
+    diskBytes: fc.nat(3_000_000),
+    networkBytes: fc.nat(3_000_000),
+    passedMs: fc.nat(HOUR_MS),
+    event: fc.constantFrom('none', 'life', 'run'),
+  })
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      let meter = fresh()
+      let [cpuMs, lifeCpuMs, diskBytes, networkBytes, lifeNetworkBytes, life, runs, nowMs] = [0, 0, 0, 0, 0, 0, 0, 0]
+      const sums: Record<Charge['resource'], number> = { cpu_seconds: 0, storage_bytes: 0, network_bytes: 0, wall_seconds: 0 }
+      const now = (isOver: boolean, extent: 'all' | 'worthwhile'): void => {
+        const counted = counters(lifeCpuMs / 1000, `life ${life}`, diskBytes, lifeNetworkBytes)
+        const taken = takeInto(meter, MACHINE, counted, run(runs % 2 === 0 ? ONE : TWO, 0, isOver), nowMs, extent)
+        for (const { resource, amount } of taken.charges) sums[resource] += amount
+        meter = taken.meter
+      }
+      for (const next of steps) {
+        cpuMs += next.cpuMs
+        lifeCpuMs += next.cpuMs
+        diskBytes += next.diskBytes
+        networkBytes += next.networkBytes
+        lifeNetworkBytes += next.networkBytes
+        nowMs += next.passedMs
+        now(next.event === 'run', 'worthwhile')
+        if (next.event === 'run') runs += 1
+        if (next.event !== 'life') continue
+        now(false, 'all')
+        life += 1
+        lifeCpuMs = 0
+        lifeNetworkBytes = 0
+      }
+      now(true, 'all')
+      assert.equal(sums.storage_bytes, diskBytes)
+      assert.ok(Math.abs(sums.cpu_seconds - cpuMs / 1000) <= 0.5 * (runs + 1))
+      assert.ok(networkBytes - sums.network_bytes < (life + 1) * 1024 ** 2 && sums.network_bytes <= networkBytes)
+    }),
+  )
+})
+
 test('however often it is looked, and whichever looks are lost, all that was used is charged once', () => {
   const step = fc.record({ cpuMs: fc.nat(5_000), newLife: fc.boolean(), isLost: fc.boolean() })
   fc.assert(

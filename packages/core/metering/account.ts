@@ -18,7 +18,7 @@ export interface Meter {
   readonly diskChargedBytes: number | null
   /** The counter of this life, as far as it was charged. */
   readonly networkTakenBytes: number
-  readonly chargedAtMs: number
+  readonly takenAtMs: number
   /** Numbers the charges. */
   readonly round: number
 }
@@ -47,10 +47,18 @@ export interface Charge {
   readonly quality: 'measured' | 'estimated'
 }
 
-/** What is charged between two ends of runs, at most so often. */
-const CHARGE_EVERY_MS = 30_000
+/** `all`: whole units of everything, as at the end of a life. `worthwhile`: what is less than is worth a row stays in the meter, and is summed up. */
+export type Extent = 'all' | 'worthwhile'
+
+/** What is taken between two ends of runs, at most so often. */
+const TAKE_EVERY_MS = 30_000
+/** What is summed up is charged when an hour (UTC) is over, however little it came to. */
+const HOUR_MS = 3_600_000
 
 const US = 1_000_000
+/** A VM at rest uses a second of a processor in a minute or two, and touches a file now and then: no reason for a row each time. */
+const LEAST_CPU_SECONDS = 10
+const LEAST_DISK_BYTES = 1024 ** 2
 /** A machine at rest still says that it is there, which is no reason for a charge every time; what a life leaves below it is nobody's. */
 const NETWORK_UNIT_BYTES = 1024 ** 2
 
@@ -65,25 +73,28 @@ export const firstMeter = (counters: Counters, isEmptyAtFirst: boolean, nowMs: n
   wallChargedSeconds: 0,
   diskChargedBytes: isEmptyAtFirst ? 0 : counters.diskBytes,
   networkTakenBytes: 0,
-  chargedAtMs: nowMs,
+  takenAtMs: nowMs,
   round: 0,
 })
 
-/** Whether there is something to write down: an end, another run or life; else what is worth a charge, once it is long enough since the last. */
+/** Whether there is something to write down: an end, another run or life; else what has grown or is worth a charge, once it is long enough since the last time. */
 export function isDue(meter: Meter, machineId: MachineId, counters: Counters | null, run: RunClock | null, nowMs: number): boolean {
   if (run !== null && (run.id !== meter.runId || (run.isOver && !meter.isRunClosed))) return true
   if (counters !== null && counters.life !== meter.life) return true
-  return nowMs - meter.chargedAtMs >= CHARGE_EVERY_MS && takeInto(meter, machineId, counters, run, nowMs).charges.length > 0
+  if (nowMs - meter.takenAtMs < TAKE_EVERY_MS) return false
+  const { charges, hasGrown } = takeInto(meter, machineId, counters, run, nowMs, 'worthwhile')
+  return hasGrown || charges.length > 0
 }
 
-/** Takes the counters into the meter; answers how it stands then, and what is charged. Whole units only, the rest is carried over; a run's last charge is rounded. */
+/** Takes the counters into the meter; answers how it stands then, and what is charged. Whole units only, the rest is carried over; a run's last charge is rounded. `hasGrown`: something came to another whole unit, charged or not. */
 export function takeInto(
   before: Meter,
   machineId: MachineId,
   counters: Counters | null,
   run: RunClock | null,
   nowMs: number,
-): { meter: Meter; charges: Charge[] } {
+  extent: Extent = 'all',
+): { meter: Meter; charges: Charge[]; hasGrown: boolean } {
   const quality = counters?.cpuQuality ?? 'measured'
   const charges: Charge[] = []
   const round = before.round + 1
@@ -91,7 +102,7 @@ export function takeInto(
     if (amount > 0) charges.push({ key: `meter ${machineId} ${round} ${resource}${runId === null ? '' : ` ${runId}`}`, runId, resource, amount, quality: of })
   }
 
-  let meter: Meter = { ...before, round, chargedAtMs: nowMs }
+  let meter: Meter = { ...before, round, takenAtMs: nowMs }
   if (run !== null && run.id !== meter.runId) {
     charge(meter.isRunClosed ? null : meter.runId, 'cpu_seconds', Math.round(meter.cpuOwedUs / US), quality)
     meter = { ...meter, runId: run.id, isRunClosed: false, cpuOwedUs: 0, wallChargedSeconds: 0 }
@@ -107,7 +118,12 @@ export function takeInto(
   const isLast = run?.isOver === true && !meter.isRunClosed
   const runId = meter.isRunClosed ? null : meter.runId
   const whole = isLast ? Math.round : Math.floor
-  const cpuSeconds = whole(meter.cpuOwedUs / US)
+  const isAll = extent === 'all' || isLast || Math.floor(nowMs / HOUR_MS) > Math.floor(before.takenAtMs / HOUR_MS)
+  const worth = (amount: number, least: number): number => (isAll || amount >= least ? amount : 0)
+
+  const owedSeconds = whole(meter.cpuOwedUs / US)
+  const cpuSeconds = worth(owedSeconds, LEAST_CPU_SECONDS)
+  let hasGrown = owedSeconds > Math.floor(before.cpuOwedUs / US)
   charge(runId, 'cpu_seconds', cpuSeconds, quality)
   meter = { ...meter, cpuOwedUs: isLast ? 0 : meter.cpuOwedUs - cpuSeconds * US }
   if (run !== null && !meter.isRunClosed) {
@@ -124,8 +140,11 @@ export function takeInto(
   }
   const diskBytes = counters?.diskBytes ?? null
   if (diskBytes !== null) {
-    charge(runId, 'storage_bytes', diskBytes - (meter.diskChargedBytes ?? diskBytes), 'estimated')
-    meter = { ...meter, diskChargedBytes: Math.max(diskBytes, meter.diskChargedBytes ?? 0) }
+    const grownBytes = Math.max(0, diskBytes - (meter.diskChargedBytes ?? diskBytes))
+    const chargedBytes = worth(grownBytes, LEAST_DISK_BYTES)
+    hasGrown ||= grownBytes > 0
+    charge(runId, 'storage_bytes', chargedBytes, 'estimated')
+    meter = { ...meter, diskChargedBytes: (meter.diskChargedBytes ?? diskBytes) + chargedBytes }
   }
-  return { meter, charges }
+  return { meter, charges, hasGrown }
 }

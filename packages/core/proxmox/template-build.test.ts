@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import {
   buildNames,
   buildNotes,
+  INSTALLED_TAG,
   INSTALLING_TAG,
   isBuildFile,
   isBuildName,
@@ -40,7 +41,8 @@ const EFFECTS: Readonly<Record<string, (seen: SeenBuild) => SeenBuild>> = {
   disk: (seen) => changed(seen, { diskBytes: 12 }),
   start: (seen) => changed(seen, { isRunning: true }),
   mark: (seen) => changed(seen, { tags: [TEMPLATE_TAG, INSTALLING_TAG] }),
-  install: (seen) => changed(seen, { isRunning: false }),
+  install: (seen) => changed(seen, { tags: [TEMPLATE_TAG, INSTALLING_TAG, INSTALLED_TAG] }),
+  off: (seen) => changed(seen, { isRunning: false }),
   settle: (seen) => changed(seen, { isSettled: true }),
   convert: (seen) => changed(seen, { isTemplate: true }),
   tidy: (seen) => ({ ...changed(seen, { tags: [TEMPLATE_TAG] }), leftovers: 0 }),
@@ -76,6 +78,14 @@ test('a VM of any other name is left alone, whatever else it looks like', () => 
       if (isUnfinishedBuild(seen)) assert.ok(isBuildName(seen.name) && seen.tags.includes(TEMPLATE_TAG))
     }),
   )
+})
+
+test('a VM that went off before it said that it is installed does not become a template, whatever ended it', () => {
+  const ask = (change: Partial<SeenVm>) => nextOfBuild(changed({ vm: fresh, image: true, seed: true, leftovers: 2 }, { diskBytes: 12, ...change }), wanted)
+  assert.equal(ask({ tags: [TEMPLATE_TAG, INSTALLING_TAG] }), 'not installed')
+  assert.equal(ask({ tags: [TEMPLATE_TAG, INSTALLING_TAG], isSettled: true }), 'not installed')
+  assert.equal(ask({ tags: [TEMPLATE_TAG, INSTALLING_TAG, INSTALLED_TAG] }), 'settle')
+  assert.equal(ask({ tags: [TEMPLATE_TAG, INSTALLED_TAG] }), 'start', 'a tag alone, of which nobody knows whence it came, is none')
 })
 
 test('what is in the way is told apart', () => {

@@ -4,8 +4,12 @@
 const ID_DIGITS = 12
 const SUM_DIGITS = 16
 export const TEMPLATE_TAG = 'autovibe-template'
-/** The VM was started with its seed: when it is off, it has turned itself off. */
+/** The VM was started with its seed. */
 export const INSTALLING_TAG = 'autovibe-installing'
+/** It has said that all is installed: whatever ends it now ends nothing. */
+export const INSTALLED_TAG = 'autovibe-installed'
+/** What the VM calls itself when all is installed, as `user-data.yaml` has it: for its guest agent to tell, until it is off. */
+export const INSTALLED_HOST_NAME = 'autovibe-template-made'
 
 export interface BuildNames {
   /** Of the VM, a DNS label. */
@@ -67,12 +71,14 @@ export type BuildStep =
   /** It runs, and nothing says yet that it was started. */
   | 'mark'
   | 'install'
+  /** All is installed, and it is still on. */
+  | 'off'
   | 'settle'
   | 'convert'
   | 'tidy'
   | 'done'
 
-export type Hindrance = 'another build' | 'another template' | 'somebody else' | 'locked'
+export type Hindrance = 'another build' | 'another template' | 'somebody else' | 'locked' | 'not installed'
 
 /** The one thing that comes next, or what is in the way. Whatever was interrupted where, the answer depends on nothing but what is there. */
 export function nextOfBuild(seen: SeenBuild, wanted: { readonly name: string; readonly diskBytes: number }): BuildStep | Hindrance {
@@ -88,7 +94,10 @@ export function nextOfBuild(seen: SeenBuild, wanted: { readonly name: string; re
   if (vm.isTemplate && !isMarked && seen.leftovers === 0) return 'done'
   if (isLocked) return 'locked'
   if (vm.isTemplate) return 'tidy'
-  if (vm.isRunning) return isMarked ? 'install' : 'mark'
+  const isInstalled = vm.tags.includes(INSTALLED_TAG)
+  if (vm.isRunning) return !isMarked ? 'mark' : isInstalled ? 'off' : 'install'
+  // It never turns itself off: what has ended it has left half a template.
+  if (isMarked && !isInstalled) return 'not installed'
   if (isMarked) return vm.isSettled ? 'convert' : 'settle'
   return vm.diskBytes < wanted.diskBytes ? 'disk' : 'start'
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { MACHINE_STATES, type MachineId } from '@autovibe/contract'
 import fc from 'fast-check'
-import { GRACE_MS, type Look, type MachineFact, planReconciliation, SILENCE_MS } from './plan.ts'
+import { afterSilence, GRACE_MS, type Look, type MachineFact, planReconciliation, SILENCE_MS, type Suspicions } from './plan.ts'
 
 const NOW = 1_000_000_000
 const id = (n: number): MachineId => `mch_${n.toString().padStart(26, '0')}`
@@ -87,6 +87,56 @@ test('a trouble that passes within its grace is forgotten', () => {
   const first = planReconciliation(look({ machines: [healthy(1)] }))
   const well = planReconciliation(look({ machines: [healthy(1)], observed: [{ id: id(1), running: true }], suspicions: first.suspicions, nowMs: NOW + 1 }))
   assert.equal(well.suspicions.size, 0)
+})
+
+const SWEEP_MS = 5_000
+
+/** The looks of a sweep that never sees the machine, one each few seconds: true where the cluster answered. Answers after how many something was done; null for never. */
+function actsAfter(answered: readonly boolean[]): number | null {
+  let suspicions: Suspicions = new Map()
+  for (const [count, hasAnswered] of answered.entries()) {
+    const nowMs = NOW + count * SWEEP_MS
+    if (!hasAnswered) suspicions = afterSilence(suspicions)
+    else {
+      const plan = planReconciliation(look({ machines: [healthy(1)], suspicions, nowMs }))
+      if (plan.actions.length > 0) return count
+      suspicions = plan.suspicions
+    }
+  }
+  return null
+}
+
+const repeated = (pattern: readonly boolean[], times: number): boolean[] => Array.from({ length: times }, () => pattern).flat()
+
+test('a cluster that comes and goes does not keep anything from being put right', () => {
+  assert.equal(actsAfter([true, true, true, true]), 3)
+  assert.equal(actsAfter(repeated([true, false], 20)), 6)
+  const [up, down] = [[true, true, true], Array.from({ length: 12 }, () => false)]
+  assert.equal(actsAfter(repeated([...up, ...down], 20)), 16, 'at the second look after the silence')
+})
+
+test('a silence proves nothing: it takes as many looks as without it, and more than one after a long one', () => {
+  assert.equal(actsAfter([true, ...Array.from({ length: 200 }, () => false)]), null)
+  fc.assert(
+    fc.property(fc.array(fc.boolean(), { maxLength: 80 }), (answered) => {
+      const acted = actsAfter(answered)
+      if (acted === null) return
+      const seen = answered.slice(0, acted + 1)
+      assert.equal(seen.at(-1), true)
+      assert.ok(seen.filter((each) => each).length > GRACE_MS / SWEEP_MS)
+      const silence = seen.slice(0, -1).lastIndexOf(true)
+      assert.ok(acted - silence <= GRACE_MS / SWEEP_MS, 'never at the first look after a silence as long as the grace')
+    }),
+  )
+})
+
+test('what was well at one look begins anew', () => {
+  const { suspicions } = planReconciliation(look({ machines: [healthy(1)] }))
+  const well = planReconciliation(
+    look({ machines: [healthy(1)], observed: [{ id: id(1), running: true }], suspicions: afterSilence(suspicions), nowMs: NOW + 5_000 }),
+  )
+  const again = planReconciliation(look({ machines: [healthy(1)], suspicions: afterSilence(well.suspicions), nowMs: NOW + GRACE_MS }))
+  assert.deepEqual([...again.suspicions.values()], [{ wrongMs: 0, seenAtMs: NOW + GRACE_MS }])
 })
 
 test('whatever the world looks like, a machine in the hands of an operation is not touched, and nothing is acted on at first sight', () => {

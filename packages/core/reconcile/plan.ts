@@ -25,8 +25,17 @@ export interface CheckpointFact {
   readonly hasSnapshot: boolean
 }
 
-/** What looked wrong at earlier looks, and since when (ms): a thing must stay wrong for its grace before anyone acts. */
-export type Suspicions = ReadonlyMap<string, number>
+/** What looked wrong at earlier looks: a thing must be seen wrong for its grace, and well at no look in between, before anyone acts. */
+export type Suspicions = ReadonlyMap<string, Suspicion>
+
+export interface Suspicion {
+  /** For how long it was seen so. */
+  readonly wrongMs: number
+  /** At the last look that saw anything. */
+  readonly seenAtMs: number
+  /** Looks since then saw nothing at all. */
+  readonly unseen?: true
+}
 
 export type Action =
   | { readonly kind: 'remove-orphan'; readonly machineId: MachineId }
@@ -52,6 +61,8 @@ export interface Plan {
 
 /** Long enough for a call that stalled to land, short enough not to waste a machine. */
 export const GRACE_MS = 15_000
+/** What one look counts for, when others before it saw nothing: they come so often. */
+const LOOK_MS = 5_000
 /** An agent that beats every five seconds has missed a dozen. */
 export const SILENCE_MS = 60_000
 
@@ -74,9 +85,23 @@ export function planReconciliation({ machines, observed, strandedCheckpoints, su
     wrong.set(`checkpoint ${id} ${state}`, hasSnapshot ? { kind: 'store-checkpoint', checkpointId: id } : { kind: 'fail-checkpoint', checkpointId: id })
   }
 
-  const next = new Map([...wrong.keys()].map((key) => [key, suspicions.get(key) ?? nowMs]))
-  const actions = [...wrong].filter(([key]) => nowMs - (next.get(key) ?? nowMs) >= GRACE_MS).map(([, action]) => action)
+  const next = new Map([...wrong.keys()].map((key) => [key, { wrongMs: wrongMsOf(suspicions.get(key), nowMs), seenAtMs: nowMs }]))
+  const actions = [...wrong].filter(([key]) => (next.get(key)?.wrongMs ?? 0) >= GRACE_MS).map(([, action]) => action)
   return { actions, suspicions: next }
+}
+
+/** A look that saw nothing says nothing: what looked wrong before still does, and its grace stands still. Otherwise a cluster that comes and goes would keep anything from being put right. */
+export const afterSilence = (suspicions: Suspicions): Suspicions =>
+  new Map([...suspicions].map(([key, { wrongMs, seenAtMs }]) => [key, { wrongMs, seenAtMs, unseen: true }]))
+
+function wrongMsOf(before: Suspicion | undefined, nowMs: number): number {
+  if (before === undefined) return 0
+  const { wrongMs, seenAtMs, unseen } = before
+  const sinceMs = Math.max(0, nowMs - seenAtMs)
+  if (!unseen) return wrongMs + sinceMs
+  // In so long a silence much may have become otherwise: one look is not enough to act on.
+  const kept = sinceMs < GRACE_MS ? wrongMs : Math.min(wrongMs, GRACE_MS - 2 * LOOK_MS)
+  return kept + Math.min(sinceMs, LOOK_MS)
 }
 
 function whatIsWrong(

@@ -23,15 +23,17 @@ async function archiveThatIs(...states: readonly MachineArchiveState[]) {
   })
 }
 
-test('without any the list is empty, and with some it shows those that are there or on their way, newest first', async () => {
+test('without any the list is empty, and with some it shows those that are there, on their way, or failed since, newest first', async () => {
   assert.deepEqual(await list(), [])
+  const earlier = await archiveThatIs('failed')
   const stored = await archiveThatIs('stored')
   const removed = await archiveThatIs('stored', 'removing', 'removed')
   const failed = await archiveThatIs('failed')
   const taking = await archiveThatIs()
   assert.deepEqual(
     (await list()).map(({ id }) => id),
-    [taking, stored],
+    [taking, failed, stored],
+    'one that failed before another came about is no news',
   )
   assert.deepEqual(
     (await list(`?state=removed&machine=${machineId}`)).map(({ id }) => id),
@@ -39,7 +41,7 @@ test('without any the list is empty, and with some it shows those that are there
   )
   assert.deepEqual(
     (await list('?state=failed')).map(({ id }) => id),
-    [failed],
+    [failed, earlier],
   )
   const { body } = await api.call<MachineArchive>('GET', `/v1/archives/${stored}`)
   assert.deepEqual(

@@ -20,7 +20,7 @@ export function registerMachineArchives(app: Api, context: ApiContext): void {
       schema: {
         tags,
         operationId: 'listMachineArchives',
-        summary: 'List the archives that are there or on their way, newest first; of machines that are destroyed too',
+        summary: 'List the archives that are there, on their way, or failed since the last that did not, newest first; of machines that are destroyed too',
         querystring: MachineArchiveQuery.strict(),
         response: { 200: pageOf(MachineArchive) },
       },

@@ -9,6 +9,7 @@ export interface MachineArchivesTable {
   checkpoint_id: CheckpointId
   state: Generated<MachineArchiveState>
   state_reason: string | null
+  fix: Generated<string | null>
   verification: ArchiveVerification | null
   missing: Generated<boolean>
   storage: string
@@ -30,6 +31,7 @@ export interface ProxmoxArchivesTable {
   asked_at: Date | null
   upid: string | null
   ended_upids: Generated<string[]>
+  locked_tasks: Generated<number>
   volid: string | null
   created_at: Generated<Date>
 }

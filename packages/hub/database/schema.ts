@@ -204,6 +204,7 @@ export interface UsageEventsTable {
   detail: JsonColumn<Record<string, Json>>
   report_key: Generated<string | null>
   at: Date
+  summed: Generated<boolean>
 }
 
 export interface ApiKeysTable {

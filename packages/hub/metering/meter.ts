@@ -1,7 +1,7 @@
 /** The meter of each machine: what it took is written down with its charges first and then charged by keys, so that a crash in between counts nothing twice and loses nothing. */
 import { AutovibeError, type MachineId, type RunId } from '@autovibe/contract'
 import { reasonOf } from '@autovibe/core/limits/verdict.ts'
-import { type Charge, type Counters, firstMeter, isDue, type Meter, type RunClock, takeInto } from '@autovibe/core/metering/account.ts'
+import { type Charge, type Counters, type Extent, firstMeter, isDue, type Meter, type RunClock, takeInto } from '@autovibe/core/metering/account.ts'
 import { type Kysely, type Selectable, sql } from 'kysely'
 import type { Database, Tx } from '../database/database.ts'
 import type { MachineMetersTable } from '../database/meter-tables.ts'
@@ -48,15 +48,15 @@ export async function openMeter({ db, runtime, substrate }: MeterPorts, machineI
     .execute()
 }
 
-/** Takes what the machine's counters show now, or showed at its end, and charges it. Nothing is done for a machine that was never measured. */
+/** Takes what the machine's counters show now, or showed at its end, and charges all of it. Nothing is done for a machine that was never measured. */
 export const takeMeter = (ports: MeterPorts, machineId: MachineId, signal: AbortSignal): Promise<void> =>
   inTurn(machineId, async () => {
-    if (await isMetered(ports.db, machineId)) await take(ports, machineId, await ports.substrate.measure(machineId, signal), () => true)
+    if (await isMetered(ports.db, machineId)) await take(ports, machineId, await ports.substrate.measure(machineId, signal), 'all', () => true)
   })
 
-/** The same of what a look has just shown: a machine that answers slowly is not asked twice. Of a life that is over by now its end has taken the rest. */
+/** The same of what a look has just shown, as far as it is worth a row: a machine that answers slowly is not asked twice. Of a life that is over by now its end has taken the rest. */
 export const takeMeasured = (ports: MeterPorts, machineId: MachineId, usage: Usage): Promise<void> =>
-  inTurn(machineId, () => take(ports, machineId, usage, ({ life }) => life === usage.life))
+  inTurn(machineId, () => take(ports, machineId, usage, 'worthwhile', ({ life }) => life === usage.life))
 
 function inTurn(machineId: MachineId, work: () => Promise<void>): Promise<void> {
   const before = turns.get(machineId) ?? Promise.resolve()
@@ -94,6 +94,7 @@ async function take(
   { db, runtime, ledger, substrate }: MeterPorts,
   machineId: MachineId,
   usage: Usage | null,
+  extent: Extent,
   isToTake: (row: MeterRow) => boolean,
 ): Promise<void> {
   await transactionWithRetry(db, async (tx) => {
@@ -102,7 +103,7 @@ async function take(
     const now = runtime.now()
     const before = meterOf(row)
     const run = await runClock(tx, machineId, now)
-    const { meter, charges } = takeInto(before, machineId, usage && countersOf(usage), run, now.getTime())
+    const { meter, charges } = takeInto(before, machineId, usage && countersOf(usage), run, now.getTime(), extent)
     if (usage !== null) await addRunUse(tx, machineId, substrate.capabilities().defaultLimits, { before, after: meter, usage, run, now })
     const pending: Charge[] = [...row.pending, ...charges]
     await tx
@@ -143,7 +144,7 @@ const meterOf = (row: MeterRow): Meter => ({
   wallChargedSeconds: Number(row.wall_charged_seconds),
   diskChargedBytes: row.disk_charged_bytes === null ? null : Number(row.disk_charged_bytes),
   networkTakenBytes: Number(row.network_taken_bytes),
-  chargedAtMs: row.charged_at.getTime(),
+  takenAtMs: row.charged_at.getTime(),
   round: Number(row.round),
 })
 
@@ -157,7 +158,7 @@ const columnsOf = (meter: Meter) => ({
   wall_charged_seconds: BigInt(meter.wallChargedSeconds),
   disk_charged_bytes: meter.diskChargedBytes === null ? null : BigInt(meter.diskChargedBytes),
   network_taken_bytes: BigInt(meter.networkTakenBytes),
-  charged_at: new Date(meter.chargedAtMs),
+  charged_at: new Date(meter.takenAtMs),
   round: BigInt(meter.round),
 })
 

@@ -24,7 +24,7 @@ export async function addRunUse(tx: Tx, machineId: MachineId, defaultLimits: Mac
   const isOwn = before.runId === run.id
   const work = {
     cpuUs: after.cpuTotalUs - before.cpuTotalUs,
-    elapsedMs: now.getTime() - before.chargedAtMs,
+    elapsedMs: now.getTime() - before.takenAtMs,
     workedMs: run.workedMs - before.wallChargedSeconds * 1000,
   }
   const busy_ms = JSON.stringify(isOwn ? busyIn(known?.busy_ms ?? {}, work) : (known?.busy_ms ?? {}))

@@ -1,10 +1,11 @@
 /** Takes an archive of a machine, which goes on meanwhile: a checkpoint first, so that the copy has a tree that is whole, then the copy, then older ones go. */
-import { AutovibeError, CheckpointId, MachineArchiveId, MachineId } from '@autovibe/contract'
+import { AutovibeError, CheckpointId, type Json, MachineArchiveId, MachineId } from '@autovibe/contract'
+import { LOCK_WAIT_MOST_MS, type LockWait, meetLock } from '@autovibe/core/machines/archive-waits.ts'
 import { surplusArchives } from '@autovibe/core/machines/archives.ts'
 import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
 import type { TakenArchive } from '../substrates/substrate.ts'
-import type { EnsureStep, StepContext, UntilStep } from './engine/define.ts'
+import type { Ensured, EnsureStep, StepContext, UntilStep } from './engine/define.ts'
 import { enqueue } from './engine/enqueue.ts'
 import { operation, type Ports } from './ports.ts'
 import { removeArchive } from './remove-archive.ts'
@@ -41,7 +42,7 @@ function treeFrozen(): UntilStep<Ports, ArchiveMachine, unknown, Record<string, 
     },
     undo: async ({ input, ports, reason }, tx) => {
       const archive = await lockArchive(tx, input.archiveId)
-      await changeArchive(tx, ports.runtime, archive, 'failed', { state_reason: reason?.message ?? 'The archive was given up.' })
+      await changeArchive(tx, ports.runtime, archive, 'failed', { state_reason: reason?.message ?? 'The archive was given up.', fix: reason?.fix ?? null })
     },
   }
 }
@@ -49,12 +50,33 @@ function treeFrozen(): UntilStep<Ports, ArchiveMachine, unknown, Record<string, 
 function copyTaken(): EnsureStep<Ports, ArchiveMachine, unknown, Taken> {
   return {
     timeoutMs: TAKE_TIMEOUT_MS,
-    do: async ({ input, ports, signal }) => {
+    do: async ({ input, ports, signal }, handle) => {
       const taken = await archivesOf(ports).take(input, signal)
-      return taken === null ? { pending: {}, againMs: LOOK_AGAIN_MS } : { done: { ...taken } }
+      if ('volume' in taken) return { done: { ...taken } }
+      if ('lockedBy' in taken) return waitForLock(taken.lockedBy, handle, ports.runtime.now())
+      // A task that is about to meet the lock again looks like one that copies: when the wait began is kept.
+      return { pending: { ...handle, waits_for: taken.waitsFor }, againMs: LOOK_AGAIN_MS }
     },
     undo: ({ input, ports, signal }) => archivesOf(ports).remove(input, signal),
   }
+}
+
+/** Said to whoever looks at the operation, for as long as the lock may be waited for; then it is what the archive fails for. */
+function waitForLock(error: AutovibeError, handle: Record<string, Json> | null, now: Date): Ensured<never> {
+  const met = meetLock(waitIn(handle), now.getTime())
+  const minutes = LOCK_WAIT_MOST_MS / 60_000
+  if (met === 'over') {
+    const { code, fix, internal, message } = error
+    throw new AutovibeError(code, `${message} It was waited for for ${minutes} minutes.`, { fix, internal, cause: error })
+  }
+  const { sinceMs, metMs, looks } = met.wait
+  const waits_for = `${error.message} It is waited for since ${new Date(sinceMs).toISOString()}, for ${minutes} minutes at most.`
+  return { pending: { waits_for, locked_since_ms: sinceMs, locked_met_ms: metMs, locked_looks: looks }, againMs: met.againMs }
+}
+
+function waitIn(handle: Record<string, Json> | null): LockWait | null {
+  const { locked_since_ms: sinceMs, locked_met_ms: metMs, locked_looks: looks } = handle ?? {}
+  return typeof sinceMs === 'number' && typeof metMs === 'number' && typeof looks === 'number' ? { sinceMs, metMs, looks } : null
 }
 
 async function record({ input, ports, outputs, now }: Context<{ take: Taken }>, tx: Tx): Promise<null> {

@@ -1,4 +1,4 @@
-/** Removes an archive for good; of a machine that is destroyed too. */
+/** Removes an archive for good, of a machine that is destroyed too; one that failed leaves the list. */
 import { MachineArchiveId } from '@autovibe/contract'
 import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
@@ -31,15 +31,16 @@ export const removeArchive = operation('remove-archive', RemoveArchive, { exclus
 
 async function begin({ input, ports }: Context, tx: Tx): Promise<null> {
   const archive = await lockArchive(tx, input.archiveId)
-  // Somebody else was quicker.
-  if (archive.state !== 'removed') await changeArchive(tx, ports.runtime, archive, 'removing')
+  // Of one that failed nothing is there; and somebody else may have been quicker.
+  if (archive.state === 'stored') await changeArchive(tx, ports.runtime, archive, 'removing')
   return null
 }
 
 /** It is there still, or again: the next look tells. */
 async function leave({ input, ports, reason }: Context, tx: Tx): Promise<void> {
   const archive = await lockArchive(tx, input.archiveId)
-  if (archive.state === 'removing') await changeArchive(tx, ports.runtime, archive, 'stored', { state_reason: `It could not be removed: ${reason?.message}` })
+  if (archive.state === 'removing')
+    await changeArchive(tx, ports.runtime, archive, 'stored', { state_reason: `It could not be removed: ${reason?.message}`, fix: reason?.fix ?? null })
 }
 
 async function removed({ input, ports }: Context, tx: Tx): Promise<null> {

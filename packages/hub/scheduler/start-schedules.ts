@@ -1,6 +1,7 @@
 /** Everything that the Hub does by itself from time to time, begun once and ended in turn. */
 import type { Room } from '@autovibe/core/limits/verdict.ts'
 import type { Suspicions } from '@autovibe/core/reconcile/plan.ts'
+import { SUM_UP_EVERY_MS, sumUpReadings } from '../metering/sum-up.ts'
 import type { EngineLog } from '../operations/engine/context.ts'
 import type { Ports } from '../operations/ports.ts'
 import type { Requests } from '../operations/requests.ts'
@@ -35,6 +36,16 @@ export function startSchedules({ ports, requests, log, room }: ScheduleDeps): Sc
   let disks: Disks = new Map()
   const ends = new AbortController()
   const caring = every(STORE_LOOK_EVERY_MS, 'store', log, careForStore({ ...ports, log, signal: ends.signal }))
+  const summing = every(SUM_UP_EVERY_MS, 'usage sums', log, async () => {
+    const summed = await sumUpReadings(ports.db, ports.runtime.now().getTime(), ends.signal)
+    if (summed.readings > 0) log.info(summed, 'old readings of meters were added up')
+  })
+  const broughtToEnd = (schedule: Schedule): Schedule => ({
+    stop: () => {
+      ends.abort()
+      return schedule.stop()
+    },
+  })
   return {
     sweep: every(SWEEP_EVERY_MS, 'sweep', log, async () => {
       suspicions = (await sweep(ports, log, suspicions)).suspicions
@@ -50,15 +61,8 @@ export function startSchedules({ ports, requests, log, room }: ScheduleDeps): Sc
       ['the looks at archives', every(ARCHIVES_LOOK_EVERY_MS, 'archives', log, () => lookAtArchives(ports, log))],
       ['retention', every(RETENTION_LOOK_EVERY_MS, 'retention', log, () => applyRetention(ports, log))],
       ['the audits', every(AUDIT_LOOK_EVERY_MS, 'ledger audit', log, nightlyAudit(ports, log))],
-      [
-        'the care for the store',
-        {
-          stop: () => {
-            ends.abort()
-            return caring.stop()
-          },
-        },
-      ],
+      ['the sums of usage', broughtToEnd(summing)],
+      ['the care for the store', broughtToEnd(caring)],
     ],
   }
 }

@@ -1,6 +1,6 @@
 /** Beneath the operations: compares rows with the world every few seconds, from scratch, and acts only by enqueuing operations. */
 import { AutovibeError } from '@autovibe/contract'
-import { type Action, type Look, type Plan, planReconciliation, type Suspicions } from '@autovibe/core/reconcile/plan.ts'
+import { type Action, afterSilence, type Look, type Plan, planReconciliation, type Suspicions } from '@autovibe/core/reconcile/plan.ts'
 import type { Tx } from '../database/database.ts'
 import { limitReached } from '../metering/meter.ts'
 import { destroyMachine } from '../operations/destroy-machine.ts'
@@ -20,7 +20,7 @@ const ENDED_PERIODS_MAX = 1000
 
 /** One look and what follows from it; answers what to remember for the next, and what was done. */
 export async function sweep(ports: Ports, log: EngineLog, suspicions: Suspicions): Promise<{ suspicions: Suspicions; actions: readonly Action[] }> {
-  const plan = await look(ports, suspicions).then(planReconciliation, (error: unknown) => blind(log, error))
+  const plan = await look(ports, suspicions).then(planReconciliation, (error: unknown) => blind(log, error, suspicions))
   for (const action of plan.actions) {
     log.warn({ action }, 'the sweep puts something right')
     try {
@@ -37,12 +37,12 @@ export async function sweep(ports: Ports, log: EngineLog, suspicions: Suspicions
   return { suspicions: plan.suspicions, actions: plan.actions }
 }
 
-/** What could not be looked at says nothing about machines: nothing is done, and what looked wrong before must look so anew for its whole grace. Money does not wait for it. */
-function blind(log: EngineLog, error: unknown): Plan {
+/** What could not be looked at says nothing about machines: nothing is done, and what looked wrong before waits. Money does not wait for it. */
+function blind(log: EngineLog, error: unknown, suspicions: Suspicions): Plan {
   // Of a substrate that does not answer whoever asks it tells, once.
   if (!(error instanceof AutovibeError && (error.code === 'substrate.away' || error.code === 'substrate.unavailable')))
     log.error({ err: error }, 'the sweep could not look at the machines')
-  return { actions: [], suspicions: new Map() }
+  return { actions: [], suspicions: afterSilence(suspicions) }
 }
 
 async function look({ db, runtime, substrate }: Ports, suspicions: Suspicions): Promise<Look> {

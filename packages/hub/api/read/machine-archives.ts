@@ -1,5 +1,6 @@
 /** Archives as the wire shows them. */
 import { AutovibeError, type MachineArchive, type MachineArchiveId, type MachineArchiveQuery, type Page } from '@autovibe/contract'
+import { sql } from 'kysely'
 import type { Database } from '../../database/database.ts'
 import { idAfter, toPage } from '../plumbing/pages.ts'
 
@@ -8,7 +9,7 @@ const select = (db: Database) =>
 
 type Row = Awaited<ReturnType<ReturnType<typeof select>['execute']>>[number]
 
-/** Newest first; those that are there or on their way, unless a state is asked for. */
+/** Newest first; those that are there or on their way, and those that failed since the last of their machine that did not, unless a state is asked for. */
 export async function listMachineArchives(db: Database, query: MachineArchiveQuery): Promise<Page<MachineArchive>> {
   const after = idAfter<MachineArchiveId>(query.cursor)
   let rows = select(db)
@@ -16,9 +17,13 @@ export async function listMachineArchives(db: Database, query: MachineArchiveQue
     .limit(query.limit + 1)
   if (after !== undefined) rows = rows.where('a.id', '<', after)
   if (query.machine !== undefined) rows = rows.where('a.machine_id', '=', query.machine)
-  rows = query.state === undefined ? rows.where('a.state', 'in', ['taking', 'stored', 'removing']) : rows.where('a.state', '=', query.state)
+  rows = query.state === undefined ? rows.where(isToBeSeen) : rows.where('a.state', '=', query.state)
   return toPage(await rows.execute(), query.limit, toMachineArchive, (row) => row.id)
 }
+
+/** A copy that came about later is what one that failed was to be, also when it is removed by now. */
+const isToBeSeen = sql<boolean>`(a.state in ('taking', 'stored', 'removing') or (a.state = 'failed' and not exists (
+  select 1 from machine_archives later where later.machine_id = a.machine_id and later.id > a.id and later.stored_at is not null)))`
 
 /** `not_found` when there is none. */
 export async function readMachineArchive(db: Database, id: MachineArchiveId): Promise<MachineArchive> {
@@ -35,6 +40,7 @@ const toMachineArchive = ({ size_bytes, created_at, stored_at, looked_at, ...row
   checkpoint_id: row.checkpoint_id,
   state: row.state,
   state_reason: row.state_reason,
+  fix: row.fix,
   verification: row.verification,
   missing: row.missing,
   storage: row.storage,

@@ -15,6 +15,8 @@ const steps = sql<OperationStep[]>`(
 /** Of the last step, which there is when all are done. */
 const lastOutput = sql<Json | null>`o.outputs -> o.steps[cardinality(o.steps)]`
 
+const waitsFor = sql<string | null>`case when o.state = 'running' then o.handle ->> 'waits_for' end`
+
 const select = (db: Database) =>
   db
     .selectFrom('operations as o')
@@ -32,7 +34,7 @@ const select = (db: Database) =>
       'o.created_at',
       'o.ended_at',
     ])
-    .select([steps.as('step_list'), lastOutput.as('output')])
+    .select([steps.as('step_list'), lastOutput.as('output'), waitsFor.as('waits_for')])
 
 type Row = Awaited<ReturnType<ReturnType<typeof select>['execute']>>[number]
 
@@ -67,6 +69,7 @@ function toOperation(row: Row): Operation {
     checkpoint_id: row.checkpoint_id,
     steps: row.step_list,
     error: row.error,
+    waits_for: row.waits_for,
     cancel_requested: row.cancel_requested_at !== null,
     input: row.input,
     output: row.output,

@@ -86,7 +86,7 @@ export function contextFor(
     outputs: row.outputs,
     ports: engine.ports,
     now: engine.runtime.now(),
-    reason: row.error ? { code: row.error.code, message: row.error.message } : null,
+    reason: row.error ? { code: row.error.code, message: row.error.message, fix: row.error.fix } : null,
     signal,
   }
 }

@@ -11,7 +11,7 @@ export interface StepContext<P, I, O> {
   readonly ports: P
   readonly now: Date
   /** Why the operation is being undone; null going forward. */
-  readonly reason: { readonly code: string; readonly message: string } | null
+  readonly reason: { readonly code: string; readonly message: string; readonly fix: string | null } | null
   /** Raised when the step's time is up or another Hub took over: stop, nothing that follows will be recorded. */
   readonly signal: AbortSignal
 }

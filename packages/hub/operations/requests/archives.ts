@@ -61,8 +61,8 @@ export async function requestArchiveRemoval(ports: Ports, tx: Tx, archiveId: Mac
     .where((eb) => eb(eb.ref('input', '->>').key('archiveId'), '=', archiveId))
     .executeTakeFirst()
   if (underWay) return { operationId: underWay.id }
-  if (state !== 'stored')
-    throw new AutovibeError('conflict.state', `The archive ${archiveId} is ${state}; only one that is stored can be removed.`, {
+  if (state !== 'stored' && state !== 'failed')
+    throw new AutovibeError('conflict.state', `The archive ${archiveId} is ${state}; only one that is stored or failed can be removed.`, {
       fix: state === 'taking' ? 'To give it up: autovibe operation list, autovibe operation cancel OPERATION' : 'autovibe machine archives',
     })
   return { operationId: await enqueue(tx, ports.runtime, removeArchive, { archiveId }, { projectId, machineId }) }

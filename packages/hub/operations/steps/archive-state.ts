@@ -27,10 +27,10 @@ export const lockArchive = (tx: Tx, id: MachineArchiveId): Promise<ArchiveRow> =
 /** Asks the table of states. */
 export async function changeArchive(tx: Tx, runtime: Runtime, archive: ArchiveRow, to: MachineArchiveState, more: Partial<ArchiveRow> = {}): Promise<void> {
   const state = nextArchiveState(archive.state, to)
-  const { state_reason: reason = null } = more
+  const { state_reason: reason = null, fix = null } = more
   await tx
     .updateTable('machine_archives')
-    .set({ ...more, state, state_reason: reason })
+    .set({ ...more, state, state_reason: reason, fix })
     .where('id', '=', archive.id)
     .execute()
   await tell(tx, runtime, 'archive.state_changed', archive, { state, was: archive.state, reason })

@@ -63,6 +63,7 @@ export class LateSubstrate implements Substrate {
     this.archives = new LateArchives(
       () => archivesOf(this.#now()),
       (work) => this.#through((substrate) => work(archivesOf(substrate))),
+      () => this.#driver?.substrate.archives,
     )
   }
 

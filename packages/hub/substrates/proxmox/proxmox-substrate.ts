@@ -18,7 +18,7 @@ import type { Site } from './site.ts'
 import { dropSnapshot, isNeeded, tidy } from './tidy.ts'
 import { changesOf, gone, guestOf, guestWithTree, haltAgent, isToBeHad, STORE_POLL_MS } from './trees.ts'
 import { rollBackVm, takeVmSnapshot } from './vm-snapshots.ts'
-import { isBeingCopied, ownVm } from './vms.ts'
+import { isLockedForLong, ownVm } from './vms.ts'
 
 export class ProxmoxSubstrate implements Substrate {
   readonly name = 'proxmox'
@@ -63,8 +63,8 @@ export class ProxmoxSubstrate implements Substrate {
       const site = this.#site
       const machine = await this.#made(machineId)
       const found = await ownVm(site, machine, signal)
-      // While it is copied it cannot be changed; it is at its next start.
-      const isFree = found === null || !isBeingCopied(found.status)
+      // While it is copied or moved it cannot be changed; it is at its next start.
+      const isFree = found === null || !isLockedForLong(found.status)
       // Whatever was asked of its size before: a rollback has taken that back since.
       const isResized = isFree && found !== null && (await resizeVm(site, found.record, signal))
       if (isFree && (machine.reboot || isResized || mustMove(site, machine))) {
@@ -172,7 +172,7 @@ export class ProxmoxSubstrate implements Substrate {
       const record = await site.records.set(machineId, { limits: JSON.stringify(limits) })
       const found = record.state === 'made' ? await ownVm(site, record, signal) : null
       // The next start sees what is new, and begins with a boot.
-      if (found !== null && !isBeingCopied(found.status) && (await resizeVm(site, found.record, signal))) await site.records.set(machineId, { reboot: true })
+      if (found !== null && !isLockedForLong(found.status) && (await resizeVm(site, found.record, signal))) await site.records.set(machineId, { reboot: true })
     })
   }
 
@@ -221,8 +221,8 @@ export class ProxmoxSubstrate implements Substrate {
     const isTaken = snapshot?.state === 'taken'
     const owner = isTaken && snapshot.in_vm ? await site.records.find(snapshot.machine_id) : null
     const found = owner === null ? null : await ownVm(site, owner, signal)
-    // While it is copied as a whole, Proxmox clones nothing of it.
-    if (found !== null && !isBeingCopied(found.status)) {
+    // While it is copied or moved as a whole, Proxmox clones nothing of it.
+    if (found !== null && !isLockedForLong(found.status)) {
       const { vmid, node } = found.record
       const choice = await snapshotChoice(site, { vmid, node, snapshot: tree }, signal)
       if (choice !== null) return choice

@@ -7,7 +7,7 @@ import { purgeIfFree } from './purge.ts'
 import type { SnapshotRecord, VmRecord } from './records.ts'
 import type { Site } from './site.ts'
 import { dropVmSnapshot, surplus } from './vm-snapshots.ts'
-import { isBeingCopied } from './vms.ts'
+import { isLockedForLong } from './vms.ts'
 
 /** A guest may take its time; the others are not to wait for it. */
 const MACHINE_MS = 60_000
@@ -86,7 +86,7 @@ async function turnOffIdle(site: Site, record: VmRecord, signal: AbortSignal): P
   const neededMs = site.neededMs.get(machineId) ?? 0
   if (record.agent || site.readers.has(machineId) || site.client.clock.nowMs() - neededMs < site.patience.idleMs) return
   const status = await site.client.call('GET /nodes/{node}/qemu/{vmid}/status/current', { node: record.node, vmid: record.vmid }, { signal })
-  if (status.status !== 'running' || isBeingCopied(status) || (await site.archives.taking(machineId)).length > 0) return
+  if (status.status !== 'running' || isLockedForLong(status) || (await site.archives.taking(machineId)).length > 0) return
   await keepLastUsage(site, machineId, signal)
   await ensureOff(site, record, 'button', signal)
 }

@@ -4,12 +4,12 @@ import { isNeededOnDisk } from '@autovibe/core/proxmox/held-trees.ts'
 import { whileOff } from './power.ts'
 import type { SnapshotRecord, VmRecord } from './records.ts'
 import type { Site } from './site.ts'
-import { achieve, isBeingCopied, isProxmox, mustBeThere, ownVm, vmTask } from './vms.ts'
+import { achieve, isLockedForLong, isProxmox, mustBeThere, ownVm, vmTask } from './vms.ts'
 
-/** False where this VM's storage cannot, or while a copy of the whole VM holds its lock: then the guest's frozen tree and the store are all there is. */
+/** False where this VM's storage cannot, or while the whole VM is copied or moved: then the guest's frozen tree and the store are all there is. */
 export async function takeVmSnapshot(site: Site, machine: VmRecord, checkpointId: CheckpointId, signal: AbortSignal): Promise<boolean> {
   const { record, status } = await mustBeThere(site, machine, signal)
-  if (isBeingCopied(status)) return false
+  if (isLockedForLong(status)) return false
   const { node, vmid } = record
   const { hasFeature } = await site.client.call('GET /nodes/{node}/qemu/{vmid}/feature', { node, vmid, feature: 'snapshot' }, { signal })
   if (!hasFeature) return false
@@ -35,11 +35,11 @@ async function hasVmSnapshot(site: Site, { node, vmid }: VmRecord, checkpointId:
   return lock === undefined
 }
 
-/** False while clones grow out of it and hold it fast, or a copy of the whole VM is made; it is tried again then. */
+/** False while clones grow out of it and hold it fast, or the whole VM is copied or moved; it is tried again then. */
 export async function dropVmSnapshot(site: Site, machine: VmRecord, checkpointId: CheckpointId, signal: AbortSignal): Promise<boolean> {
   const found = await ownVm(site, machine, signal)
   if (found === null) return true
-  if (isBeingCopied(found.status)) return false
+  if (isLockedForLong(found.status)) return false
   const { record } = found
   const { node, vmid } = record
   if (await site.records.hasClones(vmid, checkpointId, site.clonesHold ? 'any' : 'making')) return false
@@ -51,10 +51,10 @@ export async function dropVmSnapshot(site: Site, machine: VmRecord, checkpointId
   return true
 }
 
-/** The whole VM, off, as it was. False where the storage refuses (ZFS goes back to its newest snapshot only), and while the whole VM is being copied. */
+/** The whole VM, off, as it was. False where the storage refuses (ZFS goes back to its newest snapshot only), and while the whole VM is copied or moved. */
 export async function rollBackVm(site: Site, machine: VmRecord, checkpointId: CheckpointId, signal: AbortSignal): Promise<boolean> {
   const { record, status } = await mustBeThere(site, machine, signal)
-  if (isBeingCopied(status)) return false
+  if (isLockedForLong(status)) return false
   const { node, vmid } = record
   if (!(await hasVmSnapshot(site, record, checkpointId, signal))) return false
   try {

@@ -78,8 +78,8 @@ export async function ownVm(site: Site, record: VmRecord, signal: AbortSignal): 
   return { record: moved, status: place.status }
 }
 
-/** Its lock keeps everybody from changing the VM until the copy is whole, which may take hours: nobody waits for that who can do without. */
-export const isBeingCopied = ({ lock }: VmStatus): boolean => lock === 'backup'
+/** A copy of the whole VM, or its move to another node, keeps everybody from changing it for what may be hours: nobody waits for that who can do without. */
+export const isLockedForLong = ({ lock }: VmStatus): boolean => lock === 'backup' || lock === 'migrate'
 
 /** A clone whose worker vanished keeps a lock that no token can take away. */
 export const unfinished = (record: VmRecord): AutovibeError =>

@@ -5,6 +5,7 @@ import type { MachineArchiveId, MachineId } from '@autovibe/contract'
 import { archiveNotes } from '@autovibe/core/proxmox/archive-notes.ts'
 import { SandboxGuests } from '../../../../../test/proxmox/sandbox-guests.ts'
 import { damagedArchives } from '../../../damaged-archives.ts'
+import { healthOf } from '../../../health.ts'
 import { silentLog } from '../../../operations/engine/testing.ts'
 import { lookAtArchives } from '../../../scheduler/archive-looks.ts'
 import { HUB_ID } from '../test-cluster.ts'
@@ -94,6 +95,30 @@ test('what the backup server says of it is told once when it changes, and a dama
   assert.deepEqual(await health(), { name: 'archives', ok: false, detail: `1 damaged, the newest ${archiveId}` })
   await stage.remove(archiveId)
   assert.deepEqual([(await stage.row(archiveId)).state, stage.volumes(), await health()], ['removed', [], null])
+})
+
+test('a storage that cannot be listed is told with the age of the last look, until it can be again, and nothing on it is said to be missing', async () => {
+  const archiveId = await stage.archive(machineId)
+  await look()
+  const before = await stage.row(archiveId)
+  const healthy = async () => (await healthOf(stage.world.database.pool, stage.world.ports.substrate, '1.0.0', new Date(0))()).checks
+  assert.ok((await healthy()).every(({ ok }) => ok))
+  stage.cluster.pve.setFaults(({ method, template }) =>
+    method === 'GET' && template === '/nodes/{node}/storage/{storage}/content'
+      ? { kind: 'answer', when: 'before', status: 500, reason: "proxmox-backup: 500 Can't connect" }
+      : null,
+  )
+  await look()
+  stage.cluster.pve.setFaults(null)
+  const [told] = stage.world.ports.substrate.archives?.unlisted ?? []
+  assert.deepEqual([told?.storage, told?.listedAt], ['archives', before.looked_at])
+  const check = (await healthy()).find(({ ok }) => !ok)
+  assert.equal(check?.name, 'archive storages')
+  assert.match(check?.detail ?? '', /^archives cannot be listed, last looked at \d+ min ago: .*Can't connect/)
+  assert.equal((await stage.row(archiveId)).missing, false)
+  await look()
+  assert.ok((await healthy()).every(({ ok }) => ok))
+  await stage.remove(archiveId)
 })
 
 test('more than the newest three go, and nothing that is not ours', async () => {

@@ -1,17 +1,19 @@
 /** Archives of a cluster that may not answer yet: what needs it is refused like everything else that does. */
 import type { MachineArchiveId } from '@autovibe/contract'
-import type { MachineArchives, NewArchive, SeenArchive, TakenArchive } from '../../archives.ts'
+import type { ComingArchive, MachineArchives, NewArchive, SeenArchive, TakenArchive, UnlistedStorage } from '../../archives.ts'
 
 type Through = <T>(work: (archives: MachineArchives) => Promise<T>) => Promise<T>
 
 export class LateArchives implements MachineArchives {
   readonly #now: () => MachineArchives
   readonly #through: Through
+  readonly #there: () => MachineArchives | undefined
 
-  /** Both refuse while the cluster was not taken up. */
-  constructor(now: () => MachineArchives, through: Through) {
+  /** The first two refuse while the cluster was not taken up. */
+  constructor(now: () => MachineArchives, through: Through, there: () => MachineArchives | undefined) {
     this.#now = now
     this.#through = through
+    this.#there = there
   }
 
   get storage(): string | null {
@@ -22,7 +24,12 @@ export class LateArchives implements MachineArchives {
     return this.#now().keep
   }
 
-  take(archive: NewArchive, signal: AbortSignal): Promise<TakenArchive | null> {
+  /** An outage of the whole cluster is told elsewhere. */
+  get unlisted(): readonly UnlistedStorage[] {
+    return this.#there()?.unlisted ?? []
+  }
+
+  take(archive: NewArchive, signal: AbortSignal): Promise<TakenArchive | ComingArchive> {
     return this.#through((archives) => archives.take(archive, signal))
   }
 

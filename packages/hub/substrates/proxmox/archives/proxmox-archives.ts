@@ -1,6 +1,6 @@
 /** Archives as copies by vzdump on a storage of the cluster, behind the port. */
 import type { MachineArchiveId } from '@autovibe/contract'
-import type { MachineArchives, NewArchive, SeenArchive, TakenArchive } from '../../archives.ts'
+import type { ComingArchive, MachineArchives, NewArchive, SeenArchive, TakenArchive, UnlistedStorage } from '../../archives.ts'
 import type { Site } from '../site.ts'
 import { lookAtArchives } from './look.ts'
 import { removeArchive } from './remove.ts'
@@ -8,6 +8,7 @@ import { takeArchive } from './take.ts'
 
 export class ProxmoxArchives implements MachineArchives {
   readonly #site: Site
+  unlisted: readonly UnlistedStorage[] = []
 
   constructor(site: Site) {
     this.#site = site
@@ -21,7 +22,7 @@ export class ProxmoxArchives implements MachineArchives {
     return this.#site.settings.archive.keep
   }
 
-  take(archive: NewArchive, signal: AbortSignal): Promise<TakenArchive | null> {
+  take(archive: NewArchive, signal: AbortSignal): Promise<TakenArchive | ComingArchive> {
     return takeArchive(this.#site, archive, signal)
   }
 
@@ -29,7 +30,9 @@ export class ProxmoxArchives implements MachineArchives {
     return removeArchive(this.#site, archive, signal)
   }
 
-  look(signal: AbortSignal): Promise<ReadonlyMap<MachineArchiveId, SeenArchive>> {
-    return lookAtArchives(this.#site, signal)
+  async look(signal: AbortSignal): Promise<ReadonlyMap<MachineArchiveId, SeenArchive>> {
+    const { seen, unlisted } = await lookAtArchives(this.#site, signal)
+    this.unlisted = unlisted
+    return seen
   }
 }

@@ -23,6 +23,16 @@ export class ArchiveRecords {
     return this.#db.selectFrom('proxmox_archives').selectAll().orderBy('archive_id').execute()
   }
 
+  /** When the newest look saw one of these. */
+  async lookedAt(archiveIds: readonly MachineArchiveId[]): Promise<Date | null> {
+    const row = await this.#db
+      .selectFrom('machine_archives')
+      .select(({ fn }) => fn.max('looked_at').as('at'))
+      .where('id', 'in', archiveIds)
+      .executeTakeFirst()
+    return row?.at ?? null
+  }
+
   /** Of the machine, those whose copy is under way or about to be. */
   taking(machineId: MachineId): Promise<ArchiveRecord[]> {
     return this.#db.selectFrom('proxmox_archives').selectAll().where('machine_id', '=', machineId).where('state', '=', 'taking').orderBy('archive_id').execute()
@@ -57,8 +67,9 @@ export class ArchiveRecords {
   }
 
   /** Its task has ended without a copy: another may be asked for, and this one is never taken for that. */
-  async taskEnded({ archive_id, upid, ended_upids }: ArchiveRecord): Promise<ArchiveRecord> {
-    return this.set(archive_id, { upid: null, asked_at: null, ended_upids: upid === null ? ended_upids : [...ended_upids, upid].slice(-ENDED_MOST) })
+  async taskEnded({ archive_id, upid, ended_upids, locked_tasks }: ArchiveRecord, isLocked = false): Promise<ArchiveRecord> {
+    const ended = upid === null ? ended_upids : [...ended_upids, upid].slice(-ENDED_MOST)
+    return this.set(archive_id, { upid: null, asked_at: null, ended_upids: ended, locked_tasks: locked_tasks + (isLocked ? 1 : 0) })
   }
 
   #must(row: ArchiveRecord | null): ArchiveRecord {

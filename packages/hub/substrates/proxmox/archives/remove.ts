@@ -1,5 +1,5 @@
 /** Removes an archive: its task ended if it runs, its copy gone from the storage. Nothing is touched whose notes do not name this archive of this Hub. */
-import { AutovibeError, type MachineId } from '@autovibe/contract'
+import { AutovibeError, type MachineArchiveId, type MachineId } from '@autovibe/contract'
 import { copyOfTask } from '@autovibe/core/proxmox/archive-copies.ts'
 import { readArchiveNotes } from '@autovibe/core/proxmox/archive-notes.ts'
 import type { NewArchive } from '../../archives.ts'
@@ -7,10 +7,11 @@ import { archiveGrantLines } from '../client/privileges.ts'
 import type { Site } from '../site.ts'
 import { lostTask } from './lost-task.ts'
 import type { ArchiveRecord } from './records.ts'
-import { type Copy, copiesOn, endTask, maySeeCopies, reach, removeCopy, targetOf } from './storage.ts'
+import { archiveTurn, type Copy, copiesOn, endTask, maySeeCopies, reach, removeCopy, targetOf } from './storage.ts'
 
+/** The machine is not waited for, nor does it wait: a backup server may take its time. */
 export async function removeArchive(site: Site, archive: NewArchive, signal: AbortSignal): Promise<void> {
-  await site.locks.run(archive.machineId, async () => {
+  await site.locks.run(archiveTurn(archive.archiveId), async () => {
     signal.throwIfAborted()
     const record = await site.archives.find(archive.archiveId)
     // A call that stalled and lands after this one finds that there is nothing to take.
@@ -64,13 +65,19 @@ const hidden = (site: Site, { vmid, volid }: ArchiveRecord): AutovibeError =>
 
 /** Before the VM goes, and with it the say over its copies: whatever is being taken of it is broken off and removed. A storage that is away does not keep a machine. */
 export async function abandonArchives(site: Site, machineId: MachineId, signal: AbortSignal): Promise<void> {
-  for (const record of await site.archives.taking(machineId)) {
-    try {
-      await removeRecorded(site, record, signal)
-    } catch (error) {
-      if (!(error instanceof AutovibeError && error.code === 'substrate.away')) throw error
-      site.logger.warn({ machineId, archiveId: record.archive_id, err: error }, 'a copy that was being taken may be left: its storage cannot be reached')
-      await site.archives.set(record.archive_id, { state: 'gone', upid: null })
-    }
+  for (const { archive_id: archiveId } of await site.archives.taking(machineId))
+    await site.locks.run(archiveTurn(archiveId), () => abandon(site, archiveId, signal))
+}
+
+async function abandon(site: Site, archiveId: MachineArchiveId, signal: AbortSignal): Promise<void> {
+  // Somebody else may have removed it, or it may have been stored, before its turn came.
+  const record = await site.archives.find(archiveId)
+  if (record?.state !== 'taking') return
+  try {
+    await removeRecorded(site, record, signal)
+  } catch (error) {
+    if (!(error instanceof AutovibeError && error.code === 'substrate.away')) throw error
+    site.logger.warn({ machineId: record.machine_id, archiveId, err: error }, 'a copy that was being taken may be left: its storage cannot be reached')
+    await site.archives.set(archiveId, { state: 'gone', upid: null })
   }
 }

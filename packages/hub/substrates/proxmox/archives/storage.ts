@@ -1,5 +1,5 @@
 /** The storage of archives: reached over a node that is up, asked for the copies of VMs, and rid of one. */
-import { AutovibeError } from '@autovibe/contract'
+import { AutovibeError, type MachineArchiveId } from '@autovibe/contract'
 import { targetOfLog } from '@autovibe/core/proxmox/archive-copies.ts'
 import type { AnswerOf } from '../client/endpoints.ts'
 import { awaitTask, runTask } from '../client/tasks.ts'
@@ -7,6 +7,9 @@ import type { Site } from '../site.ts'
 import { isProxmox } from '../vms.ts'
 
 export type Copy = AnswerOf<'GET /nodes/{node}/storage/{storage}/content'>[number]
+
+/** Whoever takes or removes an archive has it for itself; whoever has the machine may ask for it, and never the other way round. */
+export const archiveTurn = (archiveId: MachineArchiveId): string => `archive ${archiveId}`
 
 export interface ReachedStorage {
   readonly storage: string
@@ -82,9 +85,15 @@ export async function maySeeCopies(site: Site, vmid: number, signal: AbortSignal
 
 /** What a task of vzdump says that it writes to; null when it has not come so far, or its log is gone. */
 export async function targetOf(site: Site, upid: string, node: string, signal: AbortSignal): Promise<string | null> {
+  const log = await logOf(site, upid, node, signal)
+  return log === null ? null : targetOfLog(log)
+}
+
+/** The first lines of what a task says; null when its log is gone. */
+export async function logOf(site: Site, upid: string, node: string, signal: AbortSignal): Promise<readonly string[] | null> {
   try {
     const lines = await site.client.call('GET /nodes/{node}/tasks/{upid}/log', { node, upid, start: 0, limit: LOG_LINES }, { signal })
-    return targetOfLog(lines.map(({ t }) => t))
+    return lines.map(({ t }) => t)
   } catch (error) {
     if (!isProxmox(error, 'absent', 'parameters', 'failed')) throw error
     site.logger.info({ upid, err: error }, 'the log of a task that took an archive is gone, and with it the name of what it wrote')

@@ -3,31 +3,41 @@ import { AutovibeError } from '@autovibe/contract'
 import { copyByNotes, copyOfTask, verificationOf } from '@autovibe/core/proxmox/archive-copies.ts'
 import { backupFailure } from '@autovibe/core/proxmox/archive-failures.ts'
 import { archiveNotes } from '@autovibe/core/proxmox/archive-notes.ts'
+import { oneLine, saysLocked } from '@autovibe/core/proxmox/failures.ts'
 import { parseUpid } from '@autovibe/core/proxmox/upid.ts'
-import type { NewArchive, TakenArchive } from '../../archives.ts'
+import type { ComingArchive, NewArchive, TakenArchive } from '../../archives.ts'
 import { ProxmoxError } from '../client/errors.ts'
 import { awaitTask } from '../client/tasks.ts'
 import type { Site } from '../site.ts'
 import { guestOf } from '../trees.ts'
-import { isProxmox } from '../vms.ts'
+import { isProxmox, ownVm } from '../vms.ts'
 import { lostTask } from './lost-task.ts'
 import type { ArchiveRecord } from './records.ts'
 import { leftovers } from './remove.ts'
-import { type Copy, copiesOn, endTask, type ReachedStorage, reach, removeCopy, targetOf } from './storage.ts'
+import { archiveTurn, type Copy, copiesOn, endTask, logOf, type ReachedStorage, reach, removeCopy, targetOf } from './storage.ts'
 
+type Locked = Extract<ComingArchive, { lockedBy: AutovibeError }>
+
+/** Of Proxmox's word for what a VM is locked by. */
+const LOCK_CHARACTERS = 40
 /** Of one look at the task; whoever asks comes again. */
 const AWAIT_MS = 2_000
-/** That may fail for a lock, or vanish, until the archive is given up. */
+/** That may vanish until the archive is given up. Those that met a lock are not among them: locks are waited for by time. */
 const TASKS_MOST = 5
 
-export async function takeArchive(site: Site, wanted: NewArchive, signal: AbortSignal): Promise<TakenArchive | null> {
+export async function takeArchive(site: Site, wanted: NewArchive, signal: AbortSignal): Promise<TakenArchive | ComingArchive> {
   const known = await site.archives.find(wanted.archiveId)
   if (known?.state === 'gone') throw givenUp(known)
   const begun = known ?? (await begin(site, wanted))
-  const record = begun.state === 'stored' ? begun : await site.locks.run(wanted.machineId, () => asked(site, begun, signal))
-  if (record.state === 'taking' && !(await ended(site, record, signal))) return null
-  return found(site, record, signal)
+  const record = begun.state === 'stored' ? begun : await inTurn(site, wanted, () => asked(site, begun, signal))
+  if ('lockedBy' in record) return record
+  const coming = record.state === 'taking' ? await untilEnded(site, record, signal) : null
+  return coming ?? found(site, record, signal)
 }
+
+/** What it needs of the machine nobody changes meanwhile, and nobody removes what is being asked for. */
+const inTurn = <T>(site: Site, { machineId, archiveId }: NewArchive, work: () => Promise<T>): Promise<T> =>
+  site.locks.run(machineId, () => site.locks.run(archiveTurn(archiveId), work))
 
 const givenUp = ({ archive_id }: ArchiveRecord): AutovibeError =>
   new AutovibeError('operation.cancelled', `The archive ${archive_id} was given up.`, { fix: 'autovibe machine archives shows what there is.' })
@@ -45,7 +55,7 @@ const noMachine = ({ machineId }: NewArchive): AutovibeError =>
   new AutovibeError('substrate.failed', `The machine ${machineId} does not exist on this substrate.`, { fix: 'autovibe ps --all shows what became of it.' })
 
 /** With the task that takes it: the one that is known, one whose name was lost, or a new one. */
-async function asked(site: Site, begun: ArchiveRecord, signal: AbortSignal): Promise<ArchiveRecord> {
+async function asked(site: Site, begun: ArchiveRecord, signal: AbortSignal): Promise<ArchiveRecord | Locked> {
   signal.throwIfAborted()
   // Whoever had the machine until now may have given it up.
   const record = (await site.archives.find(begun.archive_id)) ?? begun
@@ -56,10 +66,13 @@ async function asked(site: Site, begun: ArchiveRecord, signal: AbortSignal): Pro
   return start(site, record, signal)
 }
 
-async function start(site: Site, record: ArchiveRecord, signal: AbortSignal): Promise<ArchiveRecord> {
+async function start(site: Site, record: ArchiveRecord, signal: AbortSignal): Promise<ArchiveRecord | Locked> {
   const { archive_id: archiveId, machine_id: machineId, checkpoint_id: checkpointId, storage } = record
   const machine = await site.records.find(machineId)
   if (machine?.state !== 'made') throw noMachine({ archiveId, machineId, checkpointId })
+  // A task would only fail for it, and be told of by whatever mail the cluster sends of failed backups.
+  const lock = (await ownVm(site, machine, signal))?.status.lock
+  if (lock !== undefined) return { lockedBy: lockedBy(machine.vmid, `it is locked (${oneLine(lock, LOCK_CHARACTERS)}) by somebody else's task.`) }
   const { record: vm, guest } = await guestOf(site, machine, signal)
   if (!(await guest.state(signal)).frozen.includes(checkpointId))
     throw new AutovibeError('substrate.snapshot_gone', `The tree of checkpoint ${checkpointId} is no longer frozen on the disk of the machine.`, {
@@ -88,47 +101,67 @@ async function start(site: Site, record: ArchiveRecord, signal: AbortSignal): Pr
   throw new AutovibeError('substrate.unavailable', `The VM ${vm.vmid} moved to another node at the very moment when it was to be copied.`)
 }
 
-/** False while the task runs. A task that did not end well leaves nothing, and another may be asked for. */
-async function ended(site: Site, record: ArchiveRecord, signal: AbortSignal): Promise<boolean> {
-  const { upid, asked_at, vmid } = record
-  if (upid === null) return false
+/** Null when the task has ended well. One that did not leaves nothing, and another may be asked for. */
+async function untilEnded(site: Site, record: ArchiveRecord, signal: AbortSignal): Promise<ComingArchive | null> {
+  const { upid, asked_at, vmid, node } = record
+  if (upid === null) return { waitsFor: null }
   try {
     await awaitTask(site.client, upid, { signal, deadlineMs: AWAIT_MS })
-    return true
+    return null
   } catch (error) {
     if (!(error instanceof ProxmoxError)) throw error
     const isLate = site.client.clock.nowMs() - (asked_at?.getTime() ?? 0) >= site.patience.archiveMs
+    if (!isLate && error.code === 'operation.deadline') return { waitsFor: await queueOf(site, record, upid, signal) }
     // A node that is away for minutes may copy all the same.
-    if (!isLate && (error.code === 'operation.deadline' || (error.retryable && isProxmox(error, 'node unreachable', 'timed out', 'unanswered')))) return false
-    if (error.code === 'operation.deadline') {
-      await endTask(site, upid, record.node, signal)
-    } else if (!isProxmox(error, 'task failed', 'task vanished')) throw error
+    if (!isLate && error.retryable && isProxmox(error, 'node unreachable', 'timed out', 'unanswered')) return { waitsFor: null }
+    if (error.code === 'operation.deadline') await endTask(site, upid, node, signal)
+    else if (!isProxmox(error, 'task failed', 'task vanished')) throw error
+    // One that has waited in vain for the others of its node exits without a last word.
+    const gaveUp = error.kind === 'task vanished' ? (await logOf(site, upid, node, signal))?.findLast(saysLocked) : undefined
     await discard(site, record, signal)
-    const { ended_upids } = await site.archives.taskEnded(record)
-    throw failure(vmid, error, ended_upids.length < TASKS_MOST)
+    const failed = gaveUp === undefined ? failure(vmid, error) : lockedBy(vmid, gaveUp.replace(/^ERROR: /, ''))
+    const isLocked = gaveUp !== undefined || backupFailure(error.message, error.log).kind === 'locked'
+    const { ended_upids, locked_tasks } = await site.archives.taskEnded(record, isLocked)
+    if (isLocked) return { lockedBy: failed }
+    throw ended_upids.length - locked_tasks < TASKS_MOST ? failed : lastOf(failed)
   }
 }
 
-/** `again`: another attempt may be made, which a row counts because the engine begins to count anew after each look. */
-function failure(vmid: number, error: ProxmoxError, again: boolean): AutovibeError {
+/** What it waits for, if it is not its turn: Proxmox lets it wait for three hours. */
+async function queueOf(site: Site, { node }: ArchiveRecord, upid: string, signal: AbortSignal): Promise<string | null> {
+  const log = (await logOf(site, upid, node, signal)) ?? []
+  const waits = log.some((line) => QUEUED.test(line)) && !log.some((line) => ITS_TURN.test(line))
+  return waits ? `Another backup runs on ${node}, where Proxmox makes one at a time.` : null
+}
+
+const QUEUED = /\btrying to get global lock\b/
+const ITS_TURN = /\bgot global lock\b/
+
+function failure(vmid: number, error: ProxmoxError): AutovibeError {
   if (error.kind !== 'task failed') {
-    const { message, fix, internal } = error
-    return new AutovibeError(error.code, message, { fix, internal, retryable: again && error.retryable, cause: error })
+    const { message, fix, internal, code, retryable } = error
+    return new AutovibeError(code, message, { fix, internal, retryable, cause: error })
   }
   const { kind, words } = backupFailure(error.message, error.log)
+  if (kind === 'locked') return lockedBy(vmid, words, error)
   const fix = {
-    locked: `See which task holds the lock (pvenode task list --source active). If none does, an administrator takes it away: qm unlock ${vmid}`,
     full: 'Make room on the storage of the archives, or remove old ones: autovibe machine archives, autovibe machine remove-archive ARCHIVE',
     protected: 'Keep fewer (autovibe substrate set NAME --archives-kept 3), or let the storage have more: pvesm set STORAGE --max-protected-backups 20',
     other: error.fix,
   }[kind]
-  return new AutovibeError(kind === 'full' ? 'substrate.disk_full' : 'substrate.failed', `Proxmox could not copy VM ${vmid}: ${words}`, {
-    fix,
-    retryable: again && kind === 'locked',
-    internal: error.internal,
-    cause: error,
-  })
+  const code = kind === 'full' ? 'substrate.disk_full' : 'substrate.failed'
+  return new AutovibeError(code, `Proxmox could not copy VM ${vmid}: ${words}`, { fix, internal: error.internal, cause: error })
 }
+
+const lockedBy = (vmid: number, words: string, cause?: ProxmoxError): AutovibeError =>
+  new AutovibeError('substrate.failed', `Proxmox could not copy VM ${vmid}: ${words}`, {
+    fix: `See which task holds the lock (pvenode task list --source active). If none does, an administrator takes it away: qm unlock ${vmid}`,
+    internal: cause?.internal,
+    cause,
+  })
+
+/** So many have vanished that another would too; the row counts them, because the engine begins to count anew after each look. */
+const lastOf = ({ code, message, fix, internal, cause }: AutovibeError): AutovibeError => new AutovibeError(code, message, { fix, internal, cause })
 
 async function discard(site: Site, record: ArchiveRecord, signal: AbortSignal): Promise<void> {
   const storage = await reach(site, record.storage, record.node, signal)

@@ -57,6 +57,9 @@ export const ClusterStatus = z.array(z.object({ type: z.string(), name: z.string
 /** Of the datacenter, or of a node. */
 export const FirewallSwitch = z.object({ enable: flag.optional() })
 export const Nodes = z.array(z.object({ node: z.string(), status: z.string(), ssl_fingerprint: z.string().optional() }))
+/** As its guest agent tells it. */
+export const HostName = z.object({ result: z.object({ 'host-name': z.string() }) })
+export const Pools = z.array(z.object({ poolid: z.string() }))
 const amounts = z.object({ total: whole, used: whole, free: whole })
 export const NodeStatus = z.object({
   cpu: decimal,

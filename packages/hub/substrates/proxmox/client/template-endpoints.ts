@@ -47,6 +47,8 @@ interface Settle extends OnVm {
 }
 
 export const BUILD_ENDPOINTS = {
+  'GET /nodes/{node}/qemu/{vmid}/agent/get-host-name': endpoint<OnVm>()(shapes.HostName),
+  'GET /pools': endpoint<object>()(shapes.Pools),
   'POST /nodes/{node}/storage/{storage}/download-url': endpoint<Download>()(shapes.UpidText),
   'DELETE /nodes/{node}/storage/{storage}/content/{volume}': endpoint<OnStorage & { volume: string }>()(shapes.UpidText),
   'POST /nodes/{node}/qemu': endpoint<Create>()(shapes.UpidText),

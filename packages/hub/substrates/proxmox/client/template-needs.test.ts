@@ -8,7 +8,7 @@ import { BUILD_NEEDS, buildLines } from './template-needs.ts'
 
 const file = descriptionFile()
 const skip = file === null ? 'Proxmox’s description is not beside this checkout' : false
-const SITE = { node: 'pve1', vmid: 9000, imageStorage: 'local', storage: 'thin', bridges: ['vmbr0', 'vmbr1'] }
+const SITE = { node: 'pve1', vmid: 9000, imageStorage: 'local', storage: 'thin', bridges: ['vmbr0', 'vmbr1'], pool: 'autovibe' }
 const TOKEN = { user: 'autovibe-template@pve', token: 'build' }
 
 test('what is written of the checks of a build’s calls is what Proxmox’s description says', { skip }, () => {
@@ -40,7 +40,7 @@ test('the lines for an administrator before and after a build, as they are typed
 })
 
 test('a name that a shell or pveum would read otherwise is refused', () => {
-  for (const wrong of [{ node: 'a b' }, { imageStorage: '$(id)' }, { storage: "a'b" }, { bridges: ['-x'] }, { vmid: Number.NaN }])
+  for (const wrong of [{ node: 'a b' }, { imageStorage: '$(id)' }, { storage: "a'b" }, { bridges: ['-x'] }, { pool: 'a b' }, { vmid: Number.NaN }])
     assert.throws(() => buildLines({ ...SITE, ...wrong }, TOKEN), { code: 'request.invalid' })
   for (const wrong of [{ user: 'root' }, { token: '-x' }]) assert.throws(() => buildLines(SITE, { ...TOKEN, ...wrong }), { code: 'request.invalid' })
 })

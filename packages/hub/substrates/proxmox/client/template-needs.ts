@@ -7,7 +7,7 @@ import { checkedName, checkedUser } from './privileges.ts'
 import { UPLOAD } from './template-endpoints.ts'
 
 /** Places apart that the driver's token has as one: the storage of images is not that of disks. */
-const PLACES = ['vm', 'images', 'disks', 'node', 'bridge'] as const
+const PLACES = ['vm', 'images', 'disks', 'node', 'bridge', 'pool'] as const
 type Place = (typeof PLACES)[number]
 const ROLE: Readonly<Record<Place, string>> = {
   vm: 'AutovibeTemplateVm',
@@ -15,6 +15,7 @@ const ROLE: Readonly<Record<Place, string>> = {
   disks: 'AutovibeTemplateDisks',
   node: 'AutovibeTemplateNode',
   bridge: 'AutovibeTemplateBridges',
+  pool: 'AutovibeTemplatePool',
 }
 
 const ALLOCATE_TEMPLATE: Check = ['perm', '/storage/{storage}', ['Datastore.AllocateTemplate']]
@@ -27,6 +28,8 @@ export const BUILD_NEEDS: Readonly<Partial<Record<EndpointName | typeof UPLOAD, 
   'GET /access/permissions': NEEDS['GET /access/permissions'],
   'GET /cluster/nextid': NEEDS['GET /cluster/nextid'],
   'GET /nodes': NEEDS['GET /nodes'],
+  // Lists those that may be seen, so that one that may be and is not listed is not there.
+  'GET /pools': { described: null, told: ['perm', '/pool/{pool}', ['Pool.Audit']] },
   // When it last booted, and in the list of its tasks those of others: whether somebody has stopped the VM.
   'GET /nodes/{node}/status': NEEDS['GET /nodes/{node}/status'],
   'GET /nodes/{node}/network': NEEDS['GET /nodes/{node}/network'],
@@ -61,6 +64,9 @@ export const BUILD_NEEDS: Readonly<Partial<Record<EndpointName | typeof UPLOAD, 
   'PUT /nodes/{node}/qemu/{vmid}/resize': { ...NEEDS['PUT /nodes/{node}/qemu/{vmid}/resize'], told: DISK },
   'GET /nodes/{node}/qemu/{vmid}/status/current': NEEDS['GET /nodes/{node}/qemu/{vmid}/status/current'],
   'POST /nodes/{node}/qemu/{vmid}/status/start': NEEDS['POST /nodes/{node}/qemu/{vmid}/status/start'],
+  'POST /nodes/{node}/qemu/{vmid}/status/shutdown': NEEDS['POST /nodes/{node}/qemu/{vmid}/status/shutdown'],
+  // Whether it says that all is installed.
+  'GET /nodes/{node}/qemu/{vmid}/agent/get-host-name': { described: ['perm', '/vms/{vmid}', ['VM.GuestAgent.Audit', 'VM.GuestAgent.Unrestricted'], 'any', 1] },
   'POST /nodes/{node}/qemu/{vmid}/status/stop': NEEDS['POST /nodes/{node}/qemu/{vmid}/status/stop'],
   'POST /nodes/{node}/qemu/{vmid}/template': { described: ['perm', '/vms/{vmid}', ['VM.Allocate']] },
   'DELETE /nodes/{node}/qemu/{vmid}': NEEDS['DELETE /nodes/{node}/qemu/{vmid}'],
@@ -75,6 +81,7 @@ function placeOf(path: string): string {
       ['/disks', 'disks'],
       ['/nodes', 'node'],
       ['/sdn', 'bridge'],
+      ['/pool', 'pool'],
     ] as const
   ).find(([start]) => path.startsWith(start))
   if (found === undefined) throw new RangeError(`no place is known for the path ${path}`)
@@ -84,7 +91,7 @@ function placeOf(path: string): string {
 /** For each kind of place the privileges that are needed there, sorted. */
 export function buildPrivileges(): Record<Place, string[]> {
   const checks = Object.values(BUILD_NEEDS).flatMap(({ described, told }): Check[] => [...(described ? [narrowed(described)] : []), ...(told ? [told] : [])])
-  const needed: Record<Place, string[]> = { vm: [], images: [], disks: [], node: [], bridge: [] }
+  const needed: Record<Place, string[]> = { vm: [], images: [], disks: [], node: [], bridge: [], pool: [] }
   for (const each of leastGrants(checks, placeOf)) {
     const [place = '', privilege = ''] = each.split(' ')
     needed[place as Place].push(privilege)
@@ -107,6 +114,7 @@ export interface BuildSite {
   readonly imageStorage: string
   readonly storage: string
   readonly bridges: readonly string[]
+  readonly pool: string
 }
 
 export interface BuildGrant {
@@ -115,8 +123,8 @@ export interface BuildGrant {
   readonly role: string
 }
 
-/** The paths on which the roles are given: one VM, one node, and what that VM is made of. */
-export function buildGrants({ node, vmid, imageStorage, storage, bridges }: BuildSite): BuildGrant[] {
+/** The paths on which the roles are given: one VM, one node, what that VM is made of, and a look at where it goes. */
+export function buildGrants({ node, vmid, imageStorage, storage, bridges, pool }: BuildSite): BuildGrant[] {
   const on = (place: Place, path: string): BuildGrant => ({ place, path, role: ROLE[place] })
   return [
     on('vm', `/vms/${vmid}`),
@@ -125,6 +133,7 @@ export function buildGrants({ node, vmid, imageStorage, storage, bridges }: Buil
     on('disks', `/storage/${checkedName('storage', storage)}`),
     on('node', `/nodes/${checkedName('node', node)}`),
     ...[...new Set(bridges)].map((bridge) => on('bridge', `/sdn/zones/localnetwork/${checkedName('bridge', bridge)}`)),
+    on('pool', `/pool/${checkedName('pool', pool)}`),
   ]
 }
 

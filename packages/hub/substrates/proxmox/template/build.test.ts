@@ -33,7 +33,7 @@ test('from nothing to a template that machines can be cloned of, told step by st
   const made = await at.make({}, { tell: (step) => void (told.at(-1) === step || told.push(step)) })
   assert.ok('template' in made)
   assert.deepEqual([made.template.vmid, made.template.node, made.template.made], [9000, 'pve1', true])
-  assert.deepEqual(told, ['looking', 'image', 'seed', 'vm', 'disk', 'start', 'mark', 'install', 'settle', 'convert', 'tidy'])
+  assert.deepEqual(told, ['looking', 'image', 'seed', 'vm', 'disk', 'start', 'mark', 'install', 'off', 'settle', 'convert', 'tidy'])
   const config = configOf(9000)
   assert.equal(config['name'], made.template.build)
   assert.equal(at.pve.cluster.poolOf(9000), 'autovibe')
@@ -49,7 +49,12 @@ test('what the VM installed itself from was a whole disc with the user data of t
   assert.ok(seed, at.guests.failures.get(9000))
   assert.equal(seed.label, 'cidata')
   assert.ok((seed.userData['packages'] as string[]).includes('qemu-guest-agent'))
-  assert.deepEqual(seed.userData['power_state'], { mode: 'poweroff', condition: 'test -e /opt/autovibe/.template-made', timeout: 60 })
+  assert.equal(seed.userData['power_state'], undefined, 'it stays on until somebody has heard that it is done')
+  assert.deepEqual((seed.userData['runcmd'] as unknown[]).at(-1), [
+    'sh',
+    '-ec',
+    'test -e /opt/autovibe/.template-made; systemctl start qemu-guest-agent; hostname autovibe-template-made',
+  ])
   assert.deepEqual(seed.userData['bootcmd'], ['rm -f /var/lib/cloud/instances/*/sem/config_power_state_change'])
   assert.match(JSON.stringify(seed.userData['runcmd']), /LABEL=cidata/)
   assert.match(seed.metaData, /^instance-id: autovibe-template-[0-9a-f]{12}$/m)

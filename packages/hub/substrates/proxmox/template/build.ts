@@ -6,6 +6,7 @@ import { look } from './look.ts'
 import { preflight } from './preflight.ts'
 import { type Build, buildCommand, settleOwnTasks, withOwnFix } from './site.ts'
 import { STEPS } from './steps.ts'
+import { assertEndedByItself } from './stopped-early.ts'
 
 /** More than any way through takes; beyond it, somebody undoes what is done. */
 const STEPS_MOST = 40
@@ -29,6 +30,8 @@ export async function build(site: Build): Promise<BuiltTemplate> {
         return nextOfBuild(seen, { name: plan.names.vm, diskBytes: plan.diskBytes })
       })
       if (next === 'done') return { vmid: plan.vmid, node: plan.node, build: plan.names.vm, made }
+      // Who has stopped it, where that is known.
+      if (next === 'not installed') await passing(site, () => assertEndedByItself(site))
       if (!(next in STEPS)) throw hindered(site, next as Hindrance, vm)
       const step = STEPS[next as keyof typeof STEPS]
       tell(next, step.says(site))
@@ -78,6 +81,14 @@ export function hindered({ plan }: Build, hindrance: Hindrance, vm: SeenVm | nul
     return new AutovibeError('substrate.failed', `VM ${vmid} is locked by a task that is gone, and Proxmox lets nobody but root take such a lock away.`, {
       fix: `As root on ${node}, if no task works on it (pvenode task list --source active): qm unlock ${vmid} && qm destroy ${vmid} --purge --destroy-unreferenced-disks 1`,
     })
+  if (hindrance === 'not installed')
+    return new AutovibeError(
+      'substrate.failed',
+      `VM ${vmid} went off before it said that all is installed: ${node} has ended its process. What is on its disk is half a template.`,
+      {
+        fix: `See why on ${node} (mostly for want of memory: journalctl -k --grep oom), make room for its 4 GiB, then begin anew: ${buildCommand(plan, ' --abandon')}`,
+      },
+    )
   if (hindrance === 'another build')
     return new AutovibeError('conflict.state', `VM ${vmid} is an unfinished build with another image, other settings or another version of autovibe.`, {
       fix: `With the same settings, and of its image: ${buildCommand(plan, '', vm?.imageSha256 ?? 'SUM')}. Or take it away: ${buildCommand(plan, ' --abandon')}`,

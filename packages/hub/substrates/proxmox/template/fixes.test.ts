@@ -18,6 +18,8 @@ const next = async (): Promise<number> => {
   return vmid
 }
 
+const writes = (): number => at.pve.journal.entries.filter(({ method, who }) => method !== 'GET' && who === TOKEN_ID).length
+
 test('a lock of a backup is waited for, and nobody is told to destroy what it is of', { skip }, async () => {
   const number = await next()
   const ended = new AbortController()
@@ -47,12 +49,14 @@ test('a secret that is wrong leads to the lines that make the token of the makin
   })
 })
 
-test('a pool that is not there is named with the line that makes it', { skip }, async () => {
+test('a pool that is not there is named with the line that makes it, before anything is fetched', { skip }, async () => {
   const number = await next()
   const pool = at.pve.cluster.pools.get('autovibe')
   assert.ok(pool)
   at.pve.cluster.pools.delete('autovibe')
+  const before = writes()
   await assert.rejects(at.make({ vmid: number }), { fix: 'As root on a node: pveum pool add autovibe' })
+  assert.equal(writes(), before)
   at.pve.cluster.pools.set('autovibe', pool)
   await at.make({ vmid: number, abandon: true })
 })
@@ -71,7 +75,6 @@ test('a command that is told says all that the build is named by', { skip }, asy
 
 test('a host without xorriso says so before anything is fetched', { skip }, async () => {
   const number = await next()
-  const writes = (): number => at.pve.journal.entries.filter(({ method, who }) => method !== 'GET' && who === TOKEN_ID).length
   const before = writes()
   const { PATH } = process.env
   process.env['PATH'] = '/nowhere'

@@ -17,7 +17,6 @@ export interface BuildTarget {
 export interface Plan extends BuildSite {
   readonly substrate: string
   readonly names: BuildNames
-  readonly pool: string
   readonly buildBridge: string
   readonly machinesBridge: string
   readonly diskBytes: number
@@ -60,8 +59,8 @@ function flagsOf({ disk_gib, image_url, network }: Wish): string {
 
 /** Where it is made, which is also what its token must be let at. */
 export function siteOf(wish: Pick<Wish, 'vmid' | 'node' | 'image_storage' | 'bridge'>, target: BuildTarget): BuildSite {
-  const { storage, bridge } = target.config
-  return { node: wish.node, vmid: vmidOf(wish, target), imageStorage: wish.image_storage, storage, bridges: [wish.bridge, bridge] }
+  const { storage, bridge, pool } = target.config
+  return { node: wish.node, vmid: vmidOf(wish, target), imageStorage: wish.image_storage, storage, bridges: [wish.bridge, bridge], pool }
 }
 
 export function planOf(wish: Wish, target: BuildTarget, sha256: string, seedOf: (settings: object) => Seed): Plan {
@@ -69,12 +68,11 @@ export function planOf(wish: Wish, target: BuildTarget, sha256: string, seedOf: 
   const site = siteOf(wish, target)
   const diskBytes = wish.disk_gib * GIB
   // Whoever asks for another place or another size asks for another template.
-  const seed = seedOf({ ...site, pool: config.pool, diskBytes, image: sha256 })
+  const seed = seedOf({ ...site, diskBytes, image: sha256 })
   return {
     ...site,
     substrate: target.name,
     names: buildNames(site.vmid, seed.hash, sha256),
-    pool: config.pool,
     buildBridge: wish.bridge,
     machinesBridge: config.bridge,
     diskBytes,

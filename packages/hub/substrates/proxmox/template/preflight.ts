@@ -1,10 +1,11 @@
-/** What would be in the way of a build, looked at before anything is changed: privileges, each by name; storages, bridges. The pool no token of the making may see. */
+/** What would be in the way of a build, looked at before anything is changed: privileges, each by name; pool, storages, bridges. */
 import { AutovibeError } from '@autovibe/contract'
 import { type BuildGrant, buildGrantLine, buildGrants, buildPrivileges } from '../client/template-needs.ts'
-import { type Build, grantsCommand } from './site.ts'
+import { type Build, grantsCommand, poolFix } from './site.ts'
 
 export async function preflight(build: Build): Promise<void> {
   await assertPrivileges(build)
+  await assertPool(build)
   await assertStorages(build)
   await assertBridges(build)
 }
@@ -29,6 +30,12 @@ async function assertPrivileges({ client, tokenId, plan, signal }: Build): Promi
       errors: missing.flatMap(({ grant, privileges }) => privileges.map((message) => ({ path: grant.path, message }))),
     },
   )
+}
+
+async function assertPool({ client, plan, signal }: Build): Promise<void> {
+  const listed = await client.call('GET /pools', {}, { signal })
+  if (listed.some(({ poolid }) => poolid === plan.pool)) return
+  throw new AutovibeError('substrate.failed', `There is no pool ${plan.pool}, into which the VM of the template goes.`, { fix: poolFix(plan) })
 }
 
 /** What a storage takes, by its option `content`. */

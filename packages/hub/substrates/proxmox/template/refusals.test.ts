@@ -9,7 +9,7 @@ import { buildPrivileges } from '../client/template-needs.ts'
 import { type BuildStage, buildStage, IMAGE_SHA256, TOKEN_ID } from './test-stage.ts'
 
 const skip = WITHOUT_INSTALLING || (descriptionFile() === null ? 'Proxmox’s description is not beside this checkout' : false)
-const ROLE: Readonly<Record<string, string>> = { vm: 'Vm', images: 'Images', disks: 'Disks', node: 'Node', bridge: 'Bridges' }
+const ROLE: Readonly<Record<string, string>> = { vm: 'Vm', images: 'Images', disks: 'Disks', node: 'Node', bridge: 'Bridges', pool: 'Pool' }
 
 let at: BuildStage
 let vmid = 9200
@@ -65,13 +65,18 @@ test('each privilege is one that Proxmox asks for: with the looks left aside, so
           )
         return null
       })
-      const outcome = await at.make({ vmid: number }).then(
+      // It is asked for when a VM has gone off too early, to tell what has ended it.
+      const isAskedLate = privilege === 'Sys.Audit'
+      if (isAskedLate) at.guests.stalled.add(number)
+      const endEarly = (step: string): void => void (isAskedLate && step === 'install' && at.guests.running.has(number) && at.guests.end(number))
+      const outcome = await at.make({ vmid: number }, { tell: endEarly }).then(
         () => 'made',
         (error: unknown) => error,
       )
       at.pve.setFaults(null)
       at.pve.access.addRole(role, privileges)
       assert.ok(outcome instanceof AutovibeError, `${privilege} on ${place} is asked for nowhere`)
+      if (isAskedLate) assert.match(outcome.message, /Sys\.Audit/)
       await at.make({ vmid: number, abandon: true })
     }
 })
@@ -169,8 +174,26 @@ test('a VM that does not come to its end is told with where to look, and waited 
   const vm = at.pve.cluster.vms.get(number)
   assert.ok(vm)
   vm.startedAt -= 86_400
-  const waiting = at.make({ vmid: number }, { tell: (step) => void (step === 'install' && at.guests.running.has(number) && at.guests.end(number)) })
+  const { promise: installs, resolve } = Promise.withResolvers<void>()
+  const waiting = at.make({ vmid: number }, { tell: (step) => (step === 'install' ? resolve() : undefined) })
+  await installs
+  await at.guests.finish(number)
   assert.ok('template' in (await waiting))
+})
+
+test('a VM whose process its node has ended half-way does not become a template, and can be given up', { skip }, async () => {
+  const number = await next()
+  at.guests.stalled.add(number)
+  await assert.rejects(at.make({ vmid: number }, { patience: { taskMs: 20_000, installMs: 300 } }), { code: 'operation.deadline' })
+  at.guests.end(number)
+  for (let times = 0; times < 2; times += 1)
+    await assert.rejects(at.make({ vmid: number }), {
+      code: 'substrate.failed',
+      message: /went off before it said that all is installed/,
+      fix: /journalctl -k --grep oom.* begin anew: .*--abandon/,
+    })
+  assert.notEqual(at.pve.cluster.vms.get(number)?.config['template'], '1')
+  assert.equal(((await at.make({ vmid: number, abandon: true })) as { removed: string[] }).removed.at(-1), `VM ${number}`)
 })
 
 test('a VM that somebody has stopped half-way does not become a template', { skip }, async () => {
@@ -187,6 +210,9 @@ test('one whose node has restarted meanwhile neither', { skip }, async () => {
   const other = await buildStage({ nodes: [{ name: 'pve1', bootedAt: Math.floor(Date.now() / 1000) + 300 }] })
   try {
     await other.grant(9000)
+    other.guests.stalled.add(9000)
+    await assert.rejects(other.make({}, { patience: { taskMs: 20_000, installMs: 300 } }), { code: 'operation.deadline' })
+    other.guests.end(9000)
     await assert.rejects(other.make(), { code: 'substrate.failed', message: /off, but not by itself: pve1 has restarted meanwhile/ })
     assert.notEqual(other.pve.cluster.vms.get(9000)?.config['template'], '1')
   } finally {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { AutovibeError } from '@autovibe/contract'
+import { INSTALLED_HOST_NAME } from '@autovibe/core/proxmox/template-build.ts'
 import { type SeedFile, seedFiles } from './seed-files.ts'
 
 const run = promisify(execFile)
@@ -20,6 +21,8 @@ const FETCH = JSON.stringify([
   '-ec',
   `rm -rf /opt/autovibe; mkdir -p /run/autovibe-seed /opt/autovibe; mount -o ro LABEL=${LABEL} /run/autovibe-seed; cp -r /run/autovibe-seed/${CODE}/. /opt/autovibe; chmod -R u+w /opt/autovibe; umount /run/autovibe-seed`,
 ])
+/** Off by itself it would look like one whose process was ended: it stays on until somebody has heard that it is done. */
+const GOES_OFF = /^power_state:\n(?: {2}.*\n)+/m
 const MAKE_MS = 120_000
 
 export type SeedNetwork =
@@ -49,9 +52,10 @@ export class Seed {
   /** Reads what belongs on it; `settings` are what else makes a template another one. */
   static async read(network: SeedNetwork, root?: string): Promise<(settings: object) => Seed> {
     const { files, userData } = await seedFiles(root)
-    if (!userData.includes(PLACE)) throw new AutovibeError('internal', 'The user data of the template has no place for what is fetched.')
+    if (!userData.includes(PLACE) || !GOES_OFF.test(userData) || !userData.includes(INSTALLED_HOST_NAME))
+      throw new AutovibeError('internal', 'The user data of the template has no place for what is fetched, or no end.')
     const texts = {
-      'user-data': userData.replace(PLACE, () => FETCH),
+      'user-data': userData.replace(PLACE, () => FETCH).replace(GOES_OFF, ''),
       ...(network.kind === 'dhcp' ? {} : { 'network-config': networkConfig(network) }),
       [`${CODE}/.node-version`]: process.versions.node,
     }

@@ -66,6 +66,8 @@ export const grantsCommand = ({
 }: Pick<Plan, 'substrate' | 'node' | 'vmid' | 'imageStorage' | 'buildBridge'>): string =>
   `autovibe substrate grants ${substrate} --for template --node ${node} --vmid ${vmid} --image-storage ${imageStorage} --bridge ${buildBridge}`
 
+export const poolFix = ({ pool }: Pick<Plan, 'pool'>): string => `As root on a node: pveum pool add ${pool}`
+
 /** A refusal of this token, with the lines that mend it for this one rather than for the Hub's. */
 export function withOwnFix(error: unknown, { plan, tokenId }: Pick<Build, 'plan' | 'tokenId'>): unknown {
   if (!(error instanceof ProxmoxError)) return error
@@ -79,7 +81,7 @@ function fixOf({ kind, message }: ProxmoxError, plan: Plan, tokenId: string): st
     return `Its secret is wrong, or it has expired. As root on a node: pveum user token remove ${user} ${token}; ${tokenLine({ user, token })}`
   }
   if (kind !== 'forbidden') return null
-  // The token may not see pools: that there is none shows only when a VM shall go into it.
-  if (/\bpool '[^']*' does not exist/.test(message)) return `As root on a node: pveum pool add ${plan.pool}`
+  // Somebody has removed it since the build began.
+  if (/\bpool '[^']*' does not exist/.test(message)) return poolFix(plan)
   return `Give the token of the making what it lacks: ${grantsCommand(plan)}`
 }

@@ -1,11 +1,11 @@
 /** What each step of a build does, once it is known that it comes next. */
 import { AutovibeError } from '@autovibe/contract'
 import { backoffMs } from '@autovibe/core/proxmox/backoff.ts'
-import { type BuildStep, buildNotes, INSTALLING_TAG, TEMPLATE_TAG } from '@autovibe/core/proxmox/template-build.ts'
+import { type BuildStep, buildNotes, INSTALLED_HOST_NAME, INSTALLED_TAG, INSTALLING_TAG, TEMPLATE_TAG } from '@autovibe/core/proxmox/template-build.ts'
 import { isBaseDisk } from '@autovibe/core/proxmox/vm-config.ts'
+import { isProxmox } from '../vms.ts'
 import { buildFiles, settledCard, tagsOf } from './look.ts'
 import { type Build, buildCommand, task, taskNamed } from './site.ts'
-import { assertEndedByItself } from './stopped-early.ts'
 
 type Act = (build: Build) => Promise<void>
 
@@ -15,14 +15,21 @@ export const STEPS: Readonly<Record<Exclude<BuildStep, 'done'>, { readonly says:
   vm: { says: ({ plan }) => `VM ${plan.vmid} is made on ${plan.storage}`, act: createVm },
   disk: { says: ({ plan }) => `Its disk becomes ${plan.diskBytes / GIB} GiB`, act: resize },
   start: { says: () => 'It starts', act: ({ plan, ...build }) => task({ plan, ...build }, 'POST /nodes/{node}/qemu/{vmid}/status/start', at(plan)) },
-  mark: { says: () => 'It is noted that it was started', act: (build) => mark(build, true) },
+  mark: { says: () => 'It is noted that it was started', act: (build) => mark(build, [INSTALLING_TAG]) },
   install: { says: () => 'It installs itself, which takes some minutes', act: install },
+  off: {
+    says: () => 'All is installed, and it is turned off',
+    act: ({ plan, patience, ...build }) =>
+      task({ plan, patience, ...build }, 'POST /nodes/{node}/qemu/{vmid}/status/shutdown', { ...at(plan), timeout: OFF_S, forceStop: true }),
+  },
   settle: { says: ({ plan }) => `It is plugged into ${plan.machinesBridge}, with a drive for cloud-init instead of the disc`, act: settle },
   convert: { says: () => 'It becomes a template', act: ({ plan, ...build }) => task({ plan, ...build }, 'POST /nodes/{node}/qemu/{vmid}/template', at(plan)) },
   tidy: { says: ({ plan }) => `What is left on ${plan.imageStorage} is removed`, act: tidy },
 }
 
 const GIB = 1024 ** 3
+/** All is on its disk by then: one that takes longer is ended. */
+const OFF_S = 120
 const at = ({ node, vmid }: Build['plan']): { node: string; vmid: number } => ({ node, vmid })
 
 async function image(build: Build): Promise<void> {
@@ -76,28 +83,31 @@ function resize(build: Build): Promise<void> {
   return task(build, 'PUT /nodes/{node}/qemu/{vmid}/resize', { ...at(build.plan), disk: 'scsi0', size: `${build.plan.diskBytes / GIB}G` })
 }
 
-/** Marks it as started, or as done. What others have tagged it with stays. */
-async function mark(build: Build, isStarted: boolean): Promise<void> {
+/** Marks how far it is; without marks it is done. What others have tagged it with stays. */
+async function mark(build: Build, marks: readonly string[]): Promise<void> {
   const { client, plan, signal } = build
-  const seen = tagsOf(await client.call('GET /nodes/{node}/qemu/{vmid}/config', at(plan), { signal })).filter((tag) => tag !== INSTALLING_TAG)
-  const tags = [...new Set([...seen, TEMPLATE_TAG, ...(isStarted ? [INSTALLING_TAG] : [])])]
+  const seen = tagsOf(await client.call('GET /nodes/{node}/qemu/{vmid}/config', at(plan), { signal })).filter(
+    (tag) => tag !== INSTALLING_TAG && tag !== INSTALLED_TAG,
+  )
+  const tags = [...new Set([...seen, TEMPLATE_TAG, ...marks])]
   await task(build, 'POST /nodes/{node}/qemu/{vmid}/config', { ...at(plan), tags: tags.join(';') })
 }
 
 async function install(build: Build): Promise<void> {
   const { client, plan, patience, signal, tell } = build
   const startedMs = client.clock.nowMs()
-  // Ends when the VM is off, stands still, or this command has waited long enough; the next one waits anew.
+  // Ends when the VM says that it is done, is off, stands still, or this command has waited long enough; the next one waits anew.
   for (let attempt = 0; ; attempt += 1) {
     const { status, qmpstatus, uptime = 0 } = await client.call('GET /nodes/{node}/qemu/{vmid}/status/current', at(plan), { signal })
     if (status === 'stopped') return
+    if (await saysInstalled(build)) return mark(build, [INSTALLING_TAG, INSTALLED_TAG])
     if (qmpstatus === 'io-error' || qmpstatus === 'internal-error')
       throw new AutovibeError('substrate.failed', `VM ${plan.vmid} stands still (${qmpstatus}) before it has installed itself.`, {
         fix: `See whether ${plan.storage} has room (pvesm status), then begin again: ${buildCommand(plan, ' --abandon')}`,
       })
     const minutes = Math.floor(uptime / 60)
     if (client.clock.nowMs() - startedMs >= patience.installMs)
-      throw new AutovibeError('operation.deadline', `VM ${plan.vmid} is still on after ${minutes} minutes: it turns itself off only when all is installed.`, {
+      throw new AutovibeError('operation.deadline', `VM ${plan.vmid} is still on after ${minutes} minutes, and has not said yet that all is installed.`, {
         fix: `On ${plan.node}, see what it says: qm terminal ${plan.vmid} (mostly a mirror that ${plan.buildBridge} does not lead to). To wait longer, the same command again; to begin anew: ${buildCommand(plan, ' --abandon')}`,
       })
     tell('install', `It installs itself, for ${minutes} minutes now`)
@@ -105,10 +115,20 @@ async function install(build: Build): Promise<void> {
   }
 }
 
+/** Nothing is installed yet where no agent answers: it is among what is. */
+async function saysInstalled({ client, plan, signal }: Build): Promise<boolean> {
+  try {
+    const { result } = await client.call('GET /nodes/{node}/qemu/{vmid}/agent/get-host-name', at(plan), { signal })
+    return result['host-name'] === INSTALLED_HOST_NAME
+  } catch (error) {
+    if (!isProxmox(error, 'agent not ready', 'timed out')) throw error
+    return false
+  }
+}
+
 /** Its clones get network and name by Proxmox's own cloud-init, upgrade nothing at their first boot, and are never on the bridge of the making. */
 async function settle(build: Build): Promise<void> {
   const { plan } = build
-  await assertEndedByItself(build)
   await task(build, 'POST /nodes/{node}/qemu/{vmid}/config', {
     ...at(plan),
     ide2: `${plan.storage}:cloudinit`,
@@ -124,7 +144,7 @@ async function tidy(build: Build): Promise<void> {
   const { scsi0 = '' } = await client.call('GET /nodes/{node}/qemu/{vmid}/config', at(plan), { signal })
   if (!isBaseDisk(scsi0)) await task(build, 'POST /nodes/{node}/qemu/{vmid}/template', { ...at(plan), disk: 'scsi0' })
   await removeFiles(build, () => true)
-  await mark(build, false)
+  await mark(build, [])
 }
 
 /** Files of this build alone; answers their names. */

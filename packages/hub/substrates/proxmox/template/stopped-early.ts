@@ -1,4 +1,4 @@
-/** Whether a VM that is off has turned itself off: nobody has stopped it, and its node has not been off meanwhile. */
+/** Who has turned off a VM that should still be on: somebody by a task, or its node, which has restarted. */
 import { AutovibeError } from '@autovibe/contract'
 import { type Build, buildCommand } from './site.ts'
 
