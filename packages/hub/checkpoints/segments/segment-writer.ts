@@ -24,8 +24,11 @@ export interface WrittenSegment extends Table {
   readonly bytes: number
 }
 
-/** Small objects are compressed together until they are so many bytes: alone they would take zstd longer, and shrink less; whoever wants one reads all of them. */
-const TOGETHER_BYTES = 128 * 1024
+/**
+ * Small objects are compressed together until they are so many bytes: alone they would take zstd longer, and shrink less; whoever wants one reads all of them. Contents are mostly wanted
+ * together. The nodes of a manifest that a change touches lie anywhere, and in records of this size shrink no worse than in larger ones.
+ */
+const TOGETHER_BYTES: Readonly<Record<Kind, number>> = { content: 128 * 1024, list: 128 * 1024, node: 16 * 1024 }
 /** A larger object has a record to itself. */
 const SMALL_BYTES = 64 * 1024
 /** So that a table, and a look at all records, stays small, however little each of them holds. */
@@ -92,7 +95,7 @@ export class SegmentWriter {
       // A view would keep all that lies around it in memory for as long as the block waits.
       block.parts.push(bytes.byteLength < bytes.buffer.byteLength ? Buffer.from(bytes) : bytes)
       block.bytes += bytes.length
-      if (block.bytes >= TOGETHER_BYTES) this.#flush(kind)
+      if (block.bytes >= TOGETHER_BYTES[kind]) this.#flush(kind)
     }
     while (this.#packing.size >= PACKING) await Promise.race(this.#packing)
     while (this.#putting.length > PUTTING) await this.#putting.shift()
