@@ -13,7 +13,7 @@ import { SegmentWriter, type WrittenSegment } from './segment-writer.ts'
 import { spansOf } from './spans.ts'
 import { Windows } from './windows.ts'
 
-/** Tables of segments: a place far away takes its time for each. One that is damaged is read whole, so these may be 16 MiB each. */
+/** Tables of segments: a place far away takes its time for each. One that is damaged is read whole, so these may be 16 MiB each (earlier writers filled them as far). */
 const LOOKS_AT_ONCE = 8
 
 export interface Wanted {
