@@ -3,9 +3,13 @@ import { Worker } from 'node:worker_threads'
 import { AutovibeError } from '@autovibe/contract'
 import type { Answer, Failure, Order, ReadOrder, WriteOrder } from './thread.ts'
 
-/** Files of one order, and their bytes together: what a thread is given at once. */
+/** Files of one order, and their bytes together: what a thread is given at once. A larger file goes alone. */
 const FILES_MAX = 64
+const TOGETHER_BYTES = 512 * 1024
+/** Of one file. */
 const BYTES_MAX = 2 * 1024 * 1024
+/** It makes little garbage; left to itself, V8 would let that grow to 64 MiB and more in each thread. */
+const THREAD_LIMITS = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 }
 /** A thread that nobody needs takes some 20 MiB for nothing. */
 const IDLE_MS = 5_000
 const HASH_BYTES = 32
@@ -126,7 +130,7 @@ export class HostFiles {
   }
 
   #start(): Thread {
-    const worker = new Worker(new URL('thread.ts', import.meta.url), { name: 'host-files', execArgv: [] })
+    const worker = new Worker(new URL('thread.ts', import.meta.url), { name: 'host-files', execArgv: [], resourceLimits: THREAD_LIMITS })
     const thread: Thread = { worker, order: null, idle: undefined }
     this.#threads.add(thread)
     worker.on('message', (answer: Answer) => {
@@ -162,7 +166,7 @@ export class HostFiles {
 function take<Wish, Result>(queue: Waiting<Wish, Result>[]): Waiting<Wish, Result>[] {
   let [count, bytes] = [0, 0]
   for (const { size } of queue) {
-    if (count === FILES_MAX || (count > 0 && bytes + size > BYTES_MAX)) break
+    if (count === FILES_MAX || (count > 0 && bytes + size > TOGETHER_BYTES)) break
     count++
     bytes += size
   }
