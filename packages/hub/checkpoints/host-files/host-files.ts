@@ -52,6 +52,8 @@ export class HostFiles {
   readonly #threads = new Set<Thread>()
   readonly #reads: WaitingRead[] = []
   readonly #writes: WaitingWrite[] = []
+  /** Of writes that have ended: what is copied to a thread would else be garbage as soon as it is written. */
+  readonly #free: ArrayBuffer[] = []
   #last = 0
   #lastWasRead = false
 
@@ -96,21 +98,23 @@ export class HostFiles {
       for (const [index, { size, resolve, reject }] of batch.entries()) {
         const failure = failures[index]
         if (failure) reject(new FileFailure(failure))
-        else resolve({ bytes: Buffer.from(bytes ?? new ArrayBuffer(0), at, size), sha256: hash.toString('hex', index * HASH_BYTES, (index + 1) * HASH_BYTES) })
+        else resolve({ bytes: Buffer.from(bytes, at, size), sha256: hash.toString('hex', index * HASH_BYTES, (index + 1) * HASH_BYTES) })
         at += size
       }
     })
   }
 
   #orderWrites(thread: Thread, batch: readonly WaitingWrite[]): void {
-    const all = Buffer.from(new ArrayBuffer(batch.reduce((sum, { size }) => sum + size, 0)))
+    const size = batch.reduce((sum, each) => sum + each.size, 0)
+    const all = Buffer.from(size > TOGETHER_BYTES ? new ArrayBuffer(size) : (this.#free.pop() ?? new ArrayBuffer(TOGETHER_BYTES)))
     let at = 0
     for (const { wish } of batch) {
       all.set(wish.content, at)
       at += wish.size
     }
     const writes = batch.map(({ wish: { path, size, mode, time } }) => ({ path, size, mode, time }))
-    this.#order(thread, { number: ++this.#last, writes, bytes: all.buffer }, batch, ({ failures }) => {
+    this.#order(thread, { number: ++this.#last, writes, bytes: all.buffer }, batch, ({ failures, bytes }) => {
+      if (bytes.byteLength === TOGETHER_BYTES && this.#free.length < this.#threadsMax) this.#free.push(bytes)
       for (const [index, { resolve, reject }] of batch.entries()) {
         const failure = failures[index]
         if (failure) reject(new FileFailure(failure))
