@@ -2,6 +2,7 @@
 import { entryProblem, MANIFEST_LIMITS, type ManifestChange, pathProblem, quotePath, treeRefused } from '@autovibe/core/checkpoints/manifest.ts'
 import type { TreeChange } from '../substrates/substrate.ts'
 import { FileFailure, type HostFiles } from './host-files/host-files.ts'
+import { InOrder } from './in-order.ts'
 import { Load } from './load.ts'
 import { writeChanges } from './manifest-tree/write-changes.ts'
 import type { ContentWriter } from './segments/content-writer.ts'
@@ -27,28 +28,44 @@ export interface Destination {
 
 /** Stores the tree that `parent` (the root of its manifest) becomes by the changes; all is durable when it resolves. Errors: see CheckpointStore.capture. */
 export async function captureTree(to: Destination, parent: string | null, changes: AsyncIterable<TreeChange>, signal: AbortSignal): Promise<Captured> {
-  const collected: ManifestChange[] = []
+  const captured = new InOrder<ManifestChange>()
+  const failure = new AbortController()
+  const capturing = captureChanges(to, changes, captured, AbortSignal.any([signal, failure.signal])).then(
+    () => captured.end(),
+    (error: unknown) => captured.fail(error),
+  )
+  try {
+    const { root, files, bytes } = await writeChanges(
+      parent,
+      captured,
+      (sha256) => to.objects.read('node', sha256),
+      (node) => to.contents.writeBytes('node', node),
+    )
+    signal.throwIfAborted()
+    const newBytes = await to.writer.finish()
+    return { manifestSha256: root, files, bytes, newBytes }
+  } catch (error) {
+    failure.abort(error)
+    throw error
+  } finally {
+    // Nothing is stored behind the back of whoever hears of a failure.
+    await capturing
+  }
+}
+
+/** Stores what the changes bring, and gives each in its order as it stands in a manifest. */
+async function captureChanges(to: Destination, changes: AsyncIterable<TreeChange>, captured: InOrder<ManifestChange>, signal: AbortSignal): Promise<void> {
   let textBytes = 0
   await eachChange(changes, signal, async (change, slot, stop) => {
     // The tree has so many paths, but an agent may make each of them four thousand bytes long.
     textBytes += change.kind === 'remove' ? change.path.length : change.entry.path.length + (change.entry.link_target?.length ?? 0)
     if (textBytes > MANIFEST_LIMITS.textBytes) throw treeRefused(`its paths are longer than ${MANIFEST_LIMITS.textBytes} bytes together`)
-    if (change.kind === 'remove' || change.entry.type !== 'file') {
-      collected[slot] = change.kind === 'remove' ? { kind: 'remove', path: change.path } : { kind: 'put', entry: { ...change.entry, sha256: null } }
-      return
+    if (change.kind === 'remove') captured.put(slot, { kind: 'remove', path: change.path })
+    else {
+      const sha256 = change.entry.type === 'file' ? await storeContent(to, change, stop) : null
+      captured.put(slot, { kind: 'put', entry: { ...change.entry, sha256 } })
     }
-    const sha256 = await storeContent(to, change, stop)
-    collected[slot] = { kind: 'put', entry: { ...change.entry, sha256 } }
   })
-  const { root, files, bytes } = await writeChanges(
-    parent,
-    collected,
-    (sha256) => to.objects.read('node', sha256),
-    (node) => to.contents.writeBytes('node', node),
-  )
-  signal.throwIfAborted()
-  const newBytes = await to.writer.finish()
-  return { manifestSha256: root, files, bytes, newBytes }
 }
 
 const isSmall = (change: Put): boolean => change.hold !== undefined && change.entry.size <= SMALL_BYTES
@@ -106,16 +123,18 @@ async function eachChange(
 /** The changes until `stop`; a producer that does not answer is left behind rather than waited for. */
 async function* until(changes: AsyncIterable<TreeChange>, stop: AbortSignal): AsyncGenerator<TreeChange, void> {
   const iterator = changes[Symbol.asyncIterator]()
-  const { promise: stopped, reject } = Promise.withResolvers<never>()
-  // Rejected without a listener when the loop has already ended.
-  stopped.catch(() => undefined)
-  const onStop = (): void => reject(stop.reason)
+  // Of the change that is waited for. To race each with one promise of the stop would keep all of them in memory for as long as that is there.
+  let leave = (_reason: unknown): void => undefined
+  const onStop = (): void => leave(stop.reason)
   stop.addEventListener('abort', onStop, { once: true })
   let ended = false
   try {
-    stop.throwIfAborted()
     for (;;) {
-      const next = await Promise.race([iterator.next(), stopped])
+      stop.throwIfAborted()
+      const next = await new Promise<IteratorResult<TreeChange>>((resolve, reject) => {
+        leave = reject
+        iterator.next().then(resolve, reject)
+      })
       if (next.done === true) {
         ended = true
         return

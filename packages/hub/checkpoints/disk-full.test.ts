@@ -36,7 +36,8 @@ test('a full disk fails the capture as such, gives back what it took, and the st
   const full = (error: unknown): boolean =>
     error instanceof AutovibeError && error.code === 'substrate.disk_full' && !error.retryable && error.fix !== undefined
   await assert.rejects(capture(store, null, changesOf(noise('large', 6_000_000))), full)
-  await assert.rejects(capture(store, null, changesOf(...Array.from({ length: 10 }, (_, index) => noise(`small-${index}`, 900_000)))), full)
+  // Less than a segment, or the last of them would find room and stay for whoever comes next.
+  await assert.rejects(capture(store, null, changesOf(...Array.from({ length: 10 }, (_, index) => noise(`small-${index}`, 700_000)))), full)
   assert.deepEqual(await readdir(join(dataDir, 'store', 'tmp')), [])
   assert.deepEqual(await segmentFiles(dataDir), [])
   const captured = await capture(store, null, changesOf(noise('tiny', 1000)))

@@ -8,6 +8,9 @@ export interface Listed {
   readonly bytes: number
 }
 
+/** Bytes in one or several buffers, which belong together in this order and must not change meanwhile. */
+export type Bytes = Uint8Array | readonly Uint8Array[]
+
 export interface PutOptions {
   /** Do nothing when there is one of this name already; of two who try at once, one wins. */
   readonly ifAbsent?: boolean
@@ -24,7 +27,7 @@ export interface Backend {
   /** What a person knows the place by, for messages. */
   readonly place: string
   /** True when it was written, false when `ifAbsent` and it was there. Whole and durable when this resolves. When it rejects, nothing of it can be seen under its name, except that a place far away whose answer was lost (`substrate.unavailable`) may have it whole. */
-  put(name: string, bytes: Uint8Array, options?: PutOptions): Promise<boolean>
+  put(name: string, bytes: Bytes, options?: PutOptions): Promise<boolean>
   /** The bytes, null when there is none of this name. A range that reaches beyond the end gives fewer bytes; one with a negative offset counts from the end. */
   get(name: string, range?: Range): Promise<Buffer | null>
   /** All whose names begin with this folder's, in no order. */

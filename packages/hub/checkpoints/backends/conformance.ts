@@ -27,6 +27,14 @@ export function backendConformance(what: string, open: (t: TestContext) => Promi
     assert.deepEqual(await sizesBelow(backend, ''), sizes)
   })
 
+  check('what was put in several buffers is read as one', async (backend) => {
+    const parts = [randomBytes(1000), Buffer.alloc(0), randomBytes(3 * 1024 * 1024), randomBytes(1)]
+    assert.equal(await backend.put('parts', parts), true)
+    assert.deepEqual(await backend.get('parts'), Buffer.concat(parts))
+    assert.equal(await backend.put('none', []), true)
+    assert.deepEqual(await backend.get('none'), Buffer.alloc(0))
+  })
+
   check('what is not there is null, lists nothing, and may be deleted', async (backend) => {
     assert.equal(await backend.get('a/none'), null)
     assert.equal(await backend.get('a/none', { offset: 5, length: 5 }), null)

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { type FileHandle, link, mkdir, open, readdir, readFile, rename, rm, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { errnoOf, storeError } from '../store-errors.ts'
-import type { Backend, Listed, PutOptions, Range } from './backend.ts'
+import type { Backend, Bytes, Listed, PutOptions, Range } from './backend.ts'
 
 /** Unfinished files lie here; only the one who made them knows their names. */
 const TMP = 'tmp'
@@ -28,7 +28,7 @@ export async function openFolder(root: string, { isOwn }: { readonly isOwn: bool
     known.add(folder)
   }
 
-  async function write(name: string, bytes: Uint8Array, { ifAbsent = false, fleeting = false }: PutOptions): Promise<boolean> {
+  async function write(name: string, bytes: Bytes, { ifAbsent = false, fleeting = false }: PutOptions): Promise<boolean> {
     const path = join(root, name)
     const temporary = join(root, TMP, randomBytes(12).toString('hex'))
     await makeFolder(dirname(path))
@@ -84,9 +84,9 @@ async function* filesBelow(root: string, folder: string, guarded: <T>(work: () =
   }
 }
 
-async function writeWhole(path: string, bytes: Uint8Array, durable: boolean): Promise<void> {
+async function writeWhole(path: string, bytes: Bytes, durable: boolean): Promise<void> {
   await withFile(path, 'wx', async (file) => {
-    await file.writeFile(bytes)
+    for (const part of bytes instanceof Uint8Array ? [bytes] : bytes) await file.writeFile(part)
     if (durable) await file.datasync()
   })
 }

@@ -124,7 +124,8 @@ export async function openS3(config: S3Config): Promise<Backend> {
   return {
     place: where.place,
     // Whatever is put is durable when the server has answered, fleeting or not.
-    put: (name, bytes, { ifAbsent = false }: PutOptions = {}) => guarded('write', () => put(name, bytes, ifAbsent)),
+    put: (name, bytes, { ifAbsent = false }: PutOptions = {}) =>
+      guarded('write', () => put(name, bytes instanceof Uint8Array ? bytes : Buffer.concat(bytes), ifAbsent)),
     get: (name, range) => guarded('read', () => get(name, range)),
     list,
     delete: (name) =>

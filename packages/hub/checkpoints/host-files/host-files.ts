@@ -3,9 +3,13 @@ import { Worker } from 'node:worker_threads'
 import { AutovibeError } from '@autovibe/contract'
 import type { Answer, Failure, Order, ReadOrder, WriteOrder } from './thread.ts'
 
-/** Files of one order, and their bytes together: what a thread is given at once. */
+/** Files of one order, and their bytes together: what a thread is given at once. A larger file goes alone. */
 const FILES_MAX = 64
+const TOGETHER_BYTES = 512 * 1024
+/** Of one file. */
 const BYTES_MAX = 2 * 1024 * 1024
+/** It makes little garbage; left to itself, V8 would let that grow to 64 MiB and more in each thread. */
+const THREAD_LIMITS = { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 }
 /** A thread that nobody needs takes some 20 MiB for nothing. */
 const IDLE_MS = 5_000
 const HASH_BYTES = 32
@@ -48,6 +52,8 @@ export class HostFiles {
   readonly #threads = new Set<Thread>()
   readonly #reads: WaitingRead[] = []
   readonly #writes: WaitingWrite[] = []
+  /** Of writes that have ended: what is copied to a thread would else be garbage as soon as it is written. */
+  readonly #free: ArrayBuffer[] = []
   #last = 0
   #lastWasRead = false
 
@@ -92,21 +98,23 @@ export class HostFiles {
       for (const [index, { size, resolve, reject }] of batch.entries()) {
         const failure = failures[index]
         if (failure) reject(new FileFailure(failure))
-        else resolve({ bytes: Buffer.from(bytes ?? new ArrayBuffer(0), at, size), sha256: hash.toString('hex', index * HASH_BYTES, (index + 1) * HASH_BYTES) })
+        else resolve({ bytes: Buffer.from(bytes, at, size), sha256: hash.toString('hex', index * HASH_BYTES, (index + 1) * HASH_BYTES) })
         at += size
       }
     })
   }
 
   #orderWrites(thread: Thread, batch: readonly WaitingWrite[]): void {
-    const all = Buffer.from(new ArrayBuffer(batch.reduce((sum, { size }) => sum + size, 0)))
+    const size = batch.reduce((sum, each) => sum + each.size, 0)
+    const all = Buffer.from(size > TOGETHER_BYTES ? new ArrayBuffer(size) : (this.#free.pop() ?? new ArrayBuffer(TOGETHER_BYTES)))
     let at = 0
     for (const { wish } of batch) {
       all.set(wish.content, at)
       at += wish.size
     }
     const writes = batch.map(({ wish: { path, size, mode, time } }) => ({ path, size, mode, time }))
-    this.#order(thread, { number: ++this.#last, writes, bytes: all.buffer }, batch, ({ failures }) => {
+    this.#order(thread, { number: ++this.#last, writes, bytes: all.buffer }, batch, ({ failures, bytes }) => {
+      if (bytes.byteLength === TOGETHER_BYTES && this.#free.length < this.#threadsMax) this.#free.push(bytes)
       for (const [index, { resolve, reject }] of batch.entries()) {
         const failure = failures[index]
         if (failure) reject(new FileFailure(failure))
@@ -126,7 +134,7 @@ export class HostFiles {
   }
 
   #start(): Thread {
-    const worker = new Worker(new URL('thread.ts', import.meta.url), { name: 'host-files', execArgv: [] })
+    const worker = new Worker(new URL('thread.ts', import.meta.url), { name: 'host-files', execArgv: [], resourceLimits: THREAD_LIMITS })
     const thread: Thread = { worker, order: null, idle: undefined }
     this.#threads.add(thread)
     worker.on('message', (answer: Answer) => {
@@ -162,7 +170,7 @@ export class HostFiles {
 function take<Wish, Result>(queue: Waiting<Wish, Result>[]): Waiting<Wish, Result>[] {
   let [count, bytes] = [0, 0]
   for (const { size } of queue) {
-    if (count === FILES_MAX || (count > 0 && bytes + size > BYTES_MAX)) break
+    if (count === FILES_MAX || (count > 0 && bytes + size > TOGETHER_BYTES)) break
     count++
     bytes += size
   }

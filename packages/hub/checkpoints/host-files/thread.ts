@@ -30,9 +30,10 @@ export interface Answer {
   readonly number: number
   /** For each file null, or why not. */
   readonly failures: readonly (Failure | null)[]
-  /** Of reads: their SHA-256 one after the other, and their bytes as long as they were said to be. */
+  /** Of reads: their SHA-256 one after the other. */
   readonly hashes: ArrayBuffer | null
-  readonly bytes: ArrayBuffer | null
+  /** Of reads: their bytes as long as they were said to be. Of writes: the buffer of the order, given back. */
+  readonly bytes: ArrayBuffer
 }
 
 const HASH_BYTES = 32
@@ -91,7 +92,7 @@ function writeAll({ number, writes, bytes }: Extract<Order, { writes: unknown }>
     at += order.size
     return attempt(() => write(order, content))
   })
-  return { number, failures, hashes: null, bytes: null }
+  return { number, failures, hashes: null, bytes }
 }
 
 function write({ path, mode, time }: WriteOrder, content: Buffer): null {

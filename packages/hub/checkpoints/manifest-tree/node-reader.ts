@@ -13,8 +13,8 @@ import {
 } from '@autovibe/core/checkpoints/manifest-tree/node.ts'
 import type { ReadNode } from './ports.ts'
 
-/** As written; the objects that they become take a few times as much. */
-const KEPT_BYTES_MAX = 16 * 1024 * 1024
+/** As written; the objects that they become take a few times as much. Whoever walks a tree from one end to the other comes back to none but the branches on its way. */
+const KEPT_BYTES_MAX = 1024 * 1024
 
 interface Kept {
   readonly node: Promise<ManifestNode>
@@ -23,11 +23,13 @@ interface Kept {
 
 export class NodeReader {
   readonly #read: ReadNode
+  readonly #keptBytesMax: number
   readonly #kept = new Map<string, Kept>()
   #keptBytes = 0
 
-  constructor(read: ReadNode) {
+  constructor(read: ReadNode, keptBytesMax = KEPT_BYTES_MAX) {
     this.#read = read
+    this.#keptBytesMax = keptBytesMax
   }
 
   root(sha256: string): Promise<ManifestNode> {
@@ -97,7 +99,7 @@ export class NodeReader {
   /** The ones that were asked for longest ago. */
   #forget(): void {
     for (const [sha256, { bytes }] of this.#kept) {
-      if (this.#keptBytes <= KEPT_BYTES_MAX) return
+      if (this.#keptBytes <= this.#keptBytesMax) return
       // Still on its way.
       if (bytes === 0) continue
       this.#kept.delete(sha256)

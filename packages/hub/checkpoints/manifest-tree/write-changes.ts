@@ -9,8 +9,11 @@ import { readAhead } from './read-ahead.ts'
 import { TreeWriter } from './tree-writer.ts'
 import { sortByKey, Turns } from './turns.ts'
 
-/** So many changes are looked at before the first of them is applied, to read what they ask of the old tree together. */
-const CHANGES_PER_BATCH = 1_024
+/** So many changes are looked at before the first of them is applied, to read what they ask of the old tree together; and while more are still on their way. */
+const CHANGES_PER_BATCH = 256
+
+/** What the changes ask of the old tree is read before they are applied, and once more then. */
+const KEPT_BYTES_MAX = 12 * 1024 * 1024
 
 export interface WrittenTree extends TreeTotals {
   readonly root: string
@@ -20,11 +23,16 @@ export interface WrittenTree extends TreeTotals {
  * The tree `root` (null: an empty one) with the changes applied in their order, as `applyChanges` does. Equal trees have equal roots, whichever changes led to them. `substrate.failed` for a
  * change that no tree can hold; nodes written until then stay where they are.
  */
-export async function writeChanges(root: string | null, changes: Iterable<ManifestChange>, read: ReadNode, write: WriteNode): Promise<WrittenTree> {
-  const reader = new NodeReader(read)
+export async function writeChanges(
+  root: string | null,
+  changes: Iterable<ManifestChange> | AsyncIterable<ManifestChange>,
+  read: ReadNode,
+  write: WriteNode,
+): Promise<WrittenTree> {
+  const reader = new NodeReader(read, KEPT_BYTES_MAX)
   const turns = new Turns()
   const pending = new PendingChanges()
-  for (const batch of batches(changes)) await addBatch(pending, batch, root, reader, turns)
+  for await (const batch of batches(changes)) await addBatch(pending, batch, root, reader, turns)
   const edits: Edit[] = []
   for (const edit of pending.edits()) {
     edits.push(edit)
@@ -139,9 +147,9 @@ async function isDirectory(reader: NodeReader, root: string, { parent, key }: Qu
   return (await reader.find(root, parentKey))?.type === 'directory'
 }
 
-function* batches(changes: Iterable<ManifestChange>): Generator<ManifestChange[], void> {
+async function* batches(changes: Iterable<ManifestChange> | AsyncIterable<ManifestChange>): AsyncGenerator<ManifestChange[], void> {
   let batch: ManifestChange[] = []
-  for (const change of changes) {
+  for await (const change of changes) {
     batch.push(change)
     if (batch.length < CHANGES_PER_BATCH) continue
     yield batch

@@ -2,7 +2,7 @@
 
 /** Records beyond it hold one object, which nobody wants twice. */
 const KEPT_BYTES_EACH = 256 * 1024
-const KEPT_BYTES_MAX = 16 * 1024 * 1024
+const KEPT_BYTES_MAX = 8 * 1024 * 1024
 
 export class Blocks {
   /** The one that was used last comes last. */

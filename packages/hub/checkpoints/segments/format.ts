@@ -32,7 +32,7 @@ export type Form = keyof typeof FORMS
 /** No record's plain bytes are more; contents beyond it are parted. */
 export const RECORD_BYTES_MAX = 8 * 1024 * 1024
 /** What a writer fills before it begins another one; a segment is at most this and a few records long. */
-export const SEGMENT_BYTES = 16 * 1024 * 1024
+export const SEGMENT_BYTES = 8 * 1024 * 1024
 /** Far more than fits into a segment of the smallest objects. */
 const TABLE_BYTES_MAX = 64 * 1024 * 1024
 

@@ -11,8 +11,9 @@ import { partOrNull, plainOf } from './parts.ts'
 import { readTable } from './read-segment.ts'
 import { SegmentWriter, type WrittenSegment } from './segment-writer.ts'
 import { spansOf } from './spans.ts'
+import { Windows } from './windows.ts'
 
-/** Tables of segments: a place far away takes its time for each. One that is damaged is read whole, so these may be 16 MiB each. */
+/** Tables of segments: a place far away takes its time for each. One that is damaged is read whole, so these may be 16 MiB each (earlier writers filled them as far). */
 const LOOKS_AT_ONCE = 8
 
 export interface Wanted {
@@ -33,6 +34,7 @@ export class ObjectStore {
   readonly #folder: string
   readonly #key: Buffer
   readonly #blocks = new Blocks()
+  readonly #windows = new Windows()
   #catalogue = new Catalogue()
   /** What writers have put while everything was read anew. */
   #meanwhile: { readonly segment: Segment; readonly table: Table }[] = []
@@ -105,7 +107,7 @@ export class ObjectStore {
     if (!isAnyGone) return
     for (const { segment, table } of this.#meanwhile) catalogue.add(segment, table, this.#wasLost)
     this.#catalogue = catalogue
-    this.#blocks.clear()
+    this.forgetWhatWasRead()
     for (const ids of [this.#left, this.#spoiled]) for (const id of ids) if (!found.has(id)) ids.delete(id)
   }
 
@@ -122,6 +124,7 @@ export class ObjectStore {
   /** What is read from now on is read from the place itself, not from memory. */
   forgetWhatWasRead(): void {
     this.#blocks.clear()
+    this.#windows.clear()
   }
 
   /** From now on nobody relies on what lies in this segment, which is about to be deleted. */
@@ -219,7 +222,8 @@ export class ObjectStore {
     const place = index.get(kind, sha256)
     const segment = place && segments[place.segment]
     const block =
-      segment && (await this.#ifRead(search, segment.id, () => this.#blocks.get(`${segment.id}/${place.record}`, () => this.#readBlock(segment, place.record))))
+      segment &&
+      (await this.#ifRead(search, segment.id, () => this.#blocks.get(`${segment.id}/${place.record}`, () => this.#readBlock(kind, segment, place.record))))
     return place && block ? partOrNull(kind, sha256, place, block) : null
   }
 
@@ -232,7 +236,7 @@ export class ObjectStore {
       const table = await this.#ifRead(search, id, () => readTable(this.#backend, segmentName(this.#folder, id), Buffer.from(id, 'hex'), key, bytes))
       for (const row of table?.objects ?? []) {
         if (row.sha256 !== sha256 || row.kind !== kind) continue
-        const block = await this.#ifRead(search, id, () => this.#readBlock(segment, row.record))
+        const block = await this.#ifRead(search, id, () => this.#readBlock(kind, segment, row.record))
         const part = block && partOrNull(kind, sha256, row, block)
         if (part === null) continue
         index.replace(number, row)
@@ -264,9 +268,14 @@ export class ObjectStore {
     }
   }
 
-  async #readBlock(segment: Segment, record: number): Promise<Buffer | null> {
+  async #readBlock(kind: Kind, segment: Segment, record: number): Promise<Buffer | null> {
     const row = segment.records[record]
-    return row === undefined ? null : ((await this.#readSpan(segment, row.offset, row.length, new Set([record]))).get(record) ?? null)
+    if (row === undefined) return null
+    const name = segmentName(this.#folder, segment.id)
+    const read = (offset: number, length: number): Promise<Buffer | null> => this.#backend.get(name, { offset, length })
+    // Of a content that is asked for alone, nobody wants the neighbours; and what is asked for is read when it is asked for.
+    const sealed = kind === 'node' ? await this.#windows.get(segment.id, row.offset, row.length, read) : await read(row.offset, row.length)
+    return sealed?.length === row.length ? await plainOf(segment.key, record, row, sealed) : null
   }
 
   /** The plain bytes of these records, which lie within the span; those that are damaged are left out. */

@@ -3,7 +3,6 @@ import { type KeyObject, randomBytes } from 'node:crypto'
 import type { Backend } from '../backends/backend.ts'
 import { pack } from '../compression.ts'
 import {
-  HEAD_BYTES,
   headOf,
   type Kind,
   type ObjectRow,
@@ -17,6 +16,7 @@ import {
   type Table,
 } from './format.ts'
 import { segmentName } from './names.ts'
+import { Pieces, Pool } from './pieces.ts'
 
 export interface WrittenSegment extends Table {
   /** 32 hex digits. */
@@ -24,30 +24,39 @@ export interface WrittenSegment extends Table {
   readonly bytes: number
 }
 
-/** Small objects are compressed together until they are so many bytes: alone they would take zstd longer, and shrink less; whoever wants one reads all of them. */
-const TOGETHER_BYTES = 128 * 1024
+/**
+ * Small objects are compressed together until they are so many bytes: alone they would take zstd longer, and shrink less; whoever wants one reads all of them. Contents are mostly wanted
+ * together. The nodes of a manifest that a change touches lie anywhere, and in records of this size shrink no worse than in larger ones.
+ */
+const TOGETHER_BYTES: Readonly<Record<Kind, number>> = { content: 128 * 1024, list: 128 * 1024, node: 16 * 1024 }
 /** A larger object has a record to itself. */
 const SMALL_BYTES = 64 * 1024
 /** So that a table, and a look at all records, stays small, however little each of them holds. */
 const OBJECTS_MAX = 50_000
 /** Records that are being compressed at once: libuv has four threads. */
 const PACKING = 4
-/** Segments that are on their way into the backend while the next one fills: each is 16 MiB of memory. */
+/** Segments that are on their way into the backend while the next one fills: each is 8 MiB of memory. */
 const PUTTING = 1
+
+/** A segment grows in pieces of this size. */
+const PIECE_BYTES = 1024 * 1024
+const PIECES_MAX = (PUTTING + 1) * (SEGMENT_BYTES / PIECE_BYTES)
+/** One before it is as long as it should be, and the object that makes it longer. */
+const BLOCK_BYTES_MAX = Math.max(...Object.values(TOGETHER_BYTES)) + SMALL_BYTES
 
 interface Block {
   readonly objects: Omit<ObjectRow, 'record'>[]
-  readonly parts: Uint8Array[]
+  /** Of the pool; its beginning is in use. */
+  readonly buffer: Buffer
   bytes: number
 }
 
 interface Open {
   readonly id: Buffer
   readonly key: KeyObject
-  readonly parts: Buffer[]
+  readonly sealed: Pieces
   readonly records: RecordRow[]
   readonly objects: ObjectRow[]
-  bytes: number
 }
 
 export class SegmentWriter {
@@ -59,6 +68,8 @@ export class SegmentWriter {
   readonly #pending = new Set<string>()
   /** Contents and nodes apart: whoever reads the one seldom wants the other. */
   readonly #blocks = new Map<Kind, Block>()
+  readonly #pieces = new Pool(PIECE_BYTES, PIECES_MAX)
+  readonly #buffers = new Pool(BLOCK_BYTES_MAX, PACKING)
   readonly #packing = new Set<Promise<void>>()
   readonly #putting: Promise<void>[] = []
   #open: Open | null = null
@@ -84,15 +95,15 @@ export class SegmentWriter {
   /** Takes an object that neither the store nor this writer has; its bytes must not change any more. Resolves when there is room for the next one. */
   async add(kind: Kind, sha256: string, bytes: Uint8Array): Promise<void> {
     this.#pending.add(`${kind}/${sha256}`)
-    if (bytes.length > SMALL_BYTES) this.#pack({ objects: [{ sha256, kind, start: 0, bytes: bytes.length }], parts: [bytes], bytes: bytes.length })
+    if (bytes.length > SMALL_BYTES) this.#pack([{ sha256, kind, start: 0, bytes: bytes.length }], bytes, () => undefined)
     else {
-      const block = this.#blocks.get(kind) ?? { objects: [], parts: [], bytes: 0 }
+      const block = this.#blocks.get(kind) ?? { objects: [], buffer: this.#buffers.take(), bytes: 0 }
       this.#blocks.set(kind, block)
       block.objects.push({ sha256, kind, start: block.bytes, bytes: bytes.length })
-      // A view would keep all that lies around it in memory for as long as the block waits.
-      block.parts.push(bytes.byteLength < bytes.buffer.byteLength ? Buffer.from(bytes) : bytes)
+      // Copied: a view would keep all that lies around it in memory for as long as the block waits.
+      block.buffer.set(bytes, block.bytes)
       block.bytes += bytes.length
-      if (block.bytes >= TOGETHER_BYTES) this.#flush(kind)
+      if (block.bytes >= TOGETHER_BYTES[kind]) this.#flush(kind)
     }
     while (this.#packing.size >= PACKING) await Promise.race(this.#packing)
     while (this.#putting.length > PUTTING) await this.#putting.shift()
@@ -112,36 +123,38 @@ export class SegmentWriter {
   #flush(kind: Kind): void {
     const block = this.#blocks.get(kind)
     this.#blocks.delete(kind)
-    if (block !== undefined) this.#pack(block)
+    if (block !== undefined) this.#pack(block.objects, block.buffer.subarray(0, block.bytes), () => this.#buffers.giveBack(block.buffer))
   }
 
-  #pack(block: Block): void {
-    const plain = block.parts.length === 1 && block.parts[0] !== undefined ? block.parts[0] : Buffer.concat(block.parts)
+  /** `release`: nobody looks at the plain bytes any more. */
+  #pack(objects: Block['objects'], plain: Uint8Array, release: () => void): void {
     const packing = Promise.all([pack(plain), this.#appended])
-      .then(([packed]) => this.#append(block, packed))
+      .then(([packed]) => {
+        this.#append(objects, plain.length, packed)
+        release()
+      })
       .catch((error: unknown) => this.#failed(error))
       .finally(() => this.#packing.delete(packing))
     this.#appended = packing
     this.#packing.add(packing)
   }
 
-  #append({ objects, bytes }: Block, packed: Awaited<ReturnType<typeof pack>>): void {
+  #append(objects: Block['objects'], plainBytes: number, packed: Awaited<ReturnType<typeof pack>>): void {
     this.#open ??= this.#begin()
     const open = this.#open
     const number = open.records.length
-    const record = sealRecord(open.key, number, objects, packed, bytes)
-    const length = record.reduce((sum, part) => sum + part.length, 0)
-    const offset = sealedAt(open.bytes)
-    open.records.push({ offset, length: length - (offset - open.bytes), plainBytes: bytes })
+    const offset = sealedAt(open.sealed.bytes)
+    for (const part of sealRecord(open.key, number, objects, packed, plainBytes)) open.sealed.add(part)
+    open.records.push({ offset, length: open.sealed.bytes - offset, plainBytes })
     for (const object of objects) open.objects.push({ ...object, record: number })
-    open.parts.push(...record)
-    open.bytes += length
-    if (open.bytes >= SEGMENT_BYTES || open.objects.length >= OBJECTS_MAX) this.#end(open)
+    if (open.sealed.bytes >= SEGMENT_BYTES || open.objects.length >= OBJECTS_MAX) this.#end(open)
   }
 
   #begin(): Open {
     const id = Buffer.concat([this.#writerId, randomBytes(SEGMENT_ID_BYTES - this.#writerId.length)])
-    return { id, key: segmentKey(this.#projectKey, id), parts: [headOf(id)], records: [], objects: [], bytes: HEAD_BYTES }
+    const sealed = new Pieces(this.#pieces)
+    sealed.add(headOf(id))
+    return { id, key: segmentKey(this.#projectKey, id), sealed, records: [], objects: [] }
   }
 
   #end(open: Open): void {
@@ -149,14 +162,15 @@ export class SegmentWriter {
     this.#putting.push(this.#put(open).catch((error: unknown) => this.#failed(error)))
   }
 
-  async #put({ id, key, parts, records, objects }: Open): Promise<void> {
-    const bytes = Buffer.concat([...parts, sealTable(key, { records, objects })])
-    // It is in memory once, not twice, while it is put.
-    parts.length = 0
+  async #put({ id, key, sealed, records, objects }: Open): Promise<void> {
+    sealed.add(sealTable(key, { records, objects }))
+    const { bytes } = sealed
     const name = id.toString('hex')
-    await this.#backend.put(segmentName(this.#folder, name), bytes)
-    this.#bytes += bytes.length
-    this.#added({ id: name, records, objects, bytes: bytes.length })
+    await this.#backend.put(segmentName(this.#folder, name), sealed.parts())
+    // Only now: after a failure, something of it may still be on its way.
+    sealed.giveBack()
+    this.#bytes += bytes
+    this.#added({ id: name, records, objects, bytes })
   }
 
   /** Whoever adds the next object, or finishes, hears of it. */

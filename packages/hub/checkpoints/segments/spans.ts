@@ -4,9 +4,9 @@ import type { Place } from './object-index.ts'
 
 /** What lies between two records is read as well, if it is no more than this. */
 const GAP_BYTES = 64 * 1024
-const SPAN_BYTES = 2 * 1024 * 1024
+const SPAN_BYTES = 1024 * 1024
 /** Zeros take nearly nothing while they are sealed. */
-const PLAIN_BYTES = 16 * 1024 * 1024
+const PLAIN_BYTES = 4 * 1024 * 1024
 
 export interface Span<T> {
   readonly items: readonly T[]
