@@ -36,6 +36,10 @@ export interface Caller {
   tell<T = Record<string, unknown>>(...events: object[]): Promise<Answer<T>>
 }
 
+/** How long the runs of the ground have been running when they are made, and on how many processors. */
+const RUNNING_MS = 3_600_000
+const CORES = 4
+
 export interface DoorGround {
   readonly database: FreshDatabase
   readonly execs: Execs
@@ -51,8 +55,9 @@ export interface DoorGround {
 export async function openDoorGround(runtime: Runtime = systemRuntime, times: Partial<ExecTimes> = {}): Promise<DoorGround> {
   const database = await freshDatabase()
   const { db, pool } = database
+  const substrate = { capabilities: () => ({ most: { cores: CORES } }) }
   // Nothing that the door does by itself reaches the substrate or the store.
-  const ports = { db, runtime, ledger: createLedger({ db, pool, runtime }), tokenFor: () => '', substrate: {} } as unknown as Ports
+  const ports = { db, runtime, ledger: createLedger({ db, pool, runtime }), tokenFor: () => '', substrate } as unknown as Ports
   const wakes = openWakeFeed(database.address, silentLog)
   const counted = countWaits(wakes)
   const folder = await mkdtemp(join(tmpdir(), 'avdoor-'))
@@ -82,8 +87,9 @@ export async function openDoorGround(runtime: Runtime = systemRuntime, times: Pa
       createHash('sha256').update(ownToken).digest('hex'),
     ])
     await database.pool.query(
-      `insert into runs (id, project_id, machine_id, prompt, agent, provider, model, state, created_at) values ($1, $2, $3, 'do it', 'builtin', 'anthropic', 'm', 'running', now())`,
-      [runId, projectId, id],
+      `insert into runs (id, project_id, machine_id, prompt, agent, provider, model, state, created_at, started_at)
+       values ($1, $2, $3, 'do it', 'builtin', 'anthropic', 'm', 'running', $4, $4)`,
+      [runId, projectId, id, new Date(runtime.now().getTime() - RUNNING_MS)],
     )
     const socketPath = join(folder, `${number}.sock`)
     await listener.listen(id, socketPath)
