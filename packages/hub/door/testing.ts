@@ -31,6 +31,8 @@ export interface Caller {
   readonly socketPath: string
   readonly token: string
   ask<T = Record<string, unknown>>(method: string, path: string, body?: unknown, token?: string): Promise<Answer<T>>
+  /** The same with a body that is written already. */
+  askText<T = Record<string, unknown>>(method: string, path: string, text: string): Promise<Answer<T>>
   /** One event of its run, as the agent tells it. */
   told(seq: number, more?: object): object
   tell<T = Record<string, unknown>>(...events: object[]): Promise<Answer<T>>
@@ -93,7 +95,8 @@ export async function openDoorGround(runtime: Runtime = systemRuntime, times: Pa
     )
     const socketPath = join(folder, `${number}.sock`)
     await listener.listen(id, socketPath)
-    const ask: Caller['ask'] = (method, path, body, token = ownToken) => send(socketPath, method, path, body, token)
+    const ask: Caller['ask'] = (method, path, body, token = ownToken) =>
+      send(socketPath, method, path, body === undefined ? undefined : JSON.stringify(body), token)
     return {
       id,
       runId,
@@ -101,6 +104,7 @@ export async function openDoorGround(runtime: Runtime = systemRuntime, times: Pa
       socketPath,
       token: ownToken,
       ask,
+      askText: (method, path, text) => send(socketPath, method, path, text, ownToken),
       told: (seq, more = {}) => ({ seq, type: 'run.message', at: runtime.now().toISOString(), run_id: runId, data: { text: `word ${seq}` }, ...more }),
       tell: (...events) => ask('POST', '/events', { boot_id: bootId, events }),
     }
@@ -136,12 +140,11 @@ function countWaits(wakes: WakeFeed): { feed: WakeFeed; waiting(): number } {
   return { feed: { ...wakes, next }, waiting: () => waiting }
 }
 
-function send<T>(socketPath: string, method: string, path: string, body: unknown, token: string): Promise<Answer<T>> {
+function send<T>(socketPath: string, method: string, path: string, text: string | undefined, token: string): Promise<Answer<T>> {
   return new Promise((resolve, reject) => {
-    const text = body === undefined ? '' : JSON.stringify(body)
     const headers = {
       authorization: `Bearer ${token}`,
-      ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+      ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
     }
     const sent = request({ socketPath, method, path: `/door${path}`, headers }, (response) => {
       let said = ''
