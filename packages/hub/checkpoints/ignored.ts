@@ -13,12 +13,12 @@ const RULE_FILES_MAX = 1000
 const RULES_BYTES_MAX_IN_ALL = 512 * 1024
 /** So many folders are looked at one by one; for more, the whole tree is walked once, in which the first of its files count. */
 const LOOKS_MAX = 200
-/** For one file or folder, about a millisecond: what cannot be told with it is shown. Thousands of ordinary rules take a tenth of it. */
+/** For one file or folder, at most some 5 ms: what cannot be told with it is shown. Thousands of ordinary rules take a tenth of it. */
 const STEPS_MAX = 100_000
 /** What it takes to ask the rules of one folder, in the same steps. */
 const FOLDER_STEPS = 10
 /** After so many steps, everything else in the Hub goes on. */
-const STEPS_AT_ONCE = 500_000
+const STEPS_AT_ONCE = 200_000
 /** Folders whose verdict is kept; more than are nested in any path. */
 const FOLDERS_MAX = 5000
 

@@ -4,7 +4,7 @@
  */
 import { readClass } from './class.ts'
 
-/** What is left of the work, in steps of some ten nanoseconds; below nothing, an answer means nothing. */
+/** What is left of the work, in steps of some 50 ns at most; below nothing, an answer means nothing. */
 export interface Effort {
   left: number
 }
