@@ -133,14 +133,14 @@ export const BudgetStatus = z.object({
 })
 export type BudgetStatus = z.infer<typeof BudgetStatus>
 
-/** Consumption other than model calls. */
+/** Consumption that nobody but the machine may be able to measure. Model calls, storage and traffic are the Hub's own figures. */
 export const MachineUsage = z.object({
-  resource: z.enum(['wall_seconds', 'cpu_seconds', 'storage_bytes', 'api_calls']),
+  resource: z.enum(['wall_seconds', 'cpu_seconds']),
   amount: Amount,
   quality: z.enum(['measured', 'estimated']),
   service: z.string().max(100),
 })
-/** Sent again with the same `id`, it counts once. */
+/** Sent again with the same `id`, it counts once. Counts no further than there was time for since the run began; a report with nothing of that is refused. */
 export const UsageReport = z.object({ id: z.string().regex(/^[0-9A-Za-z_-]{8,64}$/), run_id: RunId, usage: z.array(MachineUsage).min(1).max(100) })
 export type UsageReport = z.infer<typeof UsageReport>
 

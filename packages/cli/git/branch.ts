@@ -1,4 +1,5 @@
 /** Makes a branch with one commit of a machine's changes on the commit they started from; the work tree and the index stay as they are. */
+import { createReadStream } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AutovibeError, type CheckpointDiff } from '@autovibe/contract'
@@ -42,7 +43,7 @@ export async function applyToBranch(repository: Repository, diff: CheckpointDiff
     env: { ...scratch.env, ...(await identity(repository)) },
     input: options.message,
   })
-  await bringHome(repository, inScratch, base, commit)
+  await bringHome(repository, scratch, inScratch, base, commit)
   await git(['update-ref', '--create-reflog', '-m', 'autovibe apply', ref, commit, zero], { cwd: repository.root })
   const results = { absent: 'removed', file: 'changed', symlink: 'changed' } as const
   const files = changes.map(({ name, before, after }) => ({ path: name, result: before.kind === 'absent' ? 'added' : results[after.kind] }) as const)
@@ -91,10 +92,17 @@ async function writeBlobs(
   return files.map((file) => (file === undefined ? '' : (ids[next++] ?? '')))
 }
 
-/** Copies the new objects into the user's repository, where they belong to nothing until the branch names them. */
-async function bringHome(repository: Repository, inScratch: { cwd: string; env: Record<string, string> }, base: string, commit: string): Promise<void> {
-  const pack = await git(['pack-objects', '--revs', '--stdout', '-q'], { ...inScratch, input: `${commit}\n^${base}\n` })
-  await git(['unpack-objects', '-q'], { cwd: repository.root, input: pack })
+/** Copies the new objects into the user's repository, where they belong to nothing until the branch names them. By way of a file: they may be larger than the memory. */
+async function bringHome(
+  repository: Repository,
+  scratch: Scratch,
+  inScratch: { cwd: string; env: Record<string, string> },
+  base: string,
+  commit: string,
+): Promise<void> {
+  const pack = join(scratch.folder, 'branch.pack')
+  await git(['pack-objects', '--revs', '--stdout', '-q'], { ...inScratch, input: `${commit}\n^${base}\n`, outputFile: pack })
+  await git(['unpack-objects', '-q'], { cwd: repository.root, input: createReadStream(pack) })
 }
 
 /** The user's own name where git knows one: it is the user who applies. */

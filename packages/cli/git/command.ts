@@ -83,7 +83,8 @@ export function gitFailure(args: readonly string[], stderr: string): AutovibeErr
 const OF_PIPES: ReadonlySet<unknown> = new Set(['EPIPE', 'ECONNRESET', 'ERR_STREAM_PREMATURE_CLOSE', 'ERR_STREAM_DESTROYED'])
 const isOfPipe = (error: unknown): boolean => error instanceof Error && 'code' in error && OF_PIPES.has(error.code)
 
-const OUTPUT_BYTES = 256 * 1024 * 1024
+/** Kept in memory; what may be larger goes to an `outputFile`. */
+export const OUTPUT_BYTES = 256 * 1024 * 1024
 
 const FIXED = [
   '--no-pager',

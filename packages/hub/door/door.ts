@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AutovibeError, asAutovibeError, DOOR_LIMITS, type MachineId } from '@autovibe/contract'
 import fastify, { type FastifyInstance } from 'fastify'
 import { hasZodFastifySchemaValidationErrors, serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
-import { isStorable, unstorable } from '../database/storable.ts'
+import { refusalOfBody } from '../database/storable.ts'
 import type { Execs } from '../exec/execs.ts'
 import type { Metrics } from '../observability/metrics.ts'
 import type { AskAtOnce } from '../operations/engine/at-once.ts'
@@ -14,6 +14,7 @@ import type { Requests } from '../operations/requests.ts'
 import { checkpointRoutes } from './checkpoints.ts'
 import { eventRoutes } from './events.ts'
 import { execUpgrades, type UpgradeHandler } from './exec.ts'
+import { createFailureLog } from './failure-log.ts'
 import { heartbeatRoutes } from './heartbeat.ts'
 import { instructionRoutes } from './instructions.ts'
 import { createRateLimits, type RateLimits, rateLimited } from './rate-limits.ts'
@@ -59,6 +60,7 @@ export async function createDoor(options: DoorOptions): Promise<{
 }> {
   const rateLimits = createRateLimits(options.runtime)
   const context: DoorContext = { ...options, room: createRunRoom(options.runtime), rateLimits }
+  const tellFailure = createFailureLog(options.log, options.runtime)
   const app = bareApp()
   const callers = new WeakMap<IncomingMessage, MachineId>()
   app.decorateRequest('machineId')
@@ -75,11 +77,12 @@ export async function createDoor(options: DoorOptions): Promise<{
     request.machineId = machineId
   })
   app.addHook('preValidation', async ({ body }) => {
-    if (!isStorable(body)) throw unstorable('body')
+    const refusal = refusalOfBody(body)
+    if (refusal) throw refusal
   })
   app.setErrorHandler((thrown, request, reply) => {
     const error = doorError(thrown)
-    if (error.status >= 500) context.log.error({ err: thrown, machine: request.machineId }, 'the door failed')
+    if (error.status >= 500) tellFailure(callers.get(request.raw) ?? null, thrown)
     void reply
       .code(error.status)
       .type('application/problem+json')

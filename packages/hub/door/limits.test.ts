@@ -129,3 +129,14 @@ test('what the database cannot hold is refused before it gets there', async () =
   const wish = (step: number) => ({ run_id: one.runId, trigger: 'interval', step, label: null })
   assert.equal((await one.ask('POST', '/checkpoints', wish(2 ** 31))).status, 400)
 })
+
+test('what is nested too deep to be read again is refused, as the mistake that it is', async () => {
+  const one = await registered()
+  // As text: what reads JSON goes deeper than what writes it.
+  const deep = (levels: number) => JSON.stringify(one.told(1)).replace('"word 1"', `${'['.repeat(levels)}${']'.repeat(levels)}`)
+  for (const levels of [40, 2000, 5000, 100_000]) {
+    const answer = await one.askText('POST', '/events', `{"boot_id":"${one.bootId}","events":[${deep(levels)}]}`)
+    assert.deepEqual([answer.status, answer.body['code']], [400, 'request.invalid'], `${levels} levels`)
+  }
+  assert.equal((await one.askText('POST', '/events', `{"boot_id":"${one.bootId}","events":[${deep(20)}]}`)).status, 200)
+})

@@ -32,10 +32,16 @@ export interface Caller {
   readonly socketPath: string
   readonly token: string
   ask<T = Record<string, unknown>>(method: string, path: string, body?: unknown, token?: string): Promise<Answer<T>>
+  /** The same with a body that is written already. */
+  askText<T = Record<string, unknown>>(method: string, path: string, text: string): Promise<Answer<T>>
   /** One event of its run, as the agent tells it. */
   told(seq: number, more?: object): object
   tell<T = Record<string, unknown>>(...events: object[]): Promise<Answer<T>>
 }
+
+/** How long the runs of the ground have been running when they are made, and on how many processors. */
+const RUNNING_MS = 3_600_000
+const CORES = 4
 
 export interface DoorGround {
   readonly database: FreshDatabase
@@ -54,8 +60,9 @@ export interface DoorGround {
 export async function openDoorGround(runtime: Runtime = systemRuntime, times: Partial<ExecTimes> = {}): Promise<DoorGround> {
   const database = await freshDatabase()
   const { db, pool } = database
+  const substrate = { capabilities: () => ({ most: { cores: CORES } }) }
   // Nothing that the door does by itself reaches the substrate or the store.
-  const ports = { db, runtime, ledger: createLedger({ db, pool, runtime }), tokenFor: () => '', substrate: {} } as unknown as Ports
+  const ports = { db, runtime, ledger: createLedger({ db, pool, runtime }), tokenFor: () => '', substrate } as unknown as Ports
   const wakes = openWakeFeed(database.address, silentLog)
   const counted = countWaits(wakes)
   const folder = await mkdtemp(join(tmpdir(), 'avdoor-'))
@@ -85,12 +92,14 @@ export async function openDoorGround(runtime: Runtime = systemRuntime, times: Pa
       createHash('sha256').update(ownToken).digest('hex'),
     ])
     await database.pool.query(
-      `insert into runs (id, project_id, machine_id, prompt, agent, provider, model, state, created_at) values ($1, $2, $3, 'do it', 'builtin', 'anthropic', 'm', 'running', now())`,
-      [runId, projectId, id],
+      `insert into runs (id, project_id, machine_id, prompt, agent, provider, model, state, created_at, started_at)
+       values ($1, $2, $3, 'do it', 'builtin', 'anthropic', 'm', 'running', $4, $4)`,
+      [runId, projectId, id, new Date(runtime.now().getTime() - RUNNING_MS)],
     )
     const socketPath = join(folder, `${number}.sock`)
     await listener.listen(id, socketPath)
-    const ask: Caller['ask'] = (method, path, body, token = ownToken) => send(socketPath, method, path, body, token)
+    const ask: Caller['ask'] = (method, path, body, token = ownToken) =>
+      send(socketPath, method, path, body === undefined ? undefined : JSON.stringify(body), token)
     return {
       id,
       runId,
@@ -98,6 +107,7 @@ export async function openDoorGround(runtime: Runtime = systemRuntime, times: Pa
       socketPath,
       token: ownToken,
       ask,
+      askText: (method, path, text) => send(socketPath, method, path, text, ownToken),
       told: (seq, more = {}) => ({ seq, type: 'run.message', at: runtime.now().toISOString(), run_id: runId, data: { text: `word ${seq}` }, ...more }),
       tell: (...events) => ask('POST', '/events', { boot_id: bootId, events }),
     }
@@ -134,12 +144,11 @@ function countWaits(wakes: WakeFeed): { feed: WakeFeed; waiting(): number } {
   return { feed: { ...wakes, next }, waiting: () => waiting }
 }
 
-function send<T>(socketPath: string, method: string, path: string, body: unknown, token: string): Promise<Answer<T>> {
+function send<T>(socketPath: string, method: string, path: string, text: string | undefined, token: string): Promise<Answer<T>> {
   return new Promise((resolve, reject) => {
-    const text = body === undefined ? '' : JSON.stringify(body)
     const headers = {
       authorization: `Bearer ${token}`,
-      ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
+      ...(text === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }),
     }
     const sent = request({ socketPath, method, path: `/door${path}`, headers }, (response) => {
       let said = ''

@@ -29,6 +29,13 @@ const settledOf = async (id: string) =>
       .where('id', '=', id as never)
       .executeTakeFirstOrThrow()
   ).settled
+const MOST = (2n ** 63n - 1n).toString()
+const begunAgo = (one: Caller, seconds: number) =>
+  db
+    .updateTable('runs')
+    .set({ started_at: new Date(systemRuntime.now().getTime() - seconds * 1000) })
+    .where('id', '=', one.runId)
+    .execute()
 const projectOf = async (one: Caller) => (await db.selectFrom('runs').select('project_id').where('id', '=', one.runId).executeTakeFirstOrThrow()).project_id
 
 test('a report that is sent again counts once, capped or not', async () => {
@@ -56,28 +63,68 @@ test('a report that was recorded before there was a budget is not charged when i
 
 test('the same id of another machine is another report', async () => {
   const [one, other] = [await registered(), await registered()]
-  for (const each of [one, other]) await report(each, 'the-report', line('storage_bytes', '9'))
-  assert.deepEqual([await recorded(one), await recorded(other)], [['storage_bytes 9'], ['storage_bytes 9']])
+  for (const each of [one, other]) await report(each, 'the-report', line('cpu_seconds', '9'))
+  assert.deepEqual([await recorded(one), await recorded(other)], [['cpu_seconds 9'], ['cpu_seconds 9']])
 })
 
 test('consumption is charged to the narrowest budget that caps it, past its limit too', async () => {
   const one = await registered()
-  const [wide, narrow] = [await open('project', await projectOf(one), 'api_calls', 100n), await open('machine', one.id, 'api_calls', 3n)]
-  await report(one, 'first-report', line('api_calls', '5'))
+  const [wide, narrow] = [await open('project', await projectOf(one), 'cpu_seconds', 100n), await open('machine', one.id, 'cpu_seconds', 3n)]
+  await report(one, 'first-report', line('cpu_seconds', '5'))
   assert.deepEqual([await settledOf(narrow), await settledOf(wide)], [5n, 0n])
   await db.transaction().execute((tx) => ledger.closeBudget(tx, narrow))
-  await report(one, 'other-report', line('api_calls', '4'))
+  await report(one, 'other-report', line('cpu_seconds', '4'))
   assert.deepEqual([await settledOf(narrow), await settledOf(wide)], [5n, 4n])
+})
+
+test('what the Hub counts by itself cannot be reported: a cap of it is shared with others', async () => {
+  const one = await registered()
+  const budget = await open('project', await projectOf(one), 'api_calls', 100n)
+  for (const resource of ['api_calls', 'storage_bytes', 'tokens']) assert.equal((await report(one, `of-${resource}`, line(resource, MOST))).status, 400)
+  assert.equal(await settledOf(budget), 0n)
+})
+
+test('seconds count no further than have passed since the run began, and what was cut off is told', async () => {
+  const one = await registered()
+  await begunAgo(one, 60)
+  const budget = await open('project', await projectOf(one), 'wall_seconds', 1_000_000n)
+  assert.equal((await report(one, 'report-1', line('wall_seconds', '40'), line('wall_seconds', MOST), line('cpu_seconds', MOST))).status, 200)
+  const settled = await settledOf(budget)
+  assert.ok(settled >= 60n && settled < 1000n, `${settled}`)
+  const cpu = BigInt((await recorded(one)).find((text) => text.startsWith('cpu_seconds'))?.split(' ')[1] ?? 0)
+  assert.ok(cpu >= 240n && cpu < 4000n, `${cpu}`)
+  const details = (await db.selectFrom('usage_events').select('detail').where('run_id', '=', one.runId).orderBy('amount').execute()).map(({ detail }) => detail)
+  assert.deepEqual(
+    details.filter((detail) => JSON.stringify(detail).includes('reported_amount')),
+    Array.from({ length: 2 }, () => ({ service: 'agent', reported_amount: MOST })),
+  )
+})
+
+test('many reports together count no further either, one after the other or at once', async () => {
+  const one = await registered()
+  await begunAgo(one, 60)
+  await db.updateTable('runs').set({ ended_at: systemRuntime.now() }).where('id', '=', one.runId).execute()
+  const budget = await open('project', await projectOf(one), 'wall_seconds', 1_000_000n)
+  const answers = await Promise.all(Array.from({ length: 8 }, (_, index) => report(one, `report-${index}`, line('wall_seconds', '30'))))
+  const last = await report(one, 'the-last', line('wall_seconds', '30'))
+  assert.deepEqual([last.status, last.body['code']], [400, 'request.invalid'])
+  assert.deepEqual(answers.map(({ status }) => status).sort(), [200, 200, 200, 400, 400, 400, 400, 400])
+  const settled = await settledOf(budget)
+  assert.ok(settled >= 60n && settled <= 90n, `${settled}`)
+})
+
+test('a run that has not begun has used nothing to speak of', async () => {
+  const one = await registered()
+  await db.updateTable('runs').set({ started_at: null }).where('id', '=', one.runId).execute()
+  await report(one, 'report-1', line('wall_seconds', MOST))
+  assert.deepEqual(await recorded(one), ['wall_seconds 5'])
 })
 
 test('an amount that no balance can hold is refused, and so is an id that is none', async () => {
   const one = await registered()
-  const budget = await open('run', one.runId, 'wall_seconds', 100n)
-  const most = (2n ** 63n - 1n).toString()
-  assert.equal((await report(one, 'report-1', line('wall_seconds', most))).status, 200)
-  assert.equal((await report(one, 'report-2', line('wall_seconds', most))).status, 400)
+  assert.equal((await report(one, 'report-1', line('wall_seconds', (2n ** 63n).toString()))).status, 400)
   assert.equal((await report(one, 'x', line('wall_seconds', '1'))).status, 400)
-  assert.equal(await settledOf(budget), 2n ** 63n - 1n)
+  assert.deepEqual(await recorded(one), [])
 })
 
 test('where the Hub measures a machine by itself, the word of the machine for the same counts nothing', async () => {
@@ -101,8 +148,8 @@ test('where the Hub measures a machine by itself, the word of the machine for th
     })
     .execute()
   const budget = await open('run', one.runId, 'wall_seconds', 100n)
-  assert.equal((await report(one, 'the-report', line('wall_seconds', '7'), line('cpu_seconds', '3'), line('api_calls', '2'))).status, 200)
-  assert.deepEqual([await recorded(one), await settledOf(budget)], [['api_calls 2'], 0n])
+  assert.equal((await report(one, 'the-report', line('wall_seconds', '7'), line('cpu_seconds', '3'))).status, 200)
+  assert.deepEqual([await recorded(one), await settledOf(budget)], [[], 0n])
 })
 
 test('what was reported and charged stands up to the audit', async () => {

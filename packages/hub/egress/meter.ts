@@ -1,7 +1,7 @@
 /** Counts the bytes of one tunnel and charges them, slice by slice, to whatever caps them. */
 import type { BudgetId, Json } from '@autovibe/contract'
 import type { Database } from '../database/database.ts'
-import type { Ledger, Subject } from '../ledger/ledger.ts'
+import type { Consumption, Ledger, Subject } from '../ledger/ledger.ts'
 import { LIMITS } from './limits.ts'
 
 export interface MeterOptions {
@@ -20,6 +20,13 @@ export interface Cap {
   readonly available: bigint
 }
 
+interface Sent {
+  readonly key: string
+  readonly consumption: Consumption
+  /** Undefined: it is only recorded. */
+  readonly budgetId: BudgetId | undefined
+}
+
 export class Meter {
   sentBytes = 0
   receivedBytes = 0
@@ -28,6 +35,8 @@ export class Meter {
   #cap: Cap | undefined
   #charged = 0
   #charges = 0
+  /** The charge whose answer is not there yet, or never came: whether it counts nobody knows. */
+  #sent: Sent | undefined
   #charging: Promise<unknown> = Promise.resolve()
 
   constructor(options: MeterOptions) {
@@ -55,7 +64,10 @@ export class Meter {
     this.#cap = cap
   }
 
-  /** Charges what has passed since the last charge; false when the budget has nothing left. What could not be charged is in the next charge. */
+  /**
+   * Charges what has passed since the last charge; false when the budget has nothing left. A charge that failed goes out again first, just as it was and to whom it was: under its
+   * key the ledger counts it once, and whatever else it said would be left out. What has passed since is in the next.
+   */
   charge(more: Record<string, Json> = {}): Promise<boolean> {
     // One after the other: a tunnel may end in the middle of a charge.
     const charged = this.#charging.then(() => this.#charge(more))
@@ -64,27 +76,38 @@ export class Meter {
   }
 
   async #charge(more: Record<string, Json>): Promise<boolean> {
-    const { db, ledger, subject, id, destination } = this.#options
+    const { ledger, subject, id, destination } = this.#options
+    const isAgain = this.#sent !== undefined
+    if (this.#sent) await this.#send(this.#sent)
     const bytes = this.#uncharged
-    if (bytes === 0) return true
-    const key = `egress ${id} ${this.#charges}`
-    const detail = {
-      destination,
-      sent_bytes: this.sentBytes,
-      received_bytes: this.receivedBytes,
-      duration_ms: Math.round(performance.now() - this.#startedAt),
-      ...more,
-    }
-    const consumption = { ...subject, resource: 'egress_bytes', amount: BigInt(bytes), quality: 'measured', cost: 0n, detail } as const
+    if (bytes === 0 && !isAgain) return true
     const cap = this.#cap
-    if (cap) await ledger.charge(key, consumption, cap.budgetId)
-    else await db.transaction().execute((tx) => ledger.record(tx, consumption, key))
-    this.#charges++
-    this.#charged += bytes
+    if (bytes > 0) {
+      const detail = {
+        destination,
+        sent_bytes: this.sentBytes,
+        received_bytes: this.receivedBytes,
+        duration_ms: Math.round(performance.now() - this.#startedAt),
+        ...more,
+      }
+      const consumption = { ...subject, resource: 'egress_bytes', amount: BigInt(bytes), quality: 'measured', cost: 0n, detail } as const
+      await this.#send({ key: `egress ${id} ${this.#charges}`, consumption, budgetId: cap?.budgetId })
+    }
     if (!cap) return true
     const available = await ledger.available(cap.budgetId)
     if (this.#cap === cap) this.#cap = { ...cap, available }
     return available > 0n
+  }
+
+  async #send(sent: Sent): Promise<void> {
+    const { db, ledger } = this.#options
+    const { key, consumption, budgetId } = sent
+    this.#sent = sent
+    if (budgetId) await ledger.charge(key, consumption, budgetId)
+    else await db.transaction().execute((tx) => ledger.record(tx, consumption, key))
+    this.#sent = undefined
+    this.#charges++
+    this.#charged += Number(consumption.amount)
   }
 
   get #uncharged(): number {

@@ -13,8 +13,8 @@ import type { Cap, Meter } from './meter.ts'
 import type { Passage } from './passage.ts'
 import { pump } from './pump.ts'
 
-/** Why a tunnel ended, as its last usage event says it. */
-export type Ended = 'closed' | 'broken' | 'idle' | 'withdrawn' | 'budget' | 'hub'
+/** Why a tunnel ended, as its last usage event says it. `uncharged`: under a cap, its bytes could not be charged. */
+export type Ended = 'closed' | 'broken' | 'idle' | 'withdrawn' | 'budget' | 'uncharged' | 'hub'
 
 /** What is read of the request: a place to go, and nothing besides. `request.invalid`. */
 export function destinationOf(req: IncomingMessage): Destination {
@@ -87,7 +87,7 @@ export class Tunnel {
       } catch (err) {
         logger.error({ err, destination: destinationText(destination) }, 'the bytes of a tunnel could not be charged')
         // Nothing uncounted passes a cap; where there is none, the next charge has them.
-        if (meter.isCapped) this.end('budget')
+        if (meter.isCapped) this.end('uncharged')
       }
     }
     const broke = await pump(this.client, upstream, {

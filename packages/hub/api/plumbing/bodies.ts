@@ -1,5 +1,5 @@
-/** How bodies are read: bounded JSON without what PostgreSQL cannot keep, or a stream for the source of a project. */
-import { isStorable, unstorable } from '../../database/storable.ts'
+/** How bodies are read: bounded JSON without what PostgreSQL cannot keep or nobody can read again, or a stream for the source of a project. */
+import { refusalOfBody, unstorable } from '../../database/storable.ts'
 import type { Api } from './deps.ts'
 
 export const JSON_BYTES_MAX = 1024 * 1024
@@ -15,8 +15,9 @@ export function registerBodies(app: Api): void {
   app.addContentTypeParser('application/json', { parseAs: 'string', bodyLimit: JSON_BYTES_MAX }, (request, text, done) => {
     if (text === '') return done(null, undefined)
     void parseJson(request, String(text), (error: Error | null, value?: unknown) => {
-      if (error || isStorable(value)) done(error, value)
-      else done(unstorable('body'))
+      const refusal = error ?? refusalOfBody(value)
+      if (refusal) done(refusal)
+      else done(null, value)
     })
   })
   app.addContentTypeParser([...new Set([...BUNDLE_TYPES, ...ARCHIVE_TYPES])], (_request, payload, done) => done(null, payload))
