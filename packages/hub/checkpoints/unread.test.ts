@@ -70,11 +70,13 @@ test('a checkpoint that the disk does not give is not restored, and says why', a
 })
 
 test('what is damaged in one copy and not given of the other is not known to be lost; when it is given, it is read', async (t) => {
-  const { dataDir, disk, store, kept, open } = await setUpDisk(t)
-  const hurt = await locate(dataDir, 'content', sha256Of('small'))
-  await damage(dataDir, 'content', sha256Of('small'), 'itself')
-  assert.deepEqual((await store.verify(kept.manifestSha256, null, never)).damaged, ['small'])
-  await capture(store, null, changesOf(put('again', 'small')))
+  const { dataDir, disk, store, open } = await setUpDisk(t)
+  // Alone in its record, so that nothing else is hurt with it.
+  const kept = await capture(store, null, changesOf(put('alone', 'alone')))
+  const hurt = await locate(dataDir, 'content', sha256Of('alone'))
+  await damage(dataDir, 'content', sha256Of('alone'), 'itself')
+  assert.deepEqual((await store.verify(kept.manifestSha256, null, never)).damaged, ['alone'])
+  await capture(store, null, changesOf(put('again', 'alone')))
   const both = await open()
   const isRecord = (name: string, from: number): boolean => name.includes('/segments/') && from >= 0
   disk.isBad = (name, from) => isRecord(name, from) && name !== hurt.name
