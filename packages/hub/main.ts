@@ -39,6 +39,7 @@ import { assertPortFree, openPostgres, portInUse, prepareDataDir, seedProvider, 
 import { type Runtime, systemRuntime } from './runtime.ts'
 import { lookAtMachine } from './scheduler/meter.ts'
 import { startSchedules } from './scheduler/start-schedules.ts'
+import { fitOfKeys, keyFindings } from './security/key-fit.ts'
 import { machineTokens } from './security/machine-tokens.ts'
 import { loadMasterKeys, rotateMasterKey } from './security/master-key.ts'
 import { settleMasterKeys } from './security/reseal.ts'
@@ -125,7 +126,9 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   ending.add('the database connections', () => database.close())
   const { db, pool } = database
   await migrate(pool)
-  await settleMasterKeys({ db, secrets, keys, dataDir, store }, logger)
+  const settledKeys = await settleMasterKeys({ db, secrets, keys, dataDir, store }, logger)
+  // In a shared store there may be projects of Hubs with another master key.
+  const unreadableHere = config.store ? 0 : settledKeys.unreadableInStore
   await assertKnownSteps(db, registry)
   const tokenFor = machineTokens(keys.current, keys.previous)
   machinesOn = await openInUse(local, { db, secrets, store, door: listener, tokenFor, hubId: () => readHubId(paths.hubId, runtime), dataDir, logger })
@@ -190,7 +193,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     database: config.databaseUrl ? 'external PostgreSQL' : 'embedded PostgreSQL 15',
     data_dir: dataDir,
     tier: substrate.capabilities().tier,
-    findings: [...substrate.findings()] satisfies Finding[],
+    findings: [...keyFindings(await fitOfKeys(db, secrets), unreadableHere), ...substrate.findings()] satisfies Finding[],
     default_limits: substrate.capabilities().defaultLimits,
     started_again: [...(await startingAgain)],
   })

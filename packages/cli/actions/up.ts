@@ -5,7 +5,7 @@ import type { UpOptions } from '../commands/up.ts'
 import type { Context } from '../context.ts'
 import { checkPort, DEFAULT_PORT, HUB_MAIN, makeDataDir } from '../local/hub-process.ts'
 import { named } from '../render/names.ts'
-import { fields } from '../render/resources.ts'
+import { fields, renderFindings } from '../render/resources.ts'
 import { duration } from '../render/text.ts'
 import { copyMeaning, tierMeaning } from '../render/tiers.ts'
 
@@ -18,7 +18,9 @@ export const up: Action<UpOptions> = async (context, _args, options) => {
   const { paint } = context.out
   // A Hub that ran before has told whoever started it.
   const again = already ? [] : info.started_again
-  const answer = { url: hub.url, pid: hub.pid, version, data_dir, tier, already, started_ms: startedMs, started_again: again }
+  // What `doctor` says of the Hub itself, for whoever never asks it.
+  const findings = info.findings.filter(({ area, status }) => area === 'hub' && status !== 'ok')
+  const answer = { url: hub.url, pid: hub.pid, version, data_dir, tier, already, started_ms: startedMs, started_again: again, findings }
   context.out.answer(answer, [
     already ? `The Hub already runs (process ${hub.pid}).` : `${paint.green('✓')} The Hub runs (process ${hub.pid}, ready in ${duration(startedMs)}).`,
     ...fields([
@@ -28,6 +30,7 @@ export const up: Action<UpOptions> = async (context, _args, options) => {
       ['  Machines', tierMeaning(info.tier)],
       ['', copyMeaning(info.tier)],
     ]),
+    ...renderFindings(findings, paint),
     ...(again.length > 0 ? [`It takes up again what the last \`autovibe down\` stopped: ${named(again, 'machine')}.`] : []),
   ])
   context.out.next(['autovibe demo', 'autovibe run "PROMPT" --project PATH --budget 2.00'])
