@@ -106,8 +106,10 @@ export async function settleMasterKeys(
   if (unreadable > 0) logger.warn({ unreadable }, 'stored secrets cannot be read with the master key; restore it, or set them again')
   const settled = { resealed, unreadableInStore: projectKeys.unreadable }
   if (!keys.previous) return settled
-  if (!keys.isOwnFile) logger.info('nothing is sealed under the previous master key any more; AUTOVIBE_MASTER_KEY_PREVIOUS may be taken away')
-  else if (await isAnyMachineBeingMade(db)) logger.info('a machine is still being made by the previous master key, which is kept until the next start')
+  if (!keys.isOwnFile) {
+    // Whoever takes it away while something does not open has one key less to look with.
+    if (unreadable === 0) logger.info('nothing is sealed under the previous master key any more; AUTOVIBE_MASTER_KEY_PREVIOUS may be taken away')
+  } else if (await isAnyMachineBeingMade(db)) logger.info('a machine is still being made by the previous master key, which is kept until the next start')
   else await forgetPreviousKey(dataDir)
   return settled
 }
