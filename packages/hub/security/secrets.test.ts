@@ -55,6 +55,11 @@ test('the environment goes before the file, and what is no key is refused', asyn
   const env = { AUTOVIBE_MASTER_KEY: key.toString('base64'), OTHER: 'x' }
   assert.deepEqual(await loadMasterKeys(join(folder, 'unused'), env), { current: key, previous: null, isOwnFile: false })
   assert.deepEqual(env, { OTHER: 'x' })
+  for (const name of ['AUTOVIBE_MASTER_KEY_PREVIOUS', 'AUTOVIBE_MASTER_KEY_PREVIOUS_FILE'])
+    await assert.rejects(loadMasterKeys(join(folder, 'unused'), { AUTOVIBE_MASTER_KEY: key.toString('base64'), [name]: '' }), {
+      code: 'request.invalid',
+      fix: /unset/,
+    })
   await assert.rejects(loadMasterKeys(join(folder, 'unused'), { AUTOVIBE_MASTER_KEY: 'short' }), internal)
   await loadMasterKeys(join(folder, 'cut'), {})
   await writeFile(join(folder, 'cut', 'master.key'), randomBytes(31))
