@@ -144,7 +144,7 @@ async function syncFolder(path: string): Promise<void> {
 
 function checkKey(key: Buffer, where: string): Buffer {
   if (key.length === KEY_BYTES) return key
-  throw new AutovibeError('internal', `${where} does not hold a master key: ${key.length} bytes instead of ${KEY_BYTES}.`, {
-    fix: 'Restore it from your backup. A new one (openssl rand -base64 32) cannot read the secrets sealed before.',
+  throw new AutovibeError('hub.master_key', `${where} does not hold a master key: ${key.length} bytes instead of ${KEY_BYTES}.`, {
+    fix: 'Bring back the key of before: 32 bytes, in a variable as their base64. For a new data directory make one (openssl rand -base64 32); it cannot read what was sealed before.',
   })
 }
