@@ -49,5 +49,15 @@ test('what the master key does not open, up and doctor say', async () => {
   const { findings } = await place.json(Checked, ['doctor'])
   assert.ok(findings.some(({ area, name, status }) => area === 'hub' && name === 'master key' && status === 'warning'))
   await rm(foreign)
+})
+
+test('a running Hub is not rotated, and up says so; after down it is, and up says that', async () => {
+  const env = { AUTOVIBE_ROTATE_MASTER_KEY: '1' }
+  const refused = await place.refusal(['up'], { env })
+  assert.deepEqual([refused.code, refused.exit], ['hub.already_running', EXIT.conflict])
+  assert.equal((await place.refusal(['up', '--port', '1'])).code, 'hub.already_running')
   assert.equal((await place.run(['down'])).code, 0)
+  const told = await place.run(['up'], { env })
+  assert.match(told.stdout, /^✓ The master key was rotated: [1-9][0-9]* secrets? sealed again\.$/m)
+  assert.deepEqual((await place.json(Up, ['up'])).findings, [])
 })

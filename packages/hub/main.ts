@@ -39,7 +39,7 @@ import { assertPortFree, openPostgres, portInUse, prepareDataDir, seedProvider, 
 import { type Runtime, systemRuntime } from './runtime.ts'
 import { lookAtMachine } from './scheduler/meter.ts'
 import { startSchedules } from './scheduler/start-schedules.ts'
-import { fitOfKeys, keyFindings } from './security/key-fit.ts'
+import { fitOfKeys, keyFindings, rotationFindings } from './security/key-fit.ts'
 import { machineTokens } from './security/machine-tokens.ts'
 import { loadMasterKeys, rotateMasterKey } from './security/master-key.ts'
 import { settleMasterKeys } from './security/reseal.ts'
@@ -193,7 +193,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     database: config.databaseUrl ? 'external PostgreSQL' : 'embedded PostgreSQL 15',
     data_dir: dataDir,
     tier: substrate.capabilities().tier,
-    findings: [...keyFindings(await fitOfKeys(db, secrets), unreadableHere), ...substrate.findings()] satisfies Finding[],
+    findings: [...rotationFindings(settledKeys), ...keyFindings(await fitOfKeys(db, secrets), unreadableHere), ...substrate.findings()] satisfies Finding[],
     default_limits: substrate.capabilities().defaultLimits,
     started_again: [...(await startingAgain)],
   })

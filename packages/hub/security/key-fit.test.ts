@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { after, test } from 'node:test'
 import { freshDatabase } from '../database/testing.ts'
-import { assertKeyFits, fitOfKeys, keyFindings } from './key-fit.ts'
+import { assertKeyFits, fitOfKeys, keyFindings, rotationFindings } from './key-fit.ts'
 import { settleMasterKeys } from './reseal.ts'
 import { createSecrets, GATE_KEY_CONTEXT, providerKeyContext } from './secrets.ts'
 
@@ -39,7 +39,7 @@ async function start(current: Buffer, previous: Buffer | null = null) {
     (error) => ({ code: error.code as string, rewraps }),
   )
 }
-const taken = (resealed: number) => ({ resealed, unreadableInStore: 2, rewraps: 1 })
+const taken = (resealed: number, wasRotated = false) => ({ resealed, wasRotated, unreadableInStore: 2, rewraps: 1 })
 const refused = { code: 'hub.master_key', rewraps: 0 }
 
 test('a database without a secret takes any key', async () => {
@@ -60,7 +60,7 @@ test('a key that opens nothing is refused before anything is changed, and the ri
   assert.deepEqual(await start(wrong, next), refused)
   assert.deepEqual(await db.selectFrom('providers').selectAll().orderBy('name').execute(), before)
   assert.deepEqual(await start(right), taken(0))
-  assert.deepEqual(await start(next, right), taken(2))
+  assert.deepEqual(await start(next, right), taken(2, true))
   assert.deepEqual(await start(right), refused)
 })
 
@@ -82,6 +82,15 @@ test('a warning names a few and counts the rest, and there is none where all is 
   assert.equal(keyFindings({ unreadable: [] }, 1)[0]?.detail, 'The master key does not open the keys to the checkpoints of 1 project.')
   const unreadable = Array.from({ length: 8 }, (_, index) => `s${index}`)
   assert.match(keyFindings({ unreadable }, 3)[0]?.detail ?? '', /of 3 projects, s0, .*s4, 3 more\.$/)
+})
+
+test('a start that was a rotation is told with what it sealed again', () => {
+  const told = (resealed: number, wasRotated = true) => rotationFindings({ resealed, wasRotated }).map(({ detail }) => detail)
+  assert.deepEqual(told(86), ['The master key was rotated: 86 secrets sealed again.'])
+  assert.deepEqual(told(1), ['The master key was rotated: 1 secret sealed again.'])
+  assert.deepEqual(told(0), ['The master key is the new one: nothing was left to seal again.'])
+  // Of an older form, under the same key.
+  assert.deepEqual(told(3, false), [])
 })
 
 test('the refusal says what to do, by where the key comes from', async () => {

@@ -10,6 +10,15 @@ export interface KeyFit {
   readonly unreadable: readonly string[]
 }
 
+/** What the start of a Hub came to. */
+export interface SettledKeys {
+  readonly resealed: number
+  /** A key came with the one before it, or a rotation that was cut off was finished. */
+  readonly wasRotated: boolean
+  /** Keys of projects' checkpoints that no known key opens; in a shared store those of other Hubs as well. */
+  readonly unreadableInStore: number
+}
+
 /** So many are named, the rest counted. */
 const NAMED_MAX = 5
 
@@ -63,6 +72,21 @@ export function keyFindings({ unreadable }: Pick<KeyFit, 'unreadable'>, ofCheckp
       status: 'warning',
       detail: `The master key does not open ${[...projects, listed(unreadable)].filter((part) => part !== '').join(', ')}.`,
       fix: 'autovibe down, then autovibe up with the key of before as AUTOVIBE_MASTER_KEY_PREVIOUS; if it is lost, set what can be set again: autovibe provider set NAME',
+    },
+  ]
+}
+
+/** That the start of this Hub was a rotation, for whoever waits for that; empty as a rule. */
+export function rotationFindings({ resealed, wasRotated }: Pick<SettledKeys, 'resealed' | 'wasRotated'>): Finding[] {
+  if (!wasRotated) return []
+  const detail = `The master key was rotated: ${resealed} ${resealed === 1 ? 'secret' : 'secrets'} sealed again.`
+  return [
+    {
+      area: 'hub',
+      name: 'master key',
+      status: 'ok',
+      detail: resealed > 0 ? detail : 'The master key is the new one: nothing was left to seal again.',
+      fix: null,
     },
   ]
 }

@@ -2,7 +2,7 @@
 import { sql } from 'kysely'
 import type { Logger } from 'pino'
 import type { Database, Tx } from '../database/database.ts'
-import { assertKeyFits, fitOfKeys } from './key-fit.ts'
+import { assertKeyFits, fitOfKeys, type SettledKeys } from './key-fit.ts'
 import { forgetPreviousKey, type MasterKeys } from './master-key.ts'
 import { GATE_KEY_CONTEXT, idempotencyContext, projectKeyContext, providerKeyContext, type Secrets, substrateTokenContext } from './secrets.ts'
 
@@ -10,13 +10,6 @@ export interface Resealed {
   readonly resealed: number
   /** Sealed under a key that nobody has any more; they are left as they are. */
   readonly unreadable: number
-}
-
-/** What the start of a Hub came to. */
-export interface SettledKeys {
-  readonly resealed: number
-  /** Keys of projects' checkpoints that no known key opens; in a shared store those of other Hubs as well. */
-  readonly unreadableInStore: number
 }
 
 /** Answers are sealed one day long; so many are looked at together. */
@@ -104,7 +97,7 @@ export async function settleMasterKeys(
   const [resealed, unreadable] = [columns.resealed + projectKeys.rewrapped, columns.unreadable + projectKeys.unreadable]
   if (resealed > 0) logger.info({ resealed }, 'secrets were sealed again under the current master key')
   if (unreadable > 0) logger.warn({ unreadable }, 'stored secrets cannot be read with the master key; restore it, or set them again')
-  const settled = { resealed, unreadableInStore: projectKeys.unreadable }
+  const settled = { resealed, wasRotated: keys.previous !== null, unreadableInStore: projectKeys.unreadable }
   if (!keys.previous) return settled
   if (!keys.isOwnFile) {
     // Whoever takes it away while something does not open has one key less to look with.
