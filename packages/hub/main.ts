@@ -35,7 +35,7 @@ import { isImportAwaited } from './operations/import-checkpoint.ts'
 import type { Ports } from './operations/ports.ts'
 import { registry } from './operations/registry.ts'
 import { createRequests } from './operations/requests.ts'
-import { assertPortFree, openPostgres, portInUse, prepareDataDir, seedProvider, writeAdminKey, writeAtomically } from './prepare.ts'
+import { assertPortFree, atStart, openPostgres, portInUse, prepareDataDir, seedProvider, writeAdminKey, writeAtomically } from './prepare.ts'
 import { type Runtime, systemRuntime } from './runtime.ts'
 import { lookAtMachine } from './scheduler/meter.ts'
 import { startSchedules } from './scheduler/start-schedules.ts'
@@ -102,7 +102,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
 
   // First, for it may refuse, and a database that has been started is no longer as it was.
   const store = config.store
-    ? await openS3Store(config.store, secrets, { hubId: await readHubId(paths.hubId, runtime), bootedAt: startedAt })
+    ? await atStart(openS3Store(config.store, secrets, { hubId: await readHubId(paths.hubId, runtime), bootedAt: startedAt }))
     : await openFolderStore(dataDir, secrets)
   const scratch = await openScratch(paths.scratch)
   const begun = [openPostgres(config, paths.postgres, ending), openLocal(config, paths.agents, listener, logger)] as const
@@ -126,7 +126,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   ending.add('the database connections', () => database.close())
   const { db, pool } = database
   await migrate(pool)
-  const settledKeys = await settleMasterKeys({ db, secrets, keys, dataDir, store }, logger)
+  const settledKeys = await atStart(settleMasterKeys({ db, secrets, keys, dataDir, store }, logger))
   // In a shared store there may be projects of Hubs with another master key.
   const unreadableHere = config.store ? 0 : settledKeys.unreadableInStore
   await assertKnownSteps(db, registry)
