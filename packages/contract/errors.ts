@@ -76,6 +76,7 @@ export const ERRORS = {
   'hub.database_taken': kind(409, 'Another Hub works on this database', 'conflict'),
   'hub.port_in_use': kind(409, 'The port is in use', 'conflict'),
   'hub.data_version': kind(409, 'The data directory is of another version', 'human'),
+  'hub.master_key': kind(409, 'The master key does not fit', 'human'),
   'hub.database': kind(503, 'The database does not answer', 'retryable', true),
   'script.invalid': kind(400, 'The model script has a mistake', 'usage'),
   internal: kind(500, 'Internal error', 'failed'),

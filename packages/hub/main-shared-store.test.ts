@@ -37,3 +37,29 @@ test('two Hubs start on one bucket, each under an id of its own, and without a b
   assert.notEqual(one, two)
   await assert.rejects(readFile(join(folders[0] ?? '', 'store', 'format')), { code: 'ENOENT' })
 })
+
+test('a Hub whose store is away says that it is to be started again, for nobody tries it', { timeout: 120_000 }, async (t) => {
+  const { startHub } = await import('./main.ts')
+  const dataDir = await mkdtemp(join(tmpdir(), 'avs-'))
+  t.after(() => rm(dataDir, { recursive: true, force: true }))
+  const store = {
+    bucket: 'away',
+    prefix: '',
+    endpoint: 'http://127.0.0.1:1',
+    region: 'us-east-1',
+    pathStyle: true,
+    credentials: { accessKeyId: 'id', secretAccessKey: 'secret' },
+  }
+  const config = {
+    dataDir,
+    port: 0,
+    databaseUrl: null,
+    logLevel: 'error',
+    isolation: null,
+    copy: null,
+    warmMachines: 0,
+    rotateMasterKey: false,
+    store,
+  } as const
+  await assert.rejects(startHub(config, createLogger({ level: 'silent' })), { code: 'substrate.unavailable', fix: /start it again: autovibe up$/ })
+})

@@ -36,10 +36,11 @@ import { isImportAwaited } from './operations/import-checkpoint.ts'
 import type { Ports } from './operations/ports.ts'
 import { registry } from './operations/registry.ts'
 import { createRequests } from './operations/requests.ts'
-import { assertPortFree, openPostgres, portInUse, prepareDataDir, seedProvider, writeAdminKey, writeAtomically } from './prepare.ts'
+import { assertPortFree, atStart, openPostgres, portInUse, prepareDataDir, seedProvider, writeAdminKey, writeAtomically } from './prepare.ts'
 import { type Runtime, systemRuntime } from './runtime.ts'
 import { lookAtMachine } from './scheduler/meter.ts'
 import { startSchedules } from './scheduler/start-schedules.ts'
+import { fitOfKeys, keyFindings, rotationFindings } from './security/key-fit.ts'
 import { machineTokens } from './security/machine-tokens.ts'
 import { loadMasterKeys, rotateMasterKey } from './security/master-key.ts'
 import { settleMasterKeys } from './security/reseal.ts'
@@ -102,7 +103,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
 
   // First, for it may refuse, and a database that has been started is no longer as it was.
   const store = config.store
-    ? await openS3Store(config.store, secrets, { hubId: await readHubId(paths.hubId, runtime), bootedAt: startedAt })
+    ? await atStart(openS3Store(config.store, secrets, { hubId: await readHubId(paths.hubId, runtime), bootedAt: startedAt }))
     : await openFolderStore(dataDir, secrets)
   const scratch = await openScratch(paths.scratch)
   const begun = [openPostgres(config, paths.postgres, ending), openLocal(config, paths.agents, listener, logger)] as const
@@ -126,7 +127,9 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
   ending.add('the database connections', () => database.close())
   const { db, pool } = database
   await migrate(pool)
-  await settleMasterKeys({ db, secrets, keys, dataDir, store }, logger)
+  const settledKeys = await atStart(settleMasterKeys({ db, secrets, keys, dataDir, store }, logger))
+  // In a shared store there may be projects of Hubs with another master key.
+  const unreadableHere = config.store ? 0 : settledKeys.unreadableInStore
   await assertKnownSteps(db, registry)
   const tokenFor = machineTokens(keys.current, keys.previous)
   machinesOn = await openInUse(local, { db, secrets, store, door: listener, tokenFor, hubId: () => readHubId(paths.hubId, runtime), dataDir, logger })
@@ -193,7 +196,7 @@ async function compose(config: HubConfig, logger: Logger, runtime: Runtime, endi
     database: config.databaseUrl ? 'external PostgreSQL' : 'embedded PostgreSQL 15',
     data_dir: dataDir,
     tier: substrate.capabilities().tier,
-    findings: [...substrate.findings()] satisfies Finding[],
+    findings: [...rotationFindings(settledKeys), ...keyFindings(await fitOfKeys(db, secrets), unreadableHere), ...substrate.findings()] satisfies Finding[],
     default_limits: substrate.capabilities().defaultLimits,
     started_again: [...(await startingAgain)],
   })

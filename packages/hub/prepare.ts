@@ -24,6 +24,20 @@ export async function openPostgres(config: HubConfig, dir: string, ending: Endin
   return server.address
 }
 
+/** What does not answer at a start is not tried again, as it is while a Hub runs: nobody is left to do it. */
+export async function atStart<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    if (!(error instanceof AutovibeError) || error.code !== 'substrate.unavailable') throw error
+    throw new AutovibeError(error.code, error.message, {
+      cause: error,
+      internal: error.internal,
+      fix: 'The Hub did not start. Check the network and the state of the server, then start it again: autovibe up',
+    })
+  }
+}
+
 /** Makes the folders. `request.invalid` for one that cannot be made, `substrate.disk_full`. */
 export async function prepareDataDir(dataDir: string): Promise<void> {
   const paths = dataPaths(dataDir)

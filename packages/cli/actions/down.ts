@@ -41,9 +41,9 @@ function whatComes(machines: readonly StoppedMachine[]): string[] {
 
 const namesOf = (machines: readonly StoppedMachine[]): string[] => machines.map(({ name }) => name)
 
-/** A mistyped --data-dir must not remove somebody's home: one of these is in every data directory from the first start on, and in no other folder. */
-const MARKS = ['hub.log', 'master-key']
-const OURS = new Set(['postgres', 'api-key', 'hub.log', 'hub.json', 'stopped.json', 'agents', 'sources', 'store', 'machines', 'master-key'])
+/** A mistyped --data-dir must not remove somebody's home: one of these groups is in every data directory from the first start on, and in no other folder. */
+const MARKS = [['hub.log'], ['master.key'], ['api-key', 'postgres']]
+const OURS = new Set(['postgres', 'api-key', 'hub.log', 'hub.json', 'stopped.json', 'agents', 'sources', 'store', 'machines', 'master.key'])
 
 async function readDataDir(dataDir: string): Promise<string[]> {
   let names: string[]
@@ -53,7 +53,7 @@ async function readDataDir(dataDir: string): Promise<string[]> {
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return []
     throw new AutovibeError('request.invalid', `${dataDir} cannot be read (${(thrown as NodeJS.ErrnoException).code}).`, { cause: thrown })
   }
-  if (names.length > 0 && !MARKS.some((mark) => names.includes(mark))) {
+  if (names.length > 0 && !MARKS.some((group) => group.every((mark) => names.includes(mark)))) {
     throw new AutovibeError(
       'request.invalid',
       `${dataDir} is not a data directory of autovibe (it holds ${names

@@ -4,8 +4,9 @@ import type { Action } from '../commands/define.ts'
 import type { UpOptions } from '../commands/up.ts'
 import type { Context } from '../context.ts'
 import { checkPort, DEFAULT_PORT, HUB_ARGS, makeDataDir } from '../local/hub-process.ts'
+import { assertRunningHubTakes } from '../local/running-hub.ts'
 import { named } from '../render/names.ts'
-import { fields } from '../render/resources.ts'
+import { fields, renderFindings } from '../render/resources.ts'
 import { duration } from '../render/text.ts'
 import { copyMeaning, tierMeaning } from '../render/tiers.ts'
 
@@ -15,10 +16,14 @@ export const up: Action<UpOptions> = async (context, _args, options) => {
   const info = await client.hub.info({ signal: context.signal })
   const { version, data_dir, tier } = info
   const already = startedMs === null
+  const ofHub = info.findings.filter(({ area }) => area === 'hub')
+  if (already && hub.pid !== null) assertRunningHubTakes({ env: context.env, port: options.port, url: hub.url, findings: ofHub })
   const { paint } = context.out
   // A Hub that ran before has told whoever started it.
   const again = already ? [] : info.started_again
-  const answer = { url: hub.url, pid: hub.pid, version, data_dir, tier, already, started_ms: startedMs, started_again: again }
+  // What `doctor` says of the Hub itself, for whoever never asks it.
+  const findings = ofHub.filter(({ status }) => status !== 'ok' || !already)
+  const answer = { url: hub.url, pid: hub.pid, version, data_dir, tier, already, started_ms: startedMs, started_again: again, findings }
   context.out.answer(answer, [
     already ? `The Hub already runs (process ${hub.pid}).` : `${paint.green('✓')} The Hub runs (process ${hub.pid}, ready in ${duration(startedMs)}).`,
     ...fields([
@@ -28,6 +33,11 @@ export const up: Action<UpOptions> = async (context, _args, options) => {
       ['  Machines', tierMeaning(info.tier)],
       ['', copyMeaning(info.tier)],
     ]),
+    ...findings.filter(({ status }) => status === 'ok').map(({ detail }) => `${paint.green('✓')} ${detail}`),
+    ...renderFindings(
+      findings.filter(({ status }) => status !== 'ok'),
+      paint,
+    ),
     ...(again.length > 0 ? [`It takes up again what the last \`autovibe down\` stopped: ${named(again, 'machine')}.`] : []),
   ])
   context.out.next(['autovibe demo', 'autovibe run "PROMPT" --project PATH --budget 2.00'])

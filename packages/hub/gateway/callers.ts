@@ -31,7 +31,7 @@ export interface Secrets {
 export interface Callers {
   /**
    * The caller behind a request of this machine. `auth.missing` unless it carries the machine's token (as `x-api-key` or as a bearer), `conflict.state`
-   * without an open run, `provider.unknown`, `provider.key_missing`.
+   * without an open run, `provider.unknown`, `provider.key_missing`, `hub.master_key` when the key does not open.
    */
   find(machineId: MachineId, req: IncomingMessage): Promise<Caller>
   close(): Promise<void>
@@ -151,15 +151,28 @@ function callerOf(row: Row, machineId: MachineId, secrets: Secrets): Omit<Caller
 function keyOf(row: Row, projectId: ProjectId, provider: string, baseUrl: string, secrets: Secrets): string {
   if (row.own_key_sealed && row.own_key_origin !== null) {
     const { origin } = new URL(baseUrl)
-    if (origin === row.own_key_origin) return secrets.open(row.own_key_sealed, projectKeyContext(projectId, provider, origin))
+    if (origin === row.own_key_origin) return openKey(secrets, row.own_key_sealed, projectKeyContext(projectId, provider, origin), provider)
     throw new AutovibeError('provider.key_missing', `The project's key for ${provider} was given for ${row.own_key_origin} and is not sent to ${origin}.`, {
       fix: `Give it again: PUT /v1/projects/${projectId}/keys/${provider}`,
     })
   }
-  if (row.key_sealed) return secrets.open(row.key_sealed, providerKeyContext(provider))
+  if (row.key_sealed) return openKey(secrets, row.key_sealed, providerKeyContext(provider), provider)
   throw new AutovibeError('provider.key_missing', `The provider ${provider} has no key.`, {
     fix: `Give it one: autovibe provider set ${provider} --key-stdin`,
   })
+}
+
+/** Not as a fault of ours that may be gone in a moment: an agent would try it again and again. */
+function openKey(secrets: Secrets, sealed: Buffer, context: string, provider: string): string {
+  try {
+    return secrets.open(sealed, context)
+  } catch (cause) {
+    throw new AutovibeError('hub.master_key', `The key for the provider ${provider} cannot be read with the Hub's master key.`, {
+      cause,
+      internal: `${context}: ${cause instanceof AutovibeError ? (cause.internal ?? cause.message) : String(cause)}`,
+      fix: `Start the Hub with the master key of before (autovibe doctor), or give the key again: autovibe provider set ${provider}`,
+    })
+  }
 }
 
 const isSame = (one: Buffer, other: Buffer): boolean => one.length === other.length && timingSafeEqual(one, other)

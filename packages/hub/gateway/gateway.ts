@@ -1,6 +1,6 @@
 /** The model gateway: the only way from a machine to a model. Every billed call is held in the ledger before it leaves and settled when it ends. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { AutovibeError, asAutovibeError, type EventType, type Json, type MachineId } from '@autovibe/contract'
+import { AutovibeError, asAutovibeError, type ErrorCode, type EventType, type Json, type MachineId } from '@autovibe/contract'
 import type { Logger } from 'pino'
 import { BoundedEvents } from '../database/bounded-events.ts'
 import type { Database, DatabaseAddress } from '../database/database.ts'
@@ -54,6 +54,8 @@ const ROUTES: Readonly<Record<string, Route>> = {
   'POST /gateway/v1/chat/completions': { wire: openaiChat, family: 'openai', perform: makeModelCall },
   'POST /gateway/v1/responses': { wire: openaiResponses, family: 'openai', perform: makeModelCall },
 }
+/** Refusals of other kinds that are told as well. */
+const TOLD = new Set<ErrorCode>(['auth.missing', 'conflict.state', 'hub.master_key'])
 /** What agents ask before their first call, to see whether somebody is there. */
 const GREETINGS = new Set(['/gateway', '/gateway/', '/gateway/api/hello'])
 
@@ -136,7 +138,7 @@ export function createGateway({ db, address, ledger, runtime, secrets, logger }:
 
   /** Refusals that a person may want to act on; a wrong path or a busy moment is none. */
   async function tellRefusal(machineId: MachineId, error: AutovibeError): Promise<void> {
-    if (!/^(budget|model|provider)\./.test(error.code) && error.code !== 'auth.missing' && error.code !== 'conflict.state') return
+    if (!/^(budget|model|provider)\./.test(error.code) && !TOLD.has(error.code)) return
     const policy = error instanceof WindingDown ? { policy: 'wind-down' } : {}
     const data = { code: error.code, message: error.message, ...policy, ...(error.fix === undefined ? {} : { fix: error.fix }) }
     if (!(error instanceof UpstreamDown)) await tell('gateway.call_refused', machineId, data)

@@ -20,6 +20,7 @@ const STATUSES: Partial<Record<ErrorCode, number>> = {
   'model.not_allowed': 403,
   'provider.unknown': 403,
   'provider.key_missing': 403,
+  'hub.master_key': 403,
   'provider.unavailable': 502,
   'provider.down': 503,
 }

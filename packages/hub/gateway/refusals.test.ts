@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, describe, it } from 'node:test'
 import { ask, refusalOf, USD, type WireError } from './test-calls.ts'
-import { messageOf, openStream, openTestGateway, sendJson, sse, usageOf } from './testing.ts'
+import { messageOf, openStream, openTestGateway, sendJson, sse, UNREADABLE_KEY, usageOf } from './testing.ts'
 
 const hub = await openTestGateway()
 after(() => hub.closeAll())
@@ -76,6 +76,26 @@ describe('a refusal of the gateway', () => {
     assert.equal((await refusalOf(await machine.call(ask()))).code, 'provider.key_missing')
     await hub.db.updateTable('runs').set({ ended_at: new Date(), state: 'succeeded' }).where('id', '=', machine.runId).execute()
     assert.equal((await refusalOf(await machine.call(ask()))).code, 'conflict.state')
+  })
+
+  it('meets a key that the master key does not open, for good, and the reason is told', async () => {
+    const machine = await hub.machine(USD)
+    await hub.db
+      .insertInto('providers')
+      .values({
+        name: 'sealed',
+        wire: 'anthropic',
+        base_url: hub.upstreamUrl,
+        default_model: 'm',
+        simulated: false,
+        key_sealed: Buffer.from(UNREADABLE_KEY),
+        updated_at: new Date(),
+      })
+      .execute()
+    await hub.db.updateTable('runs').set({ provider: 'sealed' }).where('id', '=', machine.runId).execute()
+    assert.deepEqual(await refusalOf(await machine.call(ask())), { status: 403, type: 'permission_error', code: 'hub.master_key', retry: 'false' })
+    const [told] = await machine.events('gateway.call_refused')
+    assert.deepEqual([told?.['code'], /provider set sealed/.test(String(told?.['fix']))], ['hub.master_key', true])
   })
 
   it('is told at a bounded rate, however often a machine knocks', async () => {

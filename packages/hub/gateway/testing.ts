@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { BudgetId, Json, MachineId, ProjectId, RunId } from '@autovibe/contract'
+import { AutovibeError, type BudgetId, type Json, type MachineId, type ProjectId, type RunId } from '@autovibe/contract'
 import { sql } from 'kysely'
 import { pino } from 'pino'
 import { freshDatabase } from '../database/testing.ts'
@@ -13,6 +13,8 @@ import { createGateway } from './gateway.ts'
 
 export const TOKEN = 'a-machine-token'
 export const PROVIDER_KEY = 'sk-the-real-key'
+/** Sealed under a master key that is not known. */
+export const UNREADABLE_KEY = 'sealed under another key'
 /** A provider of each wire, of the wire's own name; all of them are the one upstream. */
 const DEFAULT_MODELS = { anthropic: 'claude-opus-5-5', openai: 'gpt-5' } as const
 type ProviderWire = keyof typeof DEFAULT_MODELS
@@ -51,8 +53,10 @@ export async function openTestGateway(runtime: Runtime = systemRuntime) {
   const ledger = createLedger({ ...database, runtime })
   const logger = pino({ level: 'silent' })
   const secrets = {
-    open: (sealed: Buffer, context: string) =>
-      /^(project:prj_\S+ provider:anthropic origin:http:\S+|provider:(anthropic|openai))$/.test(context) ? sealed.toString() : 'wrong context',
+    open: (sealed: Buffer, context: string) => {
+      if (sealed.toString() === UNREADABLE_KEY) throw new AutovibeError('internal', 'A stored secret cannot be read.')
+      return /^(project:prj_\S+ provider:anthropic origin:http:\S+|provider:(anthropic|openai))$/.test(context) ? sealed.toString() : 'wrong context'
+    },
   }
   const gateway = createGateway({ db: database.db, address: database.address, ledger, runtime, secrets, logger })
 

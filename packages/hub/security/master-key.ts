@@ -26,6 +26,7 @@ type Environment = Record<string, string | undefined>
  */
 export async function loadMasterKeys(dataDir: string, env: Environment = process.env): Promise<MasterKeys> {
   const given = await keyOfEnvironment(env, 'AUTOVIBE_MASTER_KEY')
+  assertPreviousNotEmpty(env, dataDir)
   const givenPrevious = await keyOfEnvironment(env, 'AUTOVIBE_MASTER_KEY_PREVIOUS')
   const current = given ?? (await readKey(join(dataDir, FILE))) ?? (await makeKey(dataDir))
   const previous = givenPrevious ?? (given ? undefined : await readKey(join(dataDir, PREVIOUS)))
@@ -68,6 +69,16 @@ export async function rotateMasterKey(dataDir: string, keys: MasterKeys): Promis
 export async function forgetPreviousKey(dataDir: string): Promise<void> {
   for (const name of [PREVIOUS, NEXT]) await rm(join(dataDir, name), { force: true })
   await syncFolder(dataDir)
+}
+
+/** Whoever sets it wants a rotation; an empty one comes of a variable that was not set in this shell, and would be a rotation without the key of before. */
+function assertPreviousNotEmpty(env: Environment, dataDir: string): void {
+  for (const name of ['AUTOVIBE_MASTER_KEY_PREVIOUS', 'AUTOVIBE_MASTER_KEY_PREVIOUS_FILE']) {
+    if (env[name] !== '') continue
+    throw new AutovibeError('request.invalid', `${name} is set, but empty.`, {
+      fix: `Name the key of before, for instance: unset AUTOVIBE_MASTER_KEY_PREVIOUS; export AUTOVIBE_MASTER_KEY_PREVIOUS_FILE=${join(dataDir, FILE)}. Without one: unset ${name}`,
+    })
+  }
 }
 
 async function keyOfEnvironment(env: Environment, name: string): Promise<Buffer | undefined> {
@@ -133,7 +144,7 @@ async function syncFolder(path: string): Promise<void> {
 
 function checkKey(key: Buffer, where: string): Buffer {
   if (key.length === KEY_BYTES) return key
-  throw new AutovibeError('internal', `${where} does not hold a master key: ${key.length} bytes instead of ${KEY_BYTES}.`, {
-    fix: 'Restore it from your backup. A new one (openssl rand -base64 32) cannot read the secrets sealed before.',
+  throw new AutovibeError('hub.master_key', `${where} does not hold a master key: ${key.length} bytes instead of ${KEY_BYTES}.`, {
+    fix: 'Bring back the key of before: 32 bytes, in a variable as their base64. For a new data directory make one (openssl rand -base64 32); it cannot read what was sealed before.',
   })
 }

@@ -2,6 +2,7 @@
 import { sql } from 'kysely'
 import type { Logger } from 'pino'
 import type { Database, Tx } from '../database/database.ts'
+import { assertKeyFits, fitOfKeys, type SettledKeys } from './key-fit.ts'
 import { forgetPreviousKey, type MasterKeys } from './master-key.ts'
 import { GATE_KEY_CONTEXT, idempotencyContext, projectKeyContext, providerKeyContext, type Secrets, substrateTokenContext } from './secrets.ts'
 
@@ -73,7 +74,10 @@ export async function resealSecrets(tx: Tx, secrets: Secrets): Promise<Resealed>
   return { resealed, unreadable }
 }
 
-/** At the start of a Hub, before anybody seals or opens: everything under the current key, then the previous one is forgotten unless a machine is still made by it. */
+/**
+ * At the start of a Hub, before anybody seals or opens: everything under the current key, then the previous one is forgotten unless a machine is still made by it. `hub.master_key`,
+ * and nothing is changed, when they open nothing of what there is.
+ */
 export async function settleMasterKeys(
   options: {
     readonly db: Database
@@ -84,18 +88,23 @@ export async function settleMasterKeys(
     readonly store: { rewrapKeys(): Promise<{ readonly rewrapped: number; readonly unreadable: number }> }
   },
   logger: Pick<Logger, 'info' | 'warn'>,
-): Promise<void> {
+): Promise<SettledKeys> {
   const { db, secrets, keys, dataDir, store } = options
+  assertKeyFits(await fitOfKeys(db, secrets), keys)
   // Before the previous key is forgotten, which opens those that were not sealed again yet.
   const projectKeys = await store.rewrapKeys()
   const columns = await db.transaction().execute((tx) => resealSecrets(tx, secrets))
   const [resealed, unreadable] = [columns.resealed + projectKeys.rewrapped, columns.unreadable + projectKeys.unreadable]
   if (resealed > 0) logger.info({ resealed }, 'secrets were sealed again under the current master key')
   if (unreadable > 0) logger.warn({ unreadable }, 'stored secrets cannot be read with the master key; restore it, or set them again')
-  if (!keys.previous) return
-  if (!keys.isOwnFile) logger.info('nothing is sealed under the previous master key any more; AUTOVIBE_MASTER_KEY_PREVIOUS may be taken away')
-  else if (await isAnyMachineBeingMade(db)) logger.info('a machine is still being made by the previous master key, which is kept until the next start')
+  const settled = { resealed, wasRotated: keys.previous !== null, unreadableInStore: projectKeys.unreadable }
+  if (!keys.previous) return settled
+  if (!keys.isOwnFile) {
+    // Whoever takes it away while something does not open has one key less to look with.
+    if (unreadable === 0) logger.info('nothing is sealed under the previous master key any more; AUTOVIBE_MASTER_KEY_PREVIOUS may be taken away')
+  } else if (await isAnyMachineBeingMade(db)) logger.info('a machine is still being made by the previous master key, which is kept until the next start')
   else await forgetPreviousKey(dataDir)
+  return settled
 }
 
 async function isAnyMachineBeingMade(db: Database): Promise<boolean> {

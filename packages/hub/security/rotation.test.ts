@@ -175,6 +175,26 @@ describe('a rotation of the master key', () => {
     assert.deepEqual((await world.db.selectFrom('providers').select('key_sealed').where('name', '=', 'bare').executeTakeFirstOrThrow()).key_sealed, lost)
   })
 
+  it('lets the previous key of the environment be taken away only when all could be read', async () => {
+    const world = await sealedWorld('told')
+    const current = randomBytes(32)
+    const secrets = createSecrets(current, world.before.current)
+    const keys = { current, previous: world.before.current, isOwnFile: false }
+    const store = await openFolderStore(world.storeDir, secrets)
+    const told: string[] = []
+    const logger = { info: (_: object | string, text?: string) => void told.push(text ?? String(_)), warn: () => undefined }
+    const lost = createSecrets(randomBytes(32)).seal('lost', providerKeyContext('bare'))
+    await world.db.updateTable('providers').set({ key_sealed: lost }).where('name', '=', 'bare').execute()
+    const isAllowed = async (): Promise<boolean> => {
+      told.length = 0
+      await settleMasterKeys({ ...world, secrets, keys, store }, logger)
+      return told.some((text) => text.includes('may be taken away'))
+    }
+    assert.equal(await isAllowed(), false)
+    await world.db.updateTable('providers').set({ key_sealed: null }).where('name', '=', 'bare').execute()
+    assert.equal(await isAllowed(), true)
+  })
+
   it('changes nothing for living machines, and keeps the old key while one is being made by it', async () => {
     const world = await sealedWorld('machines')
     const machineId: MachineId = systemRuntime.newId('machine')

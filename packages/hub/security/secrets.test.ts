@@ -13,6 +13,7 @@ const folder = await mkdtemp(join(tmpdir(), 'avkey-'))
 after(() => rm(folder, { recursive: true, force: true }))
 const secrets = createSecrets(randomBytes(32))
 const internal = { code: 'internal' }
+const noKey = { code: 'hub.master_key', retryable: false, fix: /openssl/ }
 
 test('whatever is sealed opens again, in its own context only', () => {
   fc.assert(
@@ -55,10 +56,15 @@ test('the environment goes before the file, and what is no key is refused', asyn
   const env = { AUTOVIBE_MASTER_KEY: key.toString('base64'), OTHER: 'x' }
   assert.deepEqual(await loadMasterKeys(join(folder, 'unused'), env), { current: key, previous: null, isOwnFile: false })
   assert.deepEqual(env, { OTHER: 'x' })
-  await assert.rejects(loadMasterKeys(join(folder, 'unused'), { AUTOVIBE_MASTER_KEY: 'short' }), internal)
+  for (const name of ['AUTOVIBE_MASTER_KEY_PREVIOUS', 'AUTOVIBE_MASTER_KEY_PREVIOUS_FILE'])
+    await assert.rejects(loadMasterKeys(join(folder, 'unused'), { AUTOVIBE_MASTER_KEY: key.toString('base64'), [name]: '' }), {
+      code: 'request.invalid',
+      fix: /unset/,
+    })
+  await assert.rejects(loadMasterKeys(join(folder, 'unused'), { AUTOVIBE_MASTER_KEY: 'short' }), noKey)
   await loadMasterKeys(join(folder, 'cut'), {})
   await writeFile(join(folder, 'cut', 'master.key'), randomBytes(31))
-  await assert.rejects(loadMasterKeys(join(folder, 'cut'), {}), internal)
+  await assert.rejects(loadMasterKeys(join(folder, 'cut'), {}), noKey)
 })
 
 test('what was sealed before keys had ids opens under whichever of the known keys it was sealed', () => {
