@@ -154,6 +154,19 @@ test('a mistyped word is mended in the fix, with the rest of the line as it was'
     assert.equal(problemOf(await autovibe([...args, '--json'])).fix, fix)
 })
 
+test('what stands in the wrong place is put into the right one', async () => {
+  for (const [args, fix] of [
+    [['project', 'egress', 'shop', 'foo.com:443', '*.foo.com:443'], "autovibe project egress shop --allow foo.com:443 --allow '*.foo.com:443'"],
+    [['checkpoint', 'retention', 'shop', '--keep-last', '5'], 'autovibe checkpoint retention --project shop --keep-last 5'],
+    [['checkpoint', 'retention', 'shop', 'forge'], 'autovibe checkpoint retention --help'],
+    [['exec', 'calm-owl', 'ls', '-l'], 'autovibe exec calm-owl -- ls -l'],
+    [['exec', '-i', 'calm-owl', 'npm', 'test', '--watch', 'a b'], "autovibe exec -i calm-owl -- npm test --watch 'a b'"],
+    [['exec', 'calm-owl'], 'autovibe exec -it calm-owl'],
+    [['exec', '-l', 'calm-owl'], 'autovibe exec --help'],
+  ] as const)
+    assert.equal(problemOf(await autovibe([...args, '--json'])).fix, fix)
+})
+
 test('a mistake is one sentence with one full stop', async () => {
   const { detail } = problemOf(await autovibe(['ps', 'a', 'b', '--json']))
   assert.equal(detail, "Too many arguments for 'ps'. Expected 0 arguments but got 2: a, b.")
