@@ -162,6 +162,7 @@ test('what stands in the wrong place is put into the right one', async () => {
     [['exec', 'calm-owl', 'ls', '-l'], 'autovibe exec calm-owl -- ls -l'],
     [['exec', '-i', 'calm-owl', 'npm', 'test', '--watch', 'a b'], "autovibe exec -i calm-owl -- npm test --watch 'a b'"],
     [['exec', 'calm-owl'], 'autovibe exec -it calm-owl'],
+    [['rollback', 'ckp_01m8wxtd', 'calm-owl'], 'autovibe rollback calm-owl ckp_01m8wxtd'],
     [['exec', '-l', 'calm-owl'], 'autovibe exec --help'],
   ] as const)
     assert.equal(problemOf(await autovibe([...args, '--json'])).fix, fix)
