@@ -122,7 +122,15 @@ test("a project's cap for a day is made, changed and said in words, and what can
   assert.match(low.stderr, /^! Already spent: \$0\.\d+; no model call goes out until the limit is above that\.\nNext: autovibe budget set prj_/)
   assert.equal((await place.run([...(/^Next: autovibe (.*)$/m.exec(low.stderr)?.[1] ?? '').split(' ')])).code, 0)
 
+  const wide = await place.run(['budget', 'set', 'project:shop', '40'])
+  assert.equal(wide.stderr, 'A budget above it allows less: its daily limit $4.00; $0.00 spent, $4.00 left.\n')
+  const none = await place.run(['budget', 'set', 'project:shop', 'none', '--period', 'daily'])
+  assert.match(none.stdout, /^✓ project shop \(\S+\): daily limit \$4\.00 → none; /)
+  assert.match(none.stdout, /^All machines of the project shop \(\S+\) together may spend without a limit/m)
+
   const refusals: readonly (readonly [readonly string[], string])[] = [
+    [['project:shop', 'none', '--period', 'weekly'], 'not_found'],
+    [['organization', '5'], 'not_found'],
     [[run.machine_id, '1', '--period', 'daily'], 'request.invalid'],
     [[made.budget.id, '1', '--period', 'weekly'], 'request.invalid'],
     [['project:shop', '--warn-at', '50', '--period', 'weekly'], 'not_found'],

@@ -98,7 +98,7 @@ test('a machine that has reached a limit is started again when that is raised, a
   const raised = await place.run(['machine', 'limits', run.machine_name, '--processes', '1024'])
   assert.match(raised.stdout, /^✓ .* may take .*, 1024 processes, /)
   assert.equal((await place.run(['machine', 'start', run.machine_name])).code, 0)
-  const again = await place.run(['run', 'Burn', '--machine', run.machine_name, '--provider', 'scripted', '--budget', '1'])
+  const again = await place.run(['run', 'Burn', '--machine', run.machine_name, '--budget', '1'])
   assert.equal(again.code, 0, again.stdout + again.stderr)
   assert.equal((await place.run(['machine', 'destroy', run.machine_name])).code, 0)
 })

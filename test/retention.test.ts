@@ -10,7 +10,7 @@ import { openScriptedPlace, type ScriptedPlace } from './support/scripted-place.
 const SCRIPT = fileURLToPath(new URL('../packages/scripted-model/scripts/demo.yaml', import.meta.url))
 const STRICT = ['--keep-last', '1', '--hourly', '0', '--daily', '0', '--weekly', '0']
 const Listed = z.object({ checkpoints: z.array(Checkpoint), storage: z.array(ProjectStorage.extend({ project: z.string() })) })
-const Retained = z.object({ plan: RetentionPlan, applied: z.boolean(), expired: z.int() })
+const Retained = z.object({ plan: RetentionPlan, applied: z.boolean(), expired: z.int(), saved: z.boolean() })
 
 let scripted: ScriptedPlace
 let place: Place
@@ -119,7 +119,20 @@ test('a diff still begins at the start, a fork of what stayed works, and the mac
 
 test('rules that are saved are those of the project, and an unpinned checkpoint goes by them', async () => {
   const [pinned = ''] = taken
-  const { plan } = await place.json(Retained, ['checkpoint', 'retention', ...STRICT, '--save'])
+  const { plan, saved } = await place.json(Retained, ['checkpoint', 'retention', ...STRICT, '--save'])
+  assert.equal(saved, true)
+  assert.match(
+    (await place.run(['checkpoint', 'retention', ...STRICT, '--save'])).stdout,
+    /^✓ Saved as the rules of project \S+, which the Hub applies every hour\.\nproject /,
+  )
+  const listed = await place.json(z.object({ checkpoints: z.array(z.object({ project_id: z.string() })) }), [
+    'checkpoint',
+    'list',
+    '--project',
+    plan.project_id,
+  ])
+  assert.deepEqual([...new Set(listed.checkpoints.map(({ project_id }) => project_id))], [plan.project_id])
+  assert.equal((await place.refusal(['checkpoint', 'list', '--project', 'nobody'])).code, 'not_found')
   const { settings } = await place.json(z.object({ project: z.object({}), settings: ProjectSettings }), ['project', 'show', plan.project_id])
   assert.deepEqual(settings.retention, { keep_last: 1, hourly: 0, daily: 0, weekly: 0 })
   assert.match((await place.run(['project', 'show', plan.project_id])).stdout, /checkpoints +kept are of each machine the last 1$/m)

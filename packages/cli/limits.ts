@@ -20,30 +20,30 @@ const DURATIONS: Readonly<Record<string, number>> = { s: 1, m: 60, min: 60, h: 3
 export function readLimits({ cores, memory, processes, disk, wall }: LimitOptions): MachineLimitsChange {
   const given = {
     ...(cores === undefined ? {} : { cores: amount(cores, {}, '--cores', '0.5') }),
-    ...(memory === undefined ? {} : { memory_bytes: whole(memory, SIZES, '--memory', '2GiB') }),
+    ...(memory === undefined ? {} : { memory_bytes: readBytes(memory, '--memory', '2GiB') }),
     ...(processes === undefined ? {} : { processes: whole(processes, {}, '--processes', '512') }),
-    ...(disk === undefined ? {} : { disk_bytes: whole(disk, SIZES, '--disk', '10GiB') }),
-    ...(wall === undefined ? {} : { wall_seconds: whole(wall, DURATIONS, '--wall', '2h') }),
+    ...(disk === undefined ? {} : { disk_bytes: readBytes(disk, '--disk', '10GiB') }),
+    ...(wall === undefined ? {} : { wall_seconds: readSeconds(wall, '--wall', '2h') }),
   }
   const read = MachineLimitsChange.safeParse(given)
   if (read.success) return read.data
   const [issue] = read.error.issues
-  const { option = '', unit = String } = WORDS[String(issue?.path[0])] ?? {}
+  const { option = '', unit = String, example = '' } = WORDS[String(issue?.path[0])] ?? {}
   const range =
     issue?.code === 'too_small'
       ? `at least ${unit(Number(issue.minimum))}`
       : issue?.code === 'too_big'
         ? `at most ${unit(Number(issue.maximum))}`
         : 'another amount'
-  throw new AutovibeError('request.invalid', `${option} takes ${range}.`, { fix: 'autovibe machine limits --help' })
+  throw new AutovibeError('request.invalid', `${option} takes ${range}.`, { fix: `${option} ${example}` })
 }
 
-const WORDS: Readonly<Record<string, { readonly option: string; readonly unit: (amount: number) => string }>> = {
-  cores: { option: '--cores', unit: String },
-  memory_bytes: { option: '--memory', unit: bytes },
-  processes: { option: '--processes', unit: String },
-  disk_bytes: { option: '--disk', unit: bytes },
-  wall_seconds: { option: '--wall', unit: (seconds) => duration(seconds * 1000) },
+const WORDS: Readonly<Record<string, { readonly option: string; readonly unit: (amount: number) => string; readonly example: string }>> = {
+  cores: { option: '--cores', unit: String, example: '0.5' },
+  memory_bytes: { option: '--memory', unit: bytes, example: '2GiB' },
+  processes: { option: '--processes', unit: String, example: '512' },
+  disk_bytes: { option: '--disk', unit: bytes, example: '10GiB' },
+  wall_seconds: { option: '--wall', unit: (seconds) => duration(seconds * 1000), example: '2h' },
 }
 
 /** A number with one of the units, or with none at all. */
@@ -51,15 +51,32 @@ function amount(text: string, units: Readonly<Record<string, number>>, option: s
   const [, number = '', unit = ''] = /^([0-9]{1,16}(?:\.[0-9]{1,6})?) ?([a-zA-Z]{0,4})$/.exec(text.trim()) ?? []
   const factor = unit === '' ? 1 : units[unit.toLowerCase()]
   if (number === '' || factor === undefined) {
-    const known = Object.keys(units).filter((name) => name.length > 1 || !(`${name}ib` in units))
-    const takes = known.length === 0 ? 'a number' : `a number with ${known.join(', ')}`
-    throw new AutovibeError('request.invalid', `${option} takes ${takes}, not ${JSON.stringify(text)}.`, { fix: `${option} ${example}` })
+    const known = units === SIZES ? ' with B, KiB, MiB, GiB or TiB' : units === DURATIONS ? ' with s, m, h or d' : ''
+    // GB for GiB is the commonest of these.
+    const meant = units === SIZES && number !== '' && /^[kmgt]b$/i.test(unit) ? `${number}${unit.charAt(0).toUpperCase()}iB` : example
+    throw new AutovibeError('request.invalid', `${option} takes a number${known}, not ${JSON.stringify(text)}.`, { fix: `${option} ${meant}` })
   }
   return Number(number) * factor
 }
 
-/** A time as a person types it, in seconds. */
-export const readSeconds = (text: string, option: string, example: string): number => whole(text, DURATIONS, option, example)
+/** A time as a person types it, in seconds. A bare number is refused: whoever means minutes would not see that it was taken as seconds. */
+export function readSeconds(text: string, option: string, example: string): number {
+  assertUnit(text, option, example, Number.POSITIVE_INFINITY)
+  return whole(text, DURATIONS, option, example)
+}
+
+/** A size as a person types it. A bare number is one of bytes, unless it is so small that nobody means those. */
+function readBytes(text: string, option: string, example: string): number {
+  assertUnit(text, option, example, 1024 ** 2)
+  return whole(text, SIZES, option, example)
+}
+
+/** `request.invalid` for a bare number below `bareFrom`, and from 1 on: nothing at all needs no unit. */
+function assertUnit(text: string, option: string, example: string, bareFrom: number): void {
+  const number = text.trim()
+  if (!/^[0-9]{1,16}(\.[0-9]{1,6})?$/.test(number) || Number(number) === 0 || Number(number) >= bareFrom) return
+  throw new AutovibeError('request.invalid', `${option}: ${number} of what?`, { fix: `${option} ${number}${example.replace(/^[0-9.]+/, '')}` })
+}
 
 const whole = (...given: Parameters<typeof amount>): number => Math.round(amount(...given))
 

@@ -104,7 +104,8 @@ async function standing(client: Autovibe, machine: Machine, options: CallOptions
   throw noCheckpoint(machine, tried.length > 0)
 }
 
-async function lastRun(client: Autovibe, machine: Machine, options: CallOptions): Promise<Run | undefined> {
+/** The one at work on it, or else the newest; undefined where there was none. */
+export async function lastRun(client: Autovibe, machine: Machine, options: CallOptions): Promise<Run | undefined> {
   if (machine.run_id !== null) return client.runs.get(machine.run_id, options)
   const [last] = await client.runs.list({ machine: machine.id }, options).take(1)
   return last

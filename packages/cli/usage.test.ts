@@ -136,7 +136,6 @@ test('a near miss is guessed', async () => {
   for (const [args, guess] of [
     [['rnu'], 'run'],
     [['chekpoint'], 'checkpoint'],
-    [['ps', '--al'], '--all'],
     [[...run, '--agent', 'claude'], 'claude-code'],
     [['operation', 'list', '--state', 'stuk'], 'stuck'],
   ] as const)

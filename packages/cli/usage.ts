@@ -2,6 +2,7 @@
 import { AutovibeError } from '@autovibe/contract'
 import type { Command, CommanderError } from 'commander'
 import { quote } from './git/repository.ts'
+import { meantLine } from './misplaced.ts'
 import { commandNames } from './words.ts'
 
 /** A mistake that the parser has found. */
@@ -15,6 +16,8 @@ export function usageError(error: CommanderError, args: readonly string[], progr
     return new AutovibeError('request.invalid', `autovibe ${names.join(' ')} needs one of its commands: ${known}.`, { fix: help })
   }
   const message = `${first.charAt(0).toUpperCase()}${first.slice(1)}`.replace(/\.*$/, '.')
+  const line = error.code === 'commander.excessArguments' || error.code === 'commander.unknownOption' ? meantLine(names, command, args) : undefined
+  if (line !== undefined) return new AutovibeError('request.invalid', message, { fix: line })
   const [, words = ''] = /^\(Did you mean (?:one of )?(.+)\?\)$/.exec(hint.trim()) ?? []
   // A command and its short name are one.
   const [meant = '', ...others] = new Set(words.split(', ').map((word) => command?.commands.find((child) => child.aliases().includes(word))?.name() ?? word))

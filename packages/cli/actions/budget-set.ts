@@ -4,10 +4,10 @@ import type { Autovibe, CallOptions } from '@autovibe/sdk'
 import type { BudgetSetOptions } from '../commands/budget.ts'
 import type { Action } from '../commands/define.ts'
 import type { Context } from '../context.ts'
-import { isOutOfMoney, raise, restOf } from '../follow/money-out.ts'
+import { isOutOfMoney, raise, restOf, tightestOf } from '../follow/money-out.ts'
 import { isLimited } from '../render/budget-tree.ts'
 import { inWords } from '../render/closing.ts'
-import { dollars, sharesOf } from '../render/money.ts'
+import { dollars, sharesOf, UNLIMITED } from '../render/money.ts'
 import { assertMayHave, meaningOf, readWish, type Wish } from './budget-cap.ts'
 import { budgetTarget, inFull, openBudgetOf, refOf, type Target } from './budget-target.ts'
 
@@ -82,7 +82,8 @@ async function setMachine(client: Autovibe, { run }: Target, budget: Budget, wan
 }
 
 /** Whether the run goes on now, or why not and what would help. */
-async function tellRun({ out, signal }: Context, client: Autovibe, target: Target, budget: Budget, run: Run | null): Promise<void> {
+async function tellRun(context: Context, client: Autovibe, target: Target, budget: Budget, run: Run | null): Promise<void> {
+  const { out, signal } = context
   const mark = out.paint.yellow('!')
   const wasWaiting = target.run !== null && isOutOfMoney(target.run)
   if (restOf(budget) <= 0n) {
@@ -95,12 +96,21 @@ async function tellRun({ out, signal }: Context, client: Autovibe, target: Targe
   if (run !== null && own !== undefined && restOf(own) < restOf(budget)) {
     out.note(`Its run ${run.id} keeps a limit of its own: ${whole(own)}`)
     if (restOf(own) <= 0n || wasWaiting) return out.next([raise(run.id, own)])
-  } else if (BigInt(budget.available) < restOf(budget)) out.note('A budget above it allows less: autovibe budget show')
+  } else if (BigInt(budget.available) < restOf(budget)) await tellAbove(context, client, budget)
   if (!wasWaiting || run === null) return
   const isStarting = run.state === 'paused' && (await client.machines.get(run.machine_id, { signal })).operation_id !== null
   if (run.state === 'paused' && !isStarting) return out.note(`${mark} The run stays paused.`)
   out.note(isStarting ? 'The run goes on as soon as its machine works.' : 'The run goes on.')
   out.next([`autovibe attach ${run.machine_name}`])
+}
+
+/** Said by name, for whoever wonders what the new limit is good for. Without limits above there is only what they have spent, which is in nobody's way. */
+async function tellAbove({ out, signal }: Context, client: Autovibe, budget: Budget): Promise<void> {
+  const above = await tightestOf(client, budget.parent_id, { signal })
+  if (above === undefined || !isLimited(above)) return
+  const isLess = restOf(above) < restOf(budget)
+  const whose = above.scope_id === budget.scope_id ? 'its' : `the ${above.scope}'s`
+  out.note(`A budget above it allows less: ${isLess ? `${whose} ${limitWord(above)} ${whole(above)}` : 'autovibe budget show'}`)
 }
 
 const limitWord = ({ period }: Budget): string => (period === 'total' ? 'limit' : `${period} limit`)
@@ -124,6 +134,10 @@ async function createBudget(context: Context, client: Autovibe, target: Target, 
         fix: `autovibe budget set ${id} 5.00 --period ${period}`,
       },
     )
+  if (limit === UNLIMITED.toString())
+    throw new AutovibeError('not_found', `The ${inFull(target)} has no ${period === 'total' ? 'limit' : `${period} limit`} that could be taken away.`, {
+      fix: `autovibe budget show ${id}`,
+    })
   const budget = await client.budgets.create({ scope: kind, scope_id: id, period, limit, ...settings }, { signal: context.signal })
   const answer = { set: { kind, id, name }, budget, also: null, run: null }
   context.out.answer(answer, [`${context.out.paint.green('✓')} ${inFull(target)}: ${limitWord(budget)} ${whole(budget)}`, meaningOf(target, budget)])

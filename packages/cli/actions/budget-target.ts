@@ -1,6 +1,7 @@
 /** What a word after `autovibe budget` stands for: one meaning for each, whatever goes on meanwhile. */
 import { AutovibeError, type Budget, type BudgetPeriod, type BudgetScope, isId, type Run } from '@autovibe/contract'
 import type { Autovibe, CallOptions } from '@autovibe/sdk'
+import { nearest } from '../render/nearest.ts'
 import { resolveMachine } from '../resolve.ts'
 import { wholeId } from '../short-ids.ts'
 
@@ -43,7 +44,10 @@ export async function budgetTarget(client: Autovibe, given: string, options: Cal
   }
   const project = await projectTarget(client, ref, options)
   if (project) return project
-  throw new AutovibeError('not_found', `${JSON.stringify(given)} is no run, machine or project.`, { fix: 'autovibe budget show' })
+  const isRoot = nearest(ref, ['organisation']) !== undefined
+  throw new AutovibeError('not_found', `${JSON.stringify(given)} is no run, machine or project.${isRoot ? ' Did you mean organisation?' : ''}`, {
+    fix: isRoot ? 'autovibe budget show organisation' : 'autovibe budget show',
+  })
 }
 
 async function projectTarget(client: Autovibe, ref: string, options: CallOptions): Promise<Target | undefined> {

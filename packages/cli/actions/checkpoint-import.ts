@@ -8,10 +8,11 @@ import type { CheckpointImportOptions } from '../commands/checkpoint-archives.ts
 import type { Action } from '../commands/define.ts'
 import type { Context } from '../context.ts'
 import { commitOf, commitTar } from '../git/export/commit-tar.ts'
-import { openRepository } from '../git/repository.ts'
+import { openRepository, quote } from '../git/repository.ts'
 import { makeScratch } from '../git/scratch.ts'
 import { checkName, findOrCreate, projectName } from '../importing.ts'
 import { writeNewFile } from '../local/new-file.ts'
+import { assertContents } from '../local/tar-top.ts'
 import { renderCheckpointLine } from '../render/moment.ts'
 import { bytes as sizeOf } from '../render/text.ts'
 
@@ -24,7 +25,8 @@ export const checkpointImport: Action<CheckpointImportOptions> = async (context,
   if (project === undefined)
     throw new AutovibeError('request.invalid', 'Say which project it belongs to.', { fix: `autovibe checkpoint import --tar ${tar} --project NAME` })
   const contents = options.all ? ('all' as const) : ('project' as const)
-  if (tar !== '-') return send(context, resolve(context.cwd, tar), project, { ...query, contents })
+  const again = `autovibe checkpoint import --tar ${quote(tar)} --project ${quote(project)}`
+  if (tar !== '-') return sendTar(context, resolve(context.cwd, tar), project, { ...query, contents }, again)
   if (process.stdin.isTTY === true)
     throw new AutovibeError('request.invalid', 'A terminal sends no tar.', { fix: 'tar -cC FOLDER . | autovibe checkpoint import --tar - --project NAME' })
   // A file first: what is sent must be there once more for a second attempt.
@@ -32,7 +34,7 @@ export const checkpointImport: Action<CheckpointImportOptions> = async (context,
   try {
     context.out.live('reading standard input')
     await writeNewFile(join(folder, 'tar'), process.stdin as AsyncIterable<Buffer>, { replace: false })
-    return await send(context, join(folder, 'tar'), project, { ...query, contents })
+    return await sendTar(context, join(folder, 'tar'), project, { ...query, contents }, again)
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
@@ -59,13 +61,27 @@ async function importCommit(context: Context, revision: string, options: Checkpo
   return await send(context, file, options.project ?? projectName(repository.root), { ...query, contents: 'project', commit })
 }
 
-async function send(context: Context, file: string, name: string, query: Partial<ImportCheckpointQuery>): Promise<number> {
-  const { out, signal } = context
+type Query = Partial<ImportCheckpointQuery>
+
+/** `again`: the command for it as a tar of a project. */
+async function sendTar(context: Context, file: string, name: string, query: Query & Pick<ImportCheckpointQuery, 'contents'>, again: string): Promise<number> {
+  await sizeOfFile(file)
+  await assertContents(file, query.contents, again)
+  return send(context, file, name, query)
+}
+
+async function sizeOfFile(file: string): Promise<number> {
   const stats = await stat(file).catch(() => null)
-  if (!stats?.isFile()) throw new AutovibeError('request.invalid', `There is no file ${file}.`, { fix: 'Name a tar: --tar FILE' })
+  if (stats?.isFile()) return stats.size
+  throw new AutovibeError('request.invalid', `There is no file ${file}.`, { fix: 'Name a tar: --tar FILE' })
+}
+
+async function send(context: Context, file: string, name: string, query: Query): Promise<number> {
+  const { out, signal } = context
+  const size = await sizeOfFile(file)
   const client = await context.connect()
   const project = await findOrCreate(client, { name: name.startsWith('prj_') ? name : checkName(name, '--project'), signal })
-  out.live(`sending ${sizeOf(stats.size)}`)
+  out.live(`sending ${sizeOf(size)}`)
   const { checkpoint: pending, operation_id } = await client.projects.importCheckpoint(project.id, await openAsBlob(file), query, { signal })
   out.live(`${pending.id}: being stored and read back`)
   const checkpoint = await client.checkpoints.wait(pending.id, 'verified', { signal })

@@ -41,14 +41,18 @@ export const checkpointRetention: Action<CheckpointRetentionOptions> = async (co
   const plan = await client.projects.retain(id, { rules, apply, limit: LISTED }, { signal })
   for (const operation of plan.operation_ids) await awaitOperation(context, client, operation, 'expiring checkpoints')
   if (!apply) {
-    out.answer({ plan, applied: false, expired: 0 }, renderPlan(plan, name, Date.now(), out.paint))
+    out.answer({ plan, applied: false, expired: 0, saved: save }, [
+      ...(save ? [`${out.paint.green('✓')} Saved as the rules of project ${name}, which the Hub applies every hour.`] : []),
+      ...renderPlan(plan, name, Date.now(), out.paint),
+    ])
     if (plan.expire.total > 0) out.next([`autovibe checkpoint retention --project ${name}${optionsOf(options)} --apply`, 'autovibe checkpoint pin ID'])
     return 0
   }
   const left = await client.projects.retain(id, { rules, limit: LISTED }, { signal })
   const expired = Math.max(0, plan.expire.total - left.expire.total)
-  out.answer({ plan, applied: true, expired }, [
+  out.answer({ plan, applied: true, expired, saved: save }, [
     `${out.paint.green('✓')} ${plural(expired, 'checkpoint')} expired; ${plural(left.keep.total, 'checkpoint')} of project ${name} stay.`,
+    ...(save ? [`${out.paint.green('✓')} The rules are saved as those of project ${name}.`] : []),
   ])
   if (left.expire.total > 0) out.note(`${plural(left.expire.total, 'checkpoint')} came to be needed meanwhile, or are left for the next time.`)
   return 0

@@ -8,6 +8,7 @@ import { renderCheckpoint, renderCheckpoints } from '../render/resources.ts'
 import { renderStorage } from '../render/retention.ts'
 import { resolveMachine, resolveRun } from '../resolve.ts'
 import { canBeId, wholeId } from '../short-ids.ts'
+import { findProject } from './project.ts'
 import { storageOf } from './project-storage.ts'
 
 /** Newest first. */
@@ -40,6 +41,7 @@ export const checkpointList: Action<CheckpointListOptions> = async (context, [re
   const client = await context.connect()
   const { out, signal } = context
   const query: Partial<CheckpointQuery> = {}
+  if (options.project !== undefined) query.project = (await findProject(client, options.project, { signal })).id
   let machine: Machine | undefined
   if (ref !== undefined && canBeId('run', ref)) query.run = (await resolveRun(client, ref, { signal })).id
   else if (ref !== undefined) {

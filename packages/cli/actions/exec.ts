@@ -6,6 +6,7 @@ import type { Action } from '../commands/define.ts'
 import type { ExecCommandOptions } from '../commands/exec.ts'
 import type { Context } from '../context.ts'
 import { EXEC_FAULT, ExitWith } from '../exit-with.ts'
+import { quote } from '../git/repository.ts'
 import { Kept } from '../local/kept.ts'
 import { resolveMachine } from '../resolve.ts'
 
@@ -13,7 +14,7 @@ const STTY_MS = 2_000
 
 export const exec: Action<ExecCommandOptions> = async (context, [ref = '', ...command], options) => {
   try {
-    return await execute(context, ref, requestOf(command, options, context))
+    return await execute(context, ref, requestOf(ref, command, options, context))
   } catch (thrown) {
     throw new ExitWith(thrown instanceof ExecError ? thrown.commandExitCode : EXEC_FAULT, thrown)
   }
@@ -49,8 +50,11 @@ async function execute(context: Context, ref: string, request: CreateExec): Prom
   }
 }
 
-function requestOf(command: readonly string[], options: ExecCommandOptions, { env, out }: Context): CreateExec {
+function requestOf(machine: string, command: readonly string[], options: ExecCommandOptions, { env, out }: Context): CreateExec {
   const { tty = false, interactive = false } = options
+  // A shell that can be told nothing would only end.
+  if (command.length === 0 && !interactive)
+    throw new AutovibeError('request.invalid', 'Name the command that shall run there, or -it for a shell.', { fix: `autovibe exec -it ${quote(machine)}` })
   if (tty && interactive && (process.stdin.isTTY !== true || out.json))
     throw new AutovibeError(
       'request.invalid',

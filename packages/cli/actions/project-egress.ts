@@ -2,6 +2,7 @@
 import { AutovibeError, type EgressRule } from '@autovibe/contract'
 import type { Action } from '../commands/define.ts'
 import type { ProjectEgressOptions } from '../commands/project.ts'
+import { inOptions, readDestinations } from '../egress.ts'
 import { egressOf } from '../render/project.ts'
 import { findProject } from './project.ts'
 
@@ -9,13 +10,13 @@ export const projectEgress: Action<ProjectEgressOptions> = async ({ connect, out
   const { allow = [], allowPrivate = [], remove = [], none = false } = given
   const isChange = allow.length + allowPrivate.length + remove.length > 0
   if (none && isChange) throw new AutovibeError('request.invalid', 'With --none nothing else can be meant.', { fix: `autovibe project egress ${ref} --none` })
+  const added = readDestinations(ref, given)
   const client = await connect()
   const options = { signal }
   const { id, name } = await findProject(client, ref, options)
   const before = await client.projects.settings(id, options)
-  const added = [...allow.map((destination) => ({ destination, private: false })), ...allowPrivate.map((destination) => ({ destination, private: true }))]
   const egress = none ? [] : [...without(before.egress, remove, name), ...added]
-  const settings = none || isChange ? await client.projects.putEgress(id, egress, options) : before
+  const settings = none || isChange ? await client.projects.putEgress(id, egress, options).catch(inOptions(name, given, egress)) : before
   const [sentence = '', ...lines] = egressOf(settings)
   out.answer({ settings }, [`${none || isChange ? `${out.paint.green('✓')} ` : ''}project ${name}: ${sentence}`, ...lines])
   if (settings.egress.length === 0) out.next([`autovibe project egress ${name} --allow registry.npmjs.org:443`])

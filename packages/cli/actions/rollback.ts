@@ -1,14 +1,19 @@
 /** Takes a machine back to one of its checkpoints, and says what that does not undo. */
-import { type CheckpointId, isId, type Json, type Operation, RollbackEffects } from '@autovibe/contract'
+import { AutovibeError, type CheckpointId, isId, type Json, type Operation, RollbackEffects } from '@autovibe/contract'
 import type { Action } from '../commands/define.ts'
 import type { RollbackOptions } from '../commands/rollback.ts'
+import { quote } from '../git/repository.ts'
 import { effectLines } from '../render/rollback-effects.ts'
 import { destroyed, resolveMachine } from '../resolve.ts'
-import { wholeId } from '../short-ids.ts'
+import { canBeId, wholeId } from '../short-ids.ts'
 import { checkpointRef } from './checkpoint.ts'
 import { awaitOperation } from './operation.ts'
 
 export const rollback: Action<RollbackOptions> = async (context, [ref = '', to = ''], { dryRun = false }) => {
+  if (canBeId('checkpoint', ref) && !canBeId('checkpoint', to))
+    throw new AutovibeError('request.invalid', 'The machine comes first, then the checkpoint that it goes back to.', {
+      fix: `autovibe rollback ${quote(to)} ${quote(ref)}`,
+    })
   const wanted = checkpointRef(to)
   const client = await context.connect()
   const { out, signal } = context

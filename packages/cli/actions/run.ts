@@ -9,13 +9,14 @@ import type { Action } from '../commands/define.ts'
 import type { RunOptions } from '../commands/run.ts'
 import type { Context } from '../context.ts'
 import { openRepository, quote, type Repository } from '../git/repository.ts'
+import { goOnWith, type Said } from '../go-on.ts'
 import { checkName, type Imported, importCheckout, projectName } from '../importing.ts'
 import { readLimits } from '../limits.ts'
 import { findHub, remoteHub } from '../local/hub-process.ts'
 import { readStdin } from '../local/stdin.ts'
 import { bytes, duration, plural, usd } from '../render/text.ts'
 import { isTooWeak, tierMeaning } from '../render/tiers.ts'
-import { resolveMachine } from '../resolve.ts'
+import { lastRun, resolveMachine } from '../resolve.ts'
 import { wholeId } from '../short-ids.ts'
 import { checkpointRef } from './checkpoint.ts'
 import { followToEnd } from './following.ts'
@@ -27,9 +28,7 @@ interface Wish {
   readonly budget: string
   readonly budgetOrigin: string
   readonly atLimit: AtLimit
-  readonly agent: AgentName
-  readonly provider: string
-  readonly model: string | undefined
+  readonly said: Said
   readonly check: string | undefined
   readonly from: string | undefined
   readonly repository: Repository | undefined
@@ -38,12 +37,15 @@ interface Wish {
 
 export const run: Action<RunOptions> = async (context, [words = ''], options) => {
   const wish = await readWish(context, words, options)
-  await requireKeySomewhere(context, wish.provider)
+  await requireKeySomewhere(context, goOnWith(wish.said, undefined).provider)
   const { client, startedMs } = await context.ensureHub()
   const { out, signal } = context
   if (startedMs !== null) out.note(`${out.paint.green('✓')} Hub started in ${duration(startedMs)}.`)
-  await requireAgent(client, wish.agent, signal)
-  const provider = await provideKey(context, client, wish.provider)
+  // Before its provider is looked at: without the machine nobody knows which one is meant.
+  const machine = options.machine === undefined ? undefined : await resolveMachine(client, options.machine, { signal })
+  const chosen = goOnWith(wish.said, machine && (await lastRun(client, machine, { signal })))
+  await requireAgent(client, chosen.agent, signal)
+  const provider = await provideKey(context, client, chosen.provider)
   const { tier } = await client.hub.info({ signal })
   // The Hub refuses it too, but only once the checkout has been copied.
   if (isTooWeak(tier) && !provider.simulated && options.allowUnisolated !== true)
@@ -51,17 +53,17 @@ export const run: Action<RunOptions> = async (context, [words = ''], options) =>
       fix: 'autovibe doctor names what is missing; --allow-unisolated accepts the risk.',
     })
   const from = wish.from === undefined ? undefined : ((await wholeId(client, wish.from, { signal })) as NonNullable<CreateRun['from_checkpoint']>)
-  const place = await prepare(context, client, wish, options)
+  const place = machine ? { project: machine.project_id, machine: machine.id } : await importProject(context, client, wish, options)
   const { run, operation_id } = await client.runs.create(
     {
       ...place,
       prompt: wish.prompt,
-      agent: wish.agent,
-      provider: wish.provider,
+      agent: chosen.agent,
+      provider: chosen.provider,
       budget: wish.budget,
       ...wish.atLimit,
       allow_unisolated: options.allowUnisolated === true,
-      ...(wish.model === undefined ? {} : { model: wish.model }),
+      ...(chosen.model === undefined ? {} : { model: chosen.model }),
       ...(wish.check === undefined ? {} : { check: wish.check }),
       ...(from === undefined ? {} : { from_checkpoint: from }),
       ...(Object.keys(wish.limits).length === 0 ? {} : { limits: wish.limits }),
@@ -100,16 +102,19 @@ async function readWish(context: Context, words: string, options: RunOptions): P
   const repository = options.machine === undefined ? await openRepository(resolve(context.cwd, options.project ?? '.')) : undefined
   const settings = repository ? context.settings.inProject(repository.root) : context.settings
   const budget = settings.withFlag('budget', options.budget)
-  const agent = agentName(settings.withFlag('agent', options.agent).value ?? 'builtin')
+  const agent = settings.withFlag('agent', options.agent).value
+  const provider = settings.withFlag('provider', options.provider).value
   const limit = readBudget(budget)
   const wish = {
     prompt,
     budget: limit,
     budgetOrigin: budget.origin,
     atLimit: readAtLimit(limit, options),
-    agent,
-    provider: checkName(settings.withFlag('provider', options.provider).value ?? 'anthropic', '--provider'),
-    model: settings.withFlag('model', options.model).value,
+    said: {
+      agent: agent === undefined ? undefined : agentName(agent),
+      provider: provider === undefined ? undefined : checkName(provider, '--provider'),
+      model: settings.withFlag('model', options.model).value,
+    },
     check: settings.withFlag('check', options.check).value,
     from: options.from === undefined ? undefined : checkpointRef(options.from),
     repository,
@@ -165,13 +170,9 @@ async function provideKey(context: Context, client: Autovibe, name: string): Pro
   return provider
 }
 
-/** The project, with the checkout as its source; or the machine to go on in. */
-async function prepare(context: Context, client: Autovibe, wish: Wish, options: RunOptions): Promise<Pick<CreateRun, 'project' | 'machine'>> {
+/** The project, with the checkout as its source. */
+async function importProject(context: Context, client: Autovibe, wish: Wish, options: RunOptions): Promise<Pick<CreateRun, 'project'>> {
   const { out, signal } = context
-  if (options.machine !== undefined) {
-    const machine = await resolveMachine(client, options.machine, { signal })
-    return { project: machine.project_id, machine: machine.id }
-  }
   const repository = wish.repository as Repository
   const name = options.name ?? projectName(repository.root)
   const imported = await importCheckout(client, repository, { name, includeDirty: options.includeDirty === true, signal, onProgress: (text) => out.live(text) })

@@ -45,7 +45,7 @@ export const budgetCommand = () =>
         ].join('\n'),
       )
         .argument('<ref>', REF)
-        .argument('[usd]', 'the new limit in US dollars (default: as it is)')
+        .argument('[usd]', 'the new limit in US dollars, or none: no limit, of the organisation or a project (default: as it is)')
         .option('--period <period>', 'the cap for each daily, weekly or monthly period by the calendar in UTC, or total: for all time (default: total)')
         .option(
           '--on-limit <policy>',

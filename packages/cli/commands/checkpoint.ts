@@ -7,6 +7,7 @@ export interface CheckpointCreateOptions {
 }
 
 export interface CheckpointListOptions {
+  readonly project?: string
   readonly state?: string
 }
 
@@ -36,6 +37,7 @@ export const checkpointCommand = () =>
       define('list', 'List checkpoints, and what they take')
         .alias('ls')
         .argument('[ref]', 'only those of this machine or run')
+        .option('--project <project>', 'only those of this project, by its name or id')
         .option('--state <state>', 'only those in this state, for instance corrupt'),
       async () => (await import('../actions/checkpoint.ts')).checkpointList,
     ),

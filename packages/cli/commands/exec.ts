@@ -17,7 +17,7 @@ export const execCommand = () =>
   act<ExecCommandOptions>(
     define('exec', 'Run a command or a shell inside a machine', DETAILS)
       .argument('<machine>', 'name or id')
-      .argument('[command...]', 'the program and its arguments (default: a shell)')
+      .argument('[command...]', 'the program and its arguments (with -i, default: a shell)')
       .option('-t, --tty', 'in a terminal, with the size of this one')
       .option('-i, --interactive', 'send standard input')
       .option('--cwd <dir>', 'the folder to run in, relative to the project (default: the project)')

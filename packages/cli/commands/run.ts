@@ -41,7 +41,7 @@ export const runCommand = () =>
         .option('--provider <name>', 'the vendor of the model (AUTOVIBE_PROVIDER; anthropic)')
         .option('--include-dirty', 'bring uncommitted changes along')
         .option('--allow-unisolated', 'accept a machine without isolation')
-        .option('--machine <machine>', 'go on in this machine instead of a new one')
+        .option('--machine <machine>', 'go on in this machine instead of a new one, with the agent, provider and model of its last run where none is said')
         .option('--from <checkpoint>', 'start the new machine from this checkpoint')
         .option('--name <name>', 'the name of the project (default: from the folder)')
         .option('--detach', 'do not follow the run'),

@@ -15,17 +15,17 @@ const CENT = NANO_PER_USD / 100n
 /** The command that raises the limit which stands in the way, by a dollar above what is used of it; `refused` is the newest refusal, which names that limit. */
 export async function raiseCommand(client: Autovibe, run: Run, refused: AutovibeError | null, options: CallOptions): Promise<string> {
   const named = /\bbud_[0-9a-z]{26}\b/.exec(refused?.fix ?? '')?.[0]
-  const tightest = named === undefined ? await tightestOf(client, run, options) : await client.budgets.get(named, options)
+  const tightest = named === undefined ? await tightestOf(client, run.budget_id, options) : await client.budgets.get(named, options)
   if (tightest === undefined) return raise(run.id, { limit: run.limit, settled: run.spent, reserved: run.held })
   // A machine is born with the limit of its run, so raising the run's raises both. Of a scope's other budgets, for a day or a week, only their ids tell.
   const ref = tightest.scope === 'run' ? run.id : tightest.scope === 'machine' ? run.machine_name : tightest.scope_id
   return raise(tightest.period === 'total' ? ref : tightest.id, tightest)
 }
 
-/** The one of the run's chain that leaves the least, the narrowest of equals. */
-async function tightestOf(client: Autovibe, run: Run, options: CallOptions): Promise<Budget | undefined> {
+/** The one that leaves the least of the chain that begins with this one, the narrowest of equals. */
+export async function tightestOf(client: Autovibe, from: Budget['id'] | null, options: CallOptions): Promise<Budget | undefined> {
   let tightest: Budget | undefined
-  let id: Budget['id'] | null = run.budget_id
+  let id = from
   for (let links = 0; id !== null && links < LINKS_MAX; links++) {
     const budget: Budget = await client.budgets.get(id, options)
     if (tightest === undefined || restOf(budget) < restOf(tightest)) tightest = budget

@@ -3,7 +3,7 @@ import { NANO_PER_USD } from '@autovibe/contract'
 
 const DECIMALS_MAX = 9
 /** More than any real limit: what the Hub opens where nobody has set one. */
-const UNLIMITED = 2n ** 62n
+export const UNLIMITED = 2n ** 62n
 
 export interface Account {
   readonly limit: string

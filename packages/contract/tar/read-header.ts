@@ -39,9 +39,10 @@ export const archiveInvalid = (problem: string): AutovibeError =>
     fix: 'Make it anew, with POSIX headers: tar --format=posix -cf FILE -C FOLDER .',
   })
 
+const NO_HEADER = 'a header in it has another checksum than its bytes (it may be compressed, cut, or no tar)'
+
 export function readBlock(block: Uint8Array): Header {
-  if (number(block, 148, 8) !== headerSum(block))
-    throw archiveInvalid('a header in it has another checksum than its bytes (it may be compressed, cut, or no tar)')
+  if (number(block, 148, 8, NO_HEADER) !== headerSum(block)) throw archiveInvalid(NO_HEADER)
   const flag = String.fromCharCode(block[156] ?? 0)
   const size = number(block, 124, 12)
   if (size < 0) throw archiveInvalid('a size in it is negative')
@@ -127,7 +128,7 @@ function withoutSlashes(path: Uint8Array): Uint8Array {
 }
 
 /** Octal digits, with blanks or NULs around; or, with its highest bit set, the number in base 256 that GNU tar writes where digits do not suffice. */
-function number(block: Uint8Array, at: number, length: number): number {
+function number(block: Uint8Array, at: number, length: number, notOctal = 'a number in it is not octal'): number {
   const first = block[at] ?? 0
   if (first === 0x80 || first === 0xff) {
     let value = first === 0xff ? -1 : 0
@@ -137,6 +138,6 @@ function number(block: Uint8Array, at: number, length: number): number {
   }
   const text = decoder.decode(block.subarray(at, Math.min(at + length, BLOCK_BYTES))).replace(/^ +|[\0 ].*$/gs, '')
   if (text === '') return 0
-  if (!/^[0-7]+$/.test(text)) throw archiveInvalid('a number in it is not octal')
+  if (!/^[0-7]+$/.test(text)) throw archiveInvalid(notOctal)
   return Number.parseInt(text, 8)
 }

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { tarEnd, tarPadding } from './entry.ts'
+import { readBlock } from './read-header.ts'
 import { type ReadEntry, readTar } from './read-tar.ts'
 import { joined, tarComment, tarHeader, type WritableEntry } from './write-header.ts'
 
@@ -132,3 +133,7 @@ function resummed(header: Uint8Array): Uint8Array {
   header.set(Buffer.from(`${sum.toString(8).padStart(6, '0')}\0 `), 148)
   return header
 }
+
+test('what is no tar at all is called so, whatever stands where a checksum would', () => {
+  assert.throws(() => readBlock(Buffer.alloc(512, 'root:x:0:0:root:/root:/bin/bash\n')), { code: 'archive.invalid', message: /no tar/ })
+})

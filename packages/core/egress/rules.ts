@@ -25,16 +25,21 @@ export type Place = AddressClass | 'own'
 /** What a rule can allow beyond the public network, by naming the very address. Loopback, link-local, metadata and all the rest it cannot. */
 const ALLOWABLE: ReadonlySet<Place> = new Set(['private', 'own'])
 
+export interface NoRule extends Unreadable {
+  /** What could be allowed: the same as private, or the same service at an address in a network of one's own. */
+  readonly instead?: 'as-private' | 'elsewhere'
+}
+
 /** Reads a rule; a sentence for what could never allow anything, or more than was meant. */
-export function parseRule({ destination, private: isPrivate }: RuleText): Rule | Unreadable {
+export function parseRule({ destination, private: isPrivate }: RuleText): Rule | NoRule {
   const where = parseRuleDestination(destination)
   if ('wrong' in where) return where
   const rule = { ...where, isPrivate }
   if (rule.host.kind !== 'address') return isPrivate ? { wrong: 'only an IP address can be allowed as private, not a name' } : rule
   const place = classOf(rule.host.address)
   if (place === 'public' || (isPrivate && ALLOWABLE.has(place))) return rule
-  if (ALLOWABLE.has(place)) return { wrong: `${rule.host.address.text} is a ${place} address, which has to be allowed as such` }
-  return { wrong: `${rule.host.address.text} is a ${place} address, which no machine can be allowed to reach` }
+  if (ALLOWABLE.has(place)) return { wrong: `${rule.host.address.text} is a ${place} address, which has to be allowed as such`, instead: 'as-private' }
+  return { wrong: `${rule.host.address.text} is a ${place} address, which no machine can be allowed to reach`, instead: 'elsewhere' }
 }
 
 /** The canonical text of a rule. */

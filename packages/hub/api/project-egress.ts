@@ -1,6 +1,6 @@
 /** `/v1/projects/:project/egress`: all that the machines of a project may reach beyond their Hub. */
 import { AutovibeError, type FieldError, ProjectSettings, PutProjectEgress } from '@autovibe/contract'
-import { parseRule, type RuleText, ruleText } from '@autovibe/core/egress/rules.ts'
+import { type NoRule, parseRule, type RuleText, ruleText } from '@autovibe/core/egress/rules.ts'
 import { tellMachinesOf } from '../operations/requests/new-settings.ts'
 import { change } from './plumbing/change.ts'
 import type { Api, ApiContext } from './plumbing/deps.ts'
@@ -44,10 +44,16 @@ export function registerProjectEgress(app: Api, context: ApiContext): void {
 function canonical(given: readonly RuleText[]): RuleText[] {
   const rules = new Map<string, RuleText>()
   const errors: FieldError[] = []
+  let fix: string | undefined
   for (const [index, text] of given.entries()) {
     const rule = parseRule(text)
-    if ('wrong' in rule) errors.push({ path: `/egress/${index}`, message: `${JSON.stringify(text.destination)}: ${rule.wrong}` })
-    else {
+    if ('wrong' in rule) {
+      errors.push({
+        path: `/egress/${index}/${rule.instead === 'as-private' ? 'private' : 'destination'}`,
+        message: `${JSON.stringify(text.destination)}: ${rule.wrong}`,
+      })
+      fix ??= fixOf(rule, text)
+    } else {
       const written = ruleText(rule)
       rules.set(written.destination, { ...written, private: written.private || (rules.get(written.destination)?.private ?? false) })
     }
@@ -55,8 +61,14 @@ function canonical(given: readonly RuleText[]): RuleText[] {
   if (errors.length > 0) {
     throw new AutovibeError('request.invalid', `The list cannot be kept: ${errors[0]?.message}${errors.length > 1 ? `, and ${errors.length - 1} more` : ''}.`, {
       errors,
-      fix: 'A destination is HOST:PORT, for example registry.npmjs.org:443; an address of a network of your own needs "private": true.',
+      fix,
     })
   }
   return [...rules.values()]
+}
+
+function fixOf({ instead }: NoRule, { destination, private: isPrivate }: RuleText): string {
+  if (instead === 'as-private') return `Allow it as what it is: ${JSON.stringify({ destination, private: true })}`
+  if (instead === 'elsewhere') return 'Let the service listen at an address in a network of your own, and allow that one as private.'
+  return isPrivate ? 'Only ADDRESS:PORT can be private, for example 10.0.0.5:5000.' : 'A destination is HOST:PORT, for example registry.npmjs.org:443.'
 }

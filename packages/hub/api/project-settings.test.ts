@@ -105,6 +105,9 @@ test('what machines may reach is set as a whole, in one spelling, each destinati
     const refused = await put({ destination: 'example.com:443' }, { destination: wrong })
     assert.deepEqual([refused.status, JSON.parse(refused.text).code], [400, 'request.invalid'], wrong)
   }
+  const pathOf = async (rule: object) => JSON.parse((await put(rule)).text).errors[0].path
+  assert.equal(await pathOf({ destination: '10.0.0.5:5000' }), '/egress/0/private', 'a client can tell what would help')
+  assert.equal(await pathOf({ destination: '127.0.0.1:80' }), '/egress/0/destination')
   assert.equal((await put({ destination: '169.254.169.254:80', private: true })).status, 400)
   assert.equal((await put({ destination: 'a.example:1', more: 1 })).status, 400)
   assert.equal((await api.call<ProjectSettings>('GET', `${AT}/settings`)).body.egress.length, 4)
