@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { relative } from 'node:path'
 import type { TestEvent } from 'node:test/reporters'
 import { descendants } from '../packages/hub/substrates/local/processes.ts'
+import { end, orNull } from './host-processes.ts'
 
 /** Beyond the time that a single test has, which it is failed after. */
 const GRACE_MS = 120_000
@@ -22,8 +23,11 @@ function endAll(quietMs: number): void {
   const all = descendants(process.pid)
   const files = all.filter(({ parent }) => parent === process.pid).map(({ pid }) => fileOf(pid))
   console.error(`no test ended for ${(quietMs / 60_000).toFixed(1)} minutes; what still ran is ended now: ${files.join(', ') || 'nothing'}`)
-  for (const { pid } of all) process.kill(pid, 'SIGKILL')
+  for (const { pid } of all) end(pid)
 }
 
 /** A test file is the last argument of its process. */
-const fileOf = (pid: number): string => relative(process.cwd(), readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter(Boolean).at(-1) ?? String(pid))
+function fileOf(pid: number): string {
+  const words = orNull(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').filter(Boolean))
+  return relative(process.cwd(), words?.at(-1) ?? String(pid))
+}

@@ -5,9 +5,10 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { after } from 'node:test'
 import { isMainThread } from 'node:worker_threads'
+import { end, orNull } from './host-processes.ts'
 
-/** From the end of the last test on; connections that are closed and processes that were asked to end take a moment. */
-const LINGER_MS = 30_000
+/** From the end of the last test on: the file's own clean-up comes after it, and ends clusters and machines. */
+const LINGER_MS = 180_000
 const LEFT_BEHIND_MS = 5_000
 const LOOK_MS = 50
 
@@ -49,7 +50,7 @@ function nameLeftBehind(): void {
   if (left.length === 0) return
   for (const pid of left) {
     console.error(`${file}: it left process ${pid} behind, which is ended now: ${commandOf(pid)}`)
-    process.kill(pid, 'SIGKILL')
+    end(pid)
   }
   process.exitCode = 1
 }
@@ -68,12 +69,3 @@ const pids = (): number[] => (orNull(() => readdirSync('/proc')) ?? []).filter((
 const commandOf = (pid: number): string => (orNull(() => readFileSync(`/proc/${pid}/cmdline`, 'utf8')) ?? '').replaceAll('\0', ' ').trim()
 
 const linkOf = (path: string): string | null => orNull(() => readlinkSync(path))
-
-/** Processes end while they are looked at, and those of others show nothing; a host without /proc has none to show. */
-function orNull<T>(look: () => T): T | null {
-  try {
-    return look()
-  } catch {
-    return null
-  }
-}

@@ -56,7 +56,8 @@ END
 rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed /var/lib/dbus/machine-id
 : >/etc/machine-id
 journalctl --quiet --rotate --vacuum-time=1s || true
-touch /opt/autovibe/.template-made
 cloud-init clean --logs
 fstrim --all || true
+# Says that all of the above is done.
+touch /opt/autovibe/.template-made
 sync

@@ -1,6 +1,7 @@
 /** A disk that does not give what lies on it, or takes nothing more: that is said as what it is, and is neither damage nor soundness. */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { buffer } from 'node:stream/consumers'
 import { type TestContext, test } from 'node:test'
@@ -86,6 +87,18 @@ test('what is damaged in one copy and not given of the other is not known to be 
   // And the other way round: one copy is sound, whatever the disk says of the other.
   disk.isBad = (name, from, until) => isRecord(name, from) && name === hurt.name && from < hurt.offset + hurt.length && until > hurt.offset
   assert.deepEqual(await (await open()).verify(kept.manifestSha256, null, never), { ok: true, damaged: [] })
+})
+
+test('what was misread once is read anew by the next look, and not from memory', async (t) => {
+  const { dataDir, kept, open } = await setUpDisk(t)
+  const path = join(dataDir, 'store', (await locate(dataDir, 'node', kept.manifestSha256)).name)
+  const sound = await readFile(path)
+  await damage(dataDir, 'node', kept.manifestSha256, 'itself')
+  const store = await open()
+  const paths = async (): Promise<string[]> => (await Array.fromAsync(store.entries(kept.manifestSha256))).map(({ path: each }) => each)
+  await assert.rejects(paths(), withCode('checkpoint.corrupt', false))
+  await writeFile(path, sound)
+  assert.deepEqual(await paths(), ['large', 'small'])
 })
 
 test('what the disk did not give is stored again by whoever brings it again', async (t) => {

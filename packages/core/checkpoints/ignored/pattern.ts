@@ -2,15 +2,15 @@
  * One pattern of a .gitignore as git's wildmatch reads it, matched by all its places at once: the time is bounded by the product of both lengths whatever an agent writes,
  * where trying one way after the other takes time by their powers. Texts are bytes, each a character up to U+00FF, as in git: `?` is half of an `é`.
  */
-import { readClass } from './class.ts'
+import { type ByteSet, holds, readClass } from './class.ts'
 
 /** What is left of the work, in steps of some 50 ns at most; below nothing, an answer means nothing. */
 export interface Effort {
   left: number
 }
 
-/** `one`: a byte of these, null: any but a slash. `stars`: any number of bytes, over slashes when `crosses`. `maybe`: the stars and the slash behind it may be left out. */
-type Token = { readonly kind: 'one'; readonly of: string | null } | { readonly kind: 'stars'; readonly crosses: boolean } | { readonly kind: 'maybe' }
+/** `one`: this byte, one of these, null: any but a slash. `stars`: any number of bytes, over slashes when `crosses`. `maybe`: the stars and the slash behind it may be left out. */
+type Token = { readonly kind: 'one'; readonly of: string | ByteSet | null } | { readonly kind: 'stars'; readonly crosses: boolean } | { readonly kind: 'maybe' }
 
 export interface Pattern {
   /** Texts that do not begin and end so do not match. */
@@ -52,7 +52,7 @@ function matchTokens(tokens: readonly Token[], text: string, effort: Effort): bo
     for (const place of places) {
       const token = tokens[place]
       if (token?.kind === 'one') {
-        if (char !== undefined && (token.of === null ? char !== '/' : token.of.includes(char))) reach(next, reached, place + 1, at + 2)
+        if (char !== undefined && isOf(char, token.of)) reach(next, reached, place + 1, at + 2)
       } else if (token) {
         reach(places, reached, place + 1, at + 1)
         if (token.kind === 'maybe') reach(places, reached, place + 3, at + 1)
@@ -65,6 +65,8 @@ function matchTokens(tokens: readonly Token[], text: string, effort: Effort): bo
     places = next
   }
 }
+
+const isOf = (char: string, of: string | ByteSet | null): boolean => (of === null ? char !== '/' : typeof of === 'string' ? of === char : holds(of, char))
 
 function reach(places: number[], reached: Uint32Array, place: number, at: number): void {
   if (reached[place] === at) return
@@ -107,4 +109,4 @@ function endOfStars(source: string, from: number): number {
   return at
 }
 
-const isLiteral = (token: Token): token is { kind: 'one'; of: string } => token.kind === 'one' && token.of?.length === 1
+const isLiteral = (token: Token): token is { kind: 'one'; of: string } => token.kind === 'one' && typeof token.of === 'string'

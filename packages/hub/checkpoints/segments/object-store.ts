@@ -273,9 +273,14 @@ export class ObjectStore {
     if (row === undefined) return null
     const name = segmentName(this.#folder, segment.id)
     const read = (offset: number, length: number): Promise<Buffer | null> => this.#backend.get(name, { offset, length })
+    const opened = async (sealed: Buffer | null): Promise<Buffer | null> =>
+      sealed?.length === row.length ? await plainOf(segment.key, record, row, sealed) : null
     // Of a content that is asked for alone, nobody wants the neighbours; and what is asked for is read when it is asked for.
-    const sealed = kind === 'node' ? await this.#windows.get(segment.id, row.offset, row.length, read) : await read(row.offset, row.length)
-    return sealed?.length === row.length ? await plainOf(segment.key, record, row, sealed) : null
+    const nearby = kind === 'node' ? await opened(await this.#windows.get(segment.id, row.offset, row.length, read)) : null
+    if (nearby !== null) return nearby
+    // What is kept may have been misread, or be better by now.
+    this.#windows.forget(segment.id, row.offset)
+    return await opened(await read(row.offset, row.length))
   }
 
   /** The plain bytes of these records, which lie within the span; those that are damaged are left out. */

@@ -14,7 +14,7 @@ export class Windows {
   /** The bytes of one segment from `offset` on, fewer where it ends; null when there is none. `read` asks the place for a range of it. */
   async get(segmentId: string, offset: number, length: number, read: (offset: number, length: number) => Promise<Buffer | null>): Promise<Buffer | null> {
     if (length > OVERLAP_BYTES) return await read(offset, length)
-    const start = offset - (offset % STEP_BYTES)
+    const start = startOf(offset)
     try {
       const window = await this.#window(`${segmentId}/${start}`, () => read(start, STEP_BYTES + OVERLAP_BYTES))
       return window?.subarray(offset - start, offset - start + length) ?? null
@@ -23,6 +23,11 @@ export class Windows {
       if (isUnread(error)) return await read(offset, length)
       throw error
     }
+  }
+
+  /** The next look reads what lies there anew. */
+  forget(segmentId: string, offset: number): void {
+    this.#kept.delete(`${segmentId}/${startOf(offset)}`)
   }
 
   clear(): void {
@@ -45,3 +50,5 @@ export class Windows {
     return window
   }
 }
+
+const startOf = (offset: number): number => offset - (offset % STEP_BYTES)

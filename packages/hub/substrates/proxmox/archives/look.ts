@@ -62,6 +62,8 @@ async function lookOn(
       const storage = await reach(site, name, node, signal)
       if (storage.shared) mine = [...all]
       await lookAt(site, storage, mine, seen, signal)
+      // Whoever did not see them before, all of them are seen now.
+      if (storage.shared) return []
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof AutovibeError)) throw error

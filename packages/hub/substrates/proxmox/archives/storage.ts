@@ -40,8 +40,8 @@ async function storageOn(site: Site, storage: string, node: string, signal: Abor
     const found = storages.find((each) => each.storage === storage && each.enabled !== false && each.active !== false)
     return found === undefined ? null : { storage, node, type: found.type, shared: found.shared === true }
   } catch (error) {
-    // The cluster has not noticed yet that it is down.
-    if (isProxmox(error, 'node unreachable', 'timed out')) return null
+    // The cluster has not noticed yet that it is down, or it has a storage that hangs; another may see this one.
+    if (isProxmox(error, 'node unreachable', 'timed out', 'unanswered')) return null
     throw error
   }
 }

@@ -5,7 +5,7 @@ import { backupFailure } from '@autovibe/core/proxmox/archive-failures.ts'
 import { archiveNotes } from '@autovibe/core/proxmox/archive-notes.ts'
 import { oneLine, saysLocked } from '@autovibe/core/proxmox/failures.ts'
 import { parseUpid } from '@autovibe/core/proxmox/upid.ts'
-import type { ComingArchive, NewArchive, TakenArchive } from '../../archives.ts'
+import type { ComingArchive, LockedArchive, NewArchive, TakenArchive } from '../../archives.ts'
 import { ProxmoxError } from '../client/errors.ts'
 import { awaitTask } from '../client/tasks.ts'
 import type { Site } from '../site.ts'
@@ -15,8 +15,6 @@ import { lostTask } from './lost-task.ts'
 import type { ArchiveRecord } from './records.ts'
 import { leftovers } from './remove.ts'
 import { archiveTurn, type Copy, copiesOn, endTask, logOf, type ReachedStorage, reach, removeCopy, targetOf } from './storage.ts'
-
-type Locked = Extract<ComingArchive, { lockedBy: AutovibeError }>
 
 /** Of Proxmox's word for what a VM is locked by. */
 const LOCK_CHARACTERS = 40
@@ -55,7 +53,7 @@ const noMachine = ({ machineId }: NewArchive): AutovibeError =>
   new AutovibeError('substrate.failed', `The machine ${machineId} does not exist on this substrate.`, { fix: 'autovibe ps --all shows what became of it.' })
 
 /** With the task that takes it: the one that is known, one whose name was lost, or a new one. */
-async function asked(site: Site, begun: ArchiveRecord, signal: AbortSignal): Promise<ArchiveRecord | Locked> {
+async function asked(site: Site, begun: ArchiveRecord, signal: AbortSignal): Promise<ArchiveRecord | LockedArchive> {
   signal.throwIfAborted()
   // Whoever had the machine until now may have given it up.
   const record = (await site.archives.find(begun.archive_id)) ?? begun
@@ -66,7 +64,7 @@ async function asked(site: Site, begun: ArchiveRecord, signal: AbortSignal): Pro
   return start(site, record, signal)
 }
 
-async function start(site: Site, record: ArchiveRecord, signal: AbortSignal): Promise<ArchiveRecord | Locked> {
+async function start(site: Site, record: ArchiveRecord, signal: AbortSignal): Promise<ArchiveRecord | LockedArchive> {
   const { archive_id: archiveId, machine_id: machineId, checkpoint_id: checkpointId, storage } = record
   const machine = await site.records.find(machineId)
   if (machine?.state !== 'made') throw noMachine({ archiveId, machineId, checkpointId })
@@ -122,7 +120,8 @@ async function untilEnded(site: Site, record: ArchiveRecord, signal: AbortSignal
     const failed = gaveUp === undefined ? failure(vmid, error) : lockedBy(vmid, gaveUp.replace(/^ERROR: /, ''))
     const isLocked = gaveUp !== undefined || backupFailure(error.message, error.log).kind === 'locked'
     const { ended_upids, locked_tasks } = await site.archives.taskEnded(record, isLocked)
-    if (isLocked) return { lockedBy: failed }
+    // A task may have waited for hours before it gave up.
+    if (isLocked) return { lockedBy: failed, ...(gaveUp !== undefined && asked_at !== null ? { fromMs: asked_at.getTime() } : {}) }
     throw ended_upids.length - locked_tasks < TASKS_MOST ? failed : lastOf(failed)
   }
 }
