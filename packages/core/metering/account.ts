@@ -123,7 +123,7 @@ export function takeInto(
 
   const owedSeconds = whole(meter.cpuOwedUs / US)
   const cpuSeconds = worth(owedSeconds, LEAST_CPU_SECONDS)
-  let hasGrown = owedSeconds > Math.floor(before.cpuOwedUs / US)
+  const hasGrown = owedSeconds > Math.floor(before.cpuOwedUs / US)
   charge(runId, 'cpu_seconds', cpuSeconds, quality)
   meter = { ...meter, cpuOwedUs: isLast ? 0 : meter.cpuOwedUs - cpuSeconds * US }
   if (run !== null && !meter.isRunClosed) {
@@ -142,7 +142,6 @@ export function takeInto(
   if (diskBytes !== null) {
     const grownBytes = Math.max(0, diskBytes - (meter.diskChargedBytes ?? diskBytes))
     const chargedBytes = worth(grownBytes, LEAST_DISK_BYTES)
-    hasGrown ||= grownBytes > 0
     charge(runId, 'storage_bytes', chargedBytes, 'estimated')
     meter = { ...meter, diskChargedBytes: (meter.diskChargedBytes ?? diskBytes) + chargedBytes }
   }

@@ -13,7 +13,7 @@ import type { Cap, Meter } from './meter.ts'
 import type { Passage } from './passage.ts'
 import { pump } from './pump.ts'
 
-/** Why a tunnel ended, as its last usage event says it. `uncharged`: under a cap, its bytes could not be charged. */
+/** Why a tunnel ended, as its last usage event says it if bytes were left for one. `uncharged`: under a cap, its bytes could not be charged. */
 export type Ended = 'closed' | 'broken' | 'idle' | 'withdrawn' | 'budget' | 'uncharged' | 'hub'
 
 /** What is read of the request: a place to go, and nothing besides. `request.invalid`. */

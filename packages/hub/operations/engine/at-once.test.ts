@@ -85,6 +85,17 @@ test('a step that fails in the transaction of the request fails no request, and 
   assert.equal((await database.db.selectFrom('operations').select('id').execute()).length, 1)
 })
 
+test('an operation whose commit was not answered is due at once, and not when its lease runs out', async () => {
+  const { engine, diary, ask } = await ground(booked())
+  const isLost = engine.loseAnswerOfCommit(1)
+  await assert.rejects(ask(), /Connection terminated/)
+  assert.ok(isLost())
+  const { id, state, step_index, lease_owner } = await database.db.selectFrom('operations').selectAll().executeTakeFirstOrThrow()
+  assert.deepEqual([state, step_index, lease_owner], ['running', 1, null])
+  assert.equal(await engine.workOnce(), 1)
+  assert.deepEqual([(await engine.operation(id)).state, diary.lines], ['done', ['seat 7']])
+})
+
 test('an operation that needs nothing from outside has ended with the request', async () => {
   const { engine, ask } = await ground(operation('short', Empty).tx('book', { do: async () => null }))
   const { answer: id, begun } = await ask()

@@ -4,6 +4,7 @@
  */
 import type { Database, Tx } from '../../database/database.ts'
 import { transactionWithRetry } from '../../database/transaction.ts'
+import { handBack } from './claim.ts'
 import { type Claim, type EngineContext, leaseFrom, type OperationRow } from './context.ts'
 import { enqueue, insertOperation } from './enqueue.ts'
 import { onward, type Reached } from './onward.ts'
@@ -41,18 +42,26 @@ export async function askAndBegin<T>(
   engine: EngineContext,
   work: (tx: Tx, enqueue: Enqueue) => Promise<T>,
 ): Promise<{ readonly answer: T; readonly begun: Begun | null }> {
+  let claim: Claim | null = null
   try {
     return await transactionWithRetry(engine.db, async (tx) => {
       let begun: Begun | null = null
+      claim = null
       const answer = await work(tx, async (_tx, runtime, operation, input, subject) => {
         const row = await insertOperation(tx, runtime, operation, input, subject, { owner: engine.owner, expiresAt: leaseFrom(engine) })
-        begun = { claim: { id: row.id, fence: row.fence }, row, reached: await firstSteps(tx, engine, row) }
+        claim = { id: row.id, fence: row.fence }
+        begun = { claim, row, reached: await firstSteps(tx, engine, row) }
         return row.id
       })
       return { answer, begun }
     })
   } catch (error) {
-    if (!(error instanceof NotAtOnce)) throw error
+    if (!(error instanceof NotAtOnce)) {
+      // It may stand all the same, if only the answer of its commit was lost: then it is not left under a lease by which nobody advances it.
+      if (claim !== null)
+        await handBack(engine, claim).catch((err: unknown) => engine.log.warn({ err }, 'an operation may stand still until its lease runs out'))
+      throw error
+    }
     engine.log.warn({ err: error.cause }, 'an operation could not be begun by the request that asked for it')
     return { answer: (await askLater(engine.db)(work)).answer, begun: null }
   }

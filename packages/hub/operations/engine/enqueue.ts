@@ -96,7 +96,8 @@ export async function requestCancel(tx: Tx, runtime: Runtime, operationId: Opera
   await wake(tx, operationId)
 }
 
-async function assertMachineFree(tx: Tx, machineId: MachineId): Promise<void> {
+/** Throws `conflict.busy`, which names the exclusive operation that has the machine. */
+export async function assertMachineFree(tx: Tx, machineId: MachineId): Promise<void> {
   const other = await tx
     .selectFrom('operations')
     .select(['id', 'kind', 'state'])

@@ -99,6 +99,8 @@ export function startWorker(context: Omit<EngineContext, 'stopping'>, pool: pg.P
   const ask: AskAtOnce = async (work) => {
     if (stopped || active.size + asking.size >= WORKERS_MAX) return askLater(engine.db)(work)
     const asked = askAndBegin(engine, work)
+    // What it has handed back is due.
+    asked.catch(nudge)
     const settled = asked.catch(() => undefined)
     asking.add(settled)
     try {

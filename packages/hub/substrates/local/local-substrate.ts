@@ -158,8 +158,8 @@ export class LocalSubstrate implements Substrate {
   async *changes(handle: SnapshotHandle, since: SnapshotHandle | null, signal: AbortSignal): AsyncGenerator<TreeChange> {
     // What is read from now on is kept for good, and so must not be lost with the host.
     await bringToDisk(this.#host, this.#locks, handle)
-    // Whoever took this snapshot takes another one soon, and then shall not stand still for its folders.
-    if (this.#host.offer.copy === 'C3') await this.#spare.make()
+    // Whoever took this snapshot takes another one soon, and then shall not stand still for its folders; what keeps them from being made, a full disk, is told to whoever needs them.
+    if (this.#host.offer.copy === 'C3') await this.#spare.make().catch(() => undefined)
     const { after, before, unpin } = await this.#pinPair(handle, since)
     try {
       if (since === handle) return
