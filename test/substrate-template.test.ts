@@ -106,7 +106,7 @@ test('ended by Ctrl-C it leaves what is done, and the same command again goes on
   await until('the VM installs itself', () => pve.cluster.vms.get(9000)?.config['tags']?.includes('autovibe-installing'))
   assert.equal((await first.signal('SIGINT')).code, 130)
   assert.equal(guests?.running.has(9000), true)
-  guests?.end(9000)
+  await guests?.finish(9000)
   const { stdout, stderr, code } = await place.run(build('--json'), { input: secret })
   assert.equal(code, 0, stderr)
   const { template } = Made.parse(JSON.parse(stdout))
@@ -136,7 +136,7 @@ test('a Hub that is killed in the middle is told of, and its next one goes on', 
   assert.equal(cut.code, 3)
   assert.match(cut.stderr, /The same command again goes on where it was/)
   assert.equal((await place.run(['up'])).code, 0)
-  guests?.end(9003)
+  await guests?.finish(9003)
   assert.ok((await place.json(Made, build('--vmid', '9003'), { input: secret })).template.made)
 })
 

@@ -65,7 +65,7 @@ test('without options they are shown, with some of them those are changed and th
 test('what cannot be set is refused with what can', async () => {
   for (const [options, says] of [
     [['--floor', '2h'], /--floor takes whole seconds, at most an hour/],
-    [['--floor', 'soon'], /--floor takes a number with s, m, min, h, d/],
+    [['--floor', 'soon'], /--floor takes a number with s, m, h or d, not "soon"\./],
     [['--every', '90s'], /--every takes whole minutes/],
     [['--every-budget', '60'], /--every-budget takes 0, or a whole number from 5 to 50/],
     [['--after-response', 'sometimes'], /--after-response takes always, when-files-changed or never/],
