@@ -6,9 +6,6 @@ import { type Child, startChild } from '../support/child.ts'
 import type { Contender, Place, Taken } from './contender.ts'
 import type { Answer, Question } from './ours.ts'
 
-/** As the Hub is started (HUB_ARGS of the CLI). */
-const NODE_ARGS = ['--max-semi-space-size=8']
-
 export interface OurStore extends Contender, Disposable {
   /** Of each opening of the store. */
   readonly openings: readonly Taken[]
@@ -37,7 +34,7 @@ export async function openOurs({ tree, folder }: Place): Promise<OurStore> {
     openings,
     async begin() {
       child?.[Symbol.dispose]()
-      child = startChild<Question, Answer>(new URL('./ours.ts', import.meta.url), NODE_ARGS)
+      child = startChild<Question, Answer>(new URL('./ours.ts', import.meta.url))
       openings.push(await ask({ do: 'open', dataDir }))
     },
     capture: (paths) => capture(trees.at(-1) ?? null, paths),

@@ -10,9 +10,9 @@ interface Reply<Answer> {
   readonly error?: string
 }
 
-/** Starts the module, which calls `answerParent`; it ends when it is disposed of, and with us. `nodeArgs`: for Node itself. */
-export function startChild<Question, Answer>(module: URL, nodeArgs: readonly string[] = []): Child<Question, Answer> {
-  const child = fork(module, { serialization: 'advanced', execArgv: [...nodeArgs] })
+/** Starts the module, which calls `answerParent`; it ends when it is disposed of, and with us. */
+export function startChild<Question, Answer>(module: URL): Child<Question, Answer> {
+  const child = fork(module, { serialization: 'advanced', execArgv: [] })
   let asking: PromiseWithResolvers<Answer> | null = null
   child.on('message', ({ answer, error }: Reply<Answer>) => {
     if (error === undefined) asking?.resolve(answer as Answer)

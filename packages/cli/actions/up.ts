@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import type { Action } from '../commands/define.ts'
 import type { UpOptions } from '../commands/up.ts'
 import type { Context } from '../context.ts'
-import { checkPort, DEFAULT_PORT, HUB_ARGS, makeDataDir } from '../local/hub-process.ts'
+import { checkPort, DEFAULT_PORT, HUB_MAIN, makeDataDir } from '../local/hub-process.ts'
 import { assertRunningHubTakes } from '../local/running-hub.ts'
 import { named } from '../render/names.ts'
 import { fields, renderFindings } from '../render/resources.ts'
@@ -48,7 +48,7 @@ export const up: Action<UpOptions> = async (context, _args, options) => {
 async function inFront(context: Context, options: UpOptions): Promise<number> {
   const port = checkPort(context.settings.withFlag('port', options.port).value ?? DEFAULT_PORT)
   await makeDataDir(context.dataDir)
-  const child = spawn(process.execPath, [...HUB_ARGS, '--data-dir', context.dataDir, '--port', port], { stdio: 'inherit' })
+  const child = spawn(process.execPath, [HUB_MAIN, '--data-dir', context.dataDir, '--port', port], { stdio: 'inherit' })
   const pass = () => child.kill('SIGTERM')
   // A terminal sends Ctrl-C to both of us; a service manager signals only this process.
   context.signal.addEventListener('abort', pass, { once: true })

@@ -24,9 +24,7 @@ const POLL_MS = 20
 /** With less than this free, a log line may not have found room. */
 const FULL_BYTES = 1024 ** 2
 
-const HUB_MAIN = fileURLToPath(new URL('../../hub/main.ts', import.meta.url))
-/** What Node is given to run the Hub. Left to itself, Node 24 lets the space for young objects grow to 128 MiB, with which capturing a large tree takes 100 MiB more and no less time. In MiB, of each half. */
-export const HUB_ARGS: readonly string[] = ['--max-semi-space-size=8', HUB_MAIN]
+export const HUB_MAIN = fileURLToPath(new URL('../../hub/main.ts', import.meta.url))
 export const logFile = (dataDir: string): string => join(dataDir, 'hub.log')
 
 /** A Hub that is named by the environment instead of a data directory. */
@@ -88,7 +86,7 @@ export async function startHub(start: StartHub): Promise<StartedHub> {
   const logStart = (await log.stat()).size
   // The Hub gets its keys sealed through its API; none of the caller's belongs into its environment.
   const { ANTHROPIC_API_KEY: _key, ANTHROPIC_AUTH_TOKEN: _token, ...env } = start.env
-  const child = spawn(process.execPath, [...HUB_ARGS, '--data-dir', start.dataDir, '--port', start.port], {
+  const child = spawn(process.execPath, [HUB_MAIN, '--data-dir', start.dataDir, '--port', start.port], {
     cwd: start.dataDir,
     detached: true,
     stdio: ['ignore', log.fd, log.fd],
