@@ -4,11 +4,11 @@ import fc from 'fast-check'
 import { LOCK_WAIT_MOST_MS, type LockWait, meetLock } from './archive-waits.ts'
 
 /** Meets the lock again and again; each look takes so long. Answers the pauses, and when it was over. */
-function waitOut(lookMs: number, isWaiting = false): { pauses: number[]; overMs: number } {
+function waitOut(lookMs: number): { pauses: number[]; overMs: number } {
   const pauses: number[] = []
   let wait: LockWait | null = null
   for (let nowMs = 1_000; ; ) {
-    const met: ReturnType<typeof meetLock> = meetLock(wait, nowMs, isWaiting ? nowMs - lookMs : nowMs)
+    const met = meetLock(wait, nowMs)
     if (met === 'over') return { pauses, overMs: nowMs - 1_000 }
     wait = met.wait
     pauses.push(met.againMs)
@@ -28,15 +28,6 @@ test('however long a look takes, the wait ends after its bound, and at the next 
     fc.property(fc.nat(600_000), (lookMs) => {
       const { overMs } = waitOut(lookMs)
       assert.ok(overMs >= LOCK_WAIT_MOST_MS && overMs <= LOCK_WAIT_MOST_MS + lookMs)
-    }),
-  )
-})
-
-test('a task that itself waits for hours counts from its beginning, so that no wait is begun anew behind it', () => {
-  fc.assert(
-    fc.property(fc.nat(4 * 3_600_000), (taskMs) => {
-      const { overMs, pauses } = waitOut(taskMs, true)
-      assert.ok(overMs >= LOCK_WAIT_MOST_MS - taskMs && overMs <= LOCK_WAIT_MOST_MS + taskMs && pauses.length < 25)
     }),
   )
 })

@@ -14,11 +14,10 @@ const MOST_PAUSE_MS = 120_000
 /** A lock that was not met for so long is another one: more than a pause with the minutes that a look may take. */
 const FORGOTTEN_MS = 15 * 60_000
 
-/** The lock was met, again or for the first time, by whoever has waited since `fromMs`: how the wait stands now and when to ask again; `over` when it has lasted long enough. */
-export function meetLock(before: LockWait | null, nowMs: number, fromMs: number = nowMs): { readonly wait: LockWait; readonly againMs: number } | 'over' {
-  const from = Math.min(fromMs, nowMs)
-  const isSame = before !== null && from - before.metMs <= FORGOTTEN_MS
-  const sinceMs = isSame ? before.sinceMs : from
+/** The lock was met, again or for the first time: how the wait stands now and when to ask again; `over` when it has lasted long enough. */
+export function meetLock(before: LockWait | null, nowMs: number): { readonly wait: LockWait; readonly againMs: number } | 'over' {
+  const isSame = before !== null && nowMs - before.metMs <= FORGOTTEN_MS
+  const sinceMs = isSame ? before.sinceMs : nowMs
   const leftMs = sinceMs + LOCK_WAIT_MOST_MS - nowMs
   if (leftMs <= 0) return 'over'
   const looks = isSame ? before.looks + 1 : 1

@@ -4,7 +4,7 @@ import { LOCK_WAIT_MOST_MS, type LockWait, meetLock } from '@autovibe/core/machi
 import { surplusArchives } from '@autovibe/core/machines/archives.ts'
 import { z } from 'zod'
 import type { Tx } from '../database/database.ts'
-import type { LockedArchive, TakenArchive } from '../substrates/substrate.ts'
+import type { TakenArchive } from '../substrates/substrate.ts'
 import type { Ensured, EnsureStep, StepContext, UntilStep } from './engine/define.ts'
 import { enqueue } from './engine/enqueue.ts'
 import { operation, type Ports } from './ports.ts'
@@ -53,7 +53,7 @@ function copyTaken(): EnsureStep<Ports, ArchiveMachine, unknown, Taken> {
     do: async ({ input, ports, signal }, handle) => {
       const taken = await archivesOf(ports).take(input, signal)
       if ('volume' in taken) return { done: { ...taken } }
-      if ('lockedBy' in taken) return waitForLock(taken, handle, ports.runtime.now())
+      if ('lockedBy' in taken) return waitForLock(taken.lockedBy, handle, ports.runtime.now())
       // A task that is about to meet the lock again looks like one that copies: when the wait began is kept.
       return { pending: { ...handle, waits_for: taken.waitsFor }, againMs: LOOK_AGAIN_MS }
     },
@@ -62,8 +62,8 @@ function copyTaken(): EnsureStep<Ports, ArchiveMachine, unknown, Taken> {
 }
 
 /** Said to whoever looks at the operation, for as long as the lock may be waited for; then it is what the archive fails for. */
-function waitForLock({ lockedBy: error, fromMs }: LockedArchive, handle: Record<string, Json> | null, now: Date): Ensured<never> {
-  const met = meetLock(waitIn(handle), now.getTime(), fromMs)
+function waitForLock(error: AutovibeError, handle: Record<string, Json> | null, now: Date): Ensured<never> {
+  const met = meetLock(waitIn(handle), now.getTime())
   const minutes = LOCK_WAIT_MOST_MS / 60_000
   if (met === 'over') {
     const { code, fix, internal, message } = error

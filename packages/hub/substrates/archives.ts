@@ -15,16 +15,12 @@ export interface TakenArchive {
   readonly verification: ArchiveVerification
 }
 
-/** Nothing is under way: somebody else has a lock that the copy needs. `fromMs`: since when whoever met it had waited; else it was met just now. */
-export interface LockedArchive {
-  readonly lockedBy: AutovibeError
-  readonly fromMs?: number
-}
-
 /** It is not there yet, and nothing is lost by asking again. */
 export type ComingArchive =
   /** Being copied, or waiting for its turn, which is what `waitsFor` says. */
-  { readonly waitsFor: string | null } | LockedArchive
+  | { readonly waitsFor: string | null }
+  /** Nothing is under way: somebody else has a lock that the copy needs. */
+  | { readonly lockedBy: AutovibeError }
 
 /** `missing`: it should be there to be seen, and is not, or it was removed. */
 export type SeenArchive = TakenArchive | 'missing'

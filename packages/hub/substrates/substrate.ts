@@ -9,7 +9,7 @@ import type { CheckpointId, Finding, MachineId, MachineLimits, ManifestEntry, Su
 import type { HostSize } from '@autovibe/core/limits/choose.ts'
 import type { MachineArchives } from './archives.ts'
 
-export type { LockedArchive, MachineArchives, TakenArchive } from './archives.ts'
+export type { MachineArchives, TakenArchive } from './archives.ts'
 
 /** The substrate's own name for a snapshot; opaque to everyone else, at most 200 characters. */
 export type SnapshotHandle = string

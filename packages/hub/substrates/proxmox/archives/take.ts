@@ -5,7 +5,7 @@ import { backupFailure } from '@autovibe/core/proxmox/archive-failures.ts'
 import { archiveNotes } from '@autovibe/core/proxmox/archive-notes.ts'
 import { oneLine, saysLocked } from '@autovibe/core/proxmox/failures.ts'
 import { parseUpid } from '@autovibe/core/proxmox/upid.ts'
-import type { ComingArchive, LockedArchive, NewArchive, TakenArchive } from '../../archives.ts'
+import type { ComingArchive, NewArchive, TakenArchive } from '../../archives.ts'
 import { ProxmoxError } from '../client/errors.ts'
 import { awaitTask } from '../client/tasks.ts'
 import type { Site } from '../site.ts'
@@ -16,12 +16,16 @@ import type { ArchiveRecord } from './records.ts'
 import { leftovers } from './remove.ts'
 import { archiveTurn, type Copy, copiesOn, endTask, logOf, type ReachedStorage, reach, removeCopy, targetOf } from './storage.ts'
 
+type Locked = Extract<ComingArchive, { lockedBy: AutovibeError }>
+
 /** Of Proxmox's word for what a VM is locked by. */
 const LOCK_CHARACTERS = 40
 /** Of one look at the task; whoever asks comes again. */
 const AWAIT_MS = 2_000
 /** That may vanish until the archive is given up. Those that met a lock are not among them: locks are waited for by time. */
 const TASKS_MOST = 5
+/** Since the archive was asked for: tasks that wait for the others of their node for three hours each would otherwise follow one another without end. */
+const LOCKED_MOST_MS = 12 * 3_600_000
 
 export async function takeArchive(site: Site, wanted: NewArchive, signal: AbortSignal): Promise<TakenArchive | ComingArchive> {
   const known = await site.archives.find(wanted.archiveId)
@@ -53,7 +57,7 @@ const noMachine = ({ machineId }: NewArchive): AutovibeError =>
   new AutovibeError('substrate.failed', `The machine ${machineId} does not exist on this substrate.`, { fix: 'autovibe ps --all shows what became of it.' })
 
 /** With the task that takes it: the one that is known, one whose name was lost, or a new one. */
-async function asked(site: Site, begun: ArchiveRecord, signal: AbortSignal): Promise<ArchiveRecord | LockedArchive> {
+async function asked(site: Site, begun: ArchiveRecord, signal: AbortSignal): Promise<ArchiveRecord | Locked> {
   signal.throwIfAborted()
   // Whoever had the machine until now may have given it up.
   const record = (await site.archives.find(begun.archive_id)) ?? begun
@@ -64,7 +68,7 @@ async function asked(site: Site, begun: ArchiveRecord, signal: AbortSignal): Pro
   return start(site, record, signal)
 }
 
-async function start(site: Site, record: ArchiveRecord, signal: AbortSignal): Promise<ArchiveRecord | LockedArchive> {
+async function start(site: Site, record: ArchiveRecord, signal: AbortSignal): Promise<ArchiveRecord | Locked> {
   const { archive_id: archiveId, machine_id: machineId, checkpoint_id: checkpointId, storage } = record
   const machine = await site.records.find(machineId)
   if (machine?.state !== 'made') throw noMachine({ archiveId, machineId, checkpointId })
@@ -120,8 +124,8 @@ async function untilEnded(site: Site, record: ArchiveRecord, signal: AbortSignal
     const failed = gaveUp === undefined ? failure(vmid, error) : lockedBy(vmid, gaveUp.replace(/^ERROR: /, ''))
     const isLocked = gaveUp !== undefined || backupFailure(error.message, error.log).kind === 'locked'
     const { ended_upids, locked_tasks } = await site.archives.taskEnded(record, isLocked)
-    // A task may have waited for hours before it gave up.
-    if (isLocked) return { lockedBy: failed, ...(gaveUp !== undefined && asked_at !== null ? { fromMs: asked_at.getTime() } : {}) }
+    if (isLocked && site.client.clock.nowMs() - record.created_at.getTime() < LOCKED_MOST_MS) return { lockedBy: failed }
+    if (isLocked) throw lastOf(failed)
     throw ended_upids.length - locked_tasks < TASKS_MOST ? failed : lastOf(failed)
   }
 }
