@@ -271,10 +271,8 @@ export class ObjectStore {
   async #readBlock(kind: Kind, segment: Segment, record: number): Promise<Buffer | null> {
     const row = segment.records[record]
     if (row === undefined) return null
-    const name = segmentName(this.#folder, segment.id)
-    const read = (offset: number, length: number): Promise<Buffer | null> => this.#backend.get(name, { offset, length })
-    const opened = async (sealed: Buffer | null): Promise<Buffer | null> =>
-      sealed?.length === row.length ? await plainOf(segment.key, record, row, sealed) : null
+    const read = (offset: number, length: number) => this.#backend.get(segmentName(this.#folder, segment.id), { offset, length })
+    const opened = async (sealed: Buffer | null) => (sealed?.length === row.length ? await plainOf(segment.key, record, row, sealed) : null)
     // Of a content that is asked for alone, nobody wants the neighbours; and what is asked for is read when it is asked for.
     const nearby = kind === 'node' ? await opened(await this.#windows.get(segment.id, row.offset, row.length, read)) : null
     if (nearby !== null) return nearby
