@@ -11,8 +11,8 @@ import { startSharedServer } from '../packages/hub/database/testing.ts'
 
 const root = dirname(import.meta.dirname)
 const ROOMS = ['packages', 'scripts', 'test', 'bench']
-/** Files wait for processes and disks half of their time; beyond four they only starve one another. Slow ones emulate processors, which is computing. */
-const concurrency = (): number => (isSlow ? 1 : Math.min(4, availableParallelism() + 1))
+/** Files wait for processes and disks more than they compute; beyond four they only starve one another. Slow ones emulate processors, which is computing. */
+const concurrency = (): number => (isSlow ? 1 : Math.min(4, Math.max(2, availableParallelism())))
 /** A test that hangs ends the run with its name instead of the patience of whoever waits; 0: as long as it takes. A file that hangs: test-end.ts. */
 const timeoutMs = (): number => Number(process.env['AUTOVIBE_TEST_TIMEOUT_MS'] ?? (isSlow ? 1_800_000 : 600_000))
 
