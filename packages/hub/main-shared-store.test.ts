@@ -17,6 +17,8 @@ registerHooks({
 })
 const isClientLoaded = (): boolean => [...loaded].some((url) => url.includes('/@aws-sdk/'))
 
+const rest = { port: 0, databaseUrl: null, logLevel: 'error', isolation: null, copy: null, warmMachines: 0, rotateMasterKey: false } as const
+
 const servers = sharedS3Server()
 after(() => servers.stop())
 
@@ -29,7 +31,6 @@ test('two Hubs start on one bucket, each under an id of its own, and without a b
   const store = server.config('of-two-hubs')
   const folders = await Promise.all([0, 1].map(() => mkdtemp(join(tmpdir(), 'avs-'))))
   t.after(() => Promise.all(folders.map((folder) => rm(folder, { recursive: true, force: true }))))
-  const rest = { port: 0, databaseUrl: null, logLevel: 'error', isolation: null, copy: null, warmMachines: 0, rotateMasterKey: false } as const
   const hubs = await Promise.all(folders.map((dataDir) => startHub({ ...rest, dataDir, store }, createLogger({ level: 'silent' }))))
   await Promise.all(hubs.map((hub) => hub.stop()))
   assert.equal(isClientLoaded(), true)
@@ -50,16 +51,8 @@ test('a Hub whose store is away says that it is to be started again, for nobody 
     pathStyle: true,
     credentials: { accessKeyId: 'id', secretAccessKey: 'secret' },
   }
-  const config = {
-    dataDir,
-    port: 0,
-    databaseUrl: null,
-    logLevel: 'error',
-    isolation: null,
-    copy: null,
-    warmMachines: 0,
-    rotateMasterKey: false,
-    store,
-  } as const
-  await assert.rejects(startHub(config, createLogger({ level: 'silent' })), { code: 'substrate.unavailable', fix: /start it again: autovibe up$/ })
+  await assert.rejects(startHub({ ...rest, dataDir, store }, createLogger({ level: 'silent' })), {
+    code: 'substrate.unavailable',
+    fix: /start it again: autovibe up$/,
+  })
 })

@@ -25,8 +25,20 @@ async function place(t: TestContext, databaseUrl: string | null = null): Promise
   const dataDir = await mkdtemp(join(tmpdir(), 'avm-'))
   // A Hub that did not end in good order may still be removing something in it.
   t.after(() => rm(dataDir, { recursive: true, force: true, maxRetries: 5 }))
-  return { dataDir, port: 0, databaseUrl, logLevel: 'error', isolation: null, copy: null, warmMachines: 0, rotateMasterKey: false, store: null }
+  return configOf(dataDir, databaseUrl)
 }
+
+const configOf = (dataDir: string, databaseUrl: string | null = null): HubConfig => ({
+  dataDir,
+  port: 0,
+  databaseUrl,
+  logLevel: 'error',
+  isolation: null,
+  copy: null,
+  warmMachines: 0,
+  rotateMasterKey: false,
+  store: null,
+})
 
 const serverLog = ({ dataDir }: HubConfig): Promise<string> => readFile(join(dataPaths(dataDir).postgres, 'server.log'), 'utf8')
 
@@ -68,18 +80,7 @@ for (const [dataDir, above] of [
   ['/dev/null/foo', '/dev/null'],
 ] as const) {
   test(`a data directory ${dataDir} is refused at once, and what does not take it is named`, BOUND, async () => {
-    const config: HubConfig = {
-      dataDir,
-      port: 0,
-      databaseUrl: null,
-      logLevel: 'error',
-      isolation: null,
-      copy: null,
-      warmMachines: 0,
-      rotateMasterKey: false,
-      store: null,
-    }
-    await assert.rejects(startHub(config, logger), (error: { code?: string; message: string }) => {
+    await assert.rejects(startHub(configOf(dataDir), logger), (error: { code?: string; message: string }) => {
       assert.equal(error.code, 'request.invalid')
       assert.ok(error.message.includes(dataDir) && error.message.includes(`${above} does not take it`), error.message)
       return true

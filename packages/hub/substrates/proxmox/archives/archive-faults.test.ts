@@ -5,7 +5,7 @@ import type { MachineId } from '@autovibe/contract'
 import { seededFaults } from '../../../../../test/proxmox/faults.ts'
 import { seeds } from '../../../../../test/support/seeds.ts'
 import { until } from '../../../../../test/support/until.ts'
-import { type ArchiveStage, copyTasks, openArchiveStage } from './test-stage.ts'
+import { type ArchiveStage, copyTasks, openReadyStage } from './test-stage.ts'
 
 const VZDUMP = 'POST /nodes/{node}/vzdump'
 /** `npm run soak -- archives` plays more. */
@@ -15,9 +15,7 @@ let stage: ArchiveStage
 let machineId: MachineId
 let vmid = 0
 before(async () => {
-  stage = await openArchiveStage()
-  machineId = await stage.readyMachine()
-  vmid = await stage.vmidOf(machineId)
+  ;({ stage, machineId, vmid } = await openReadyStage())
 })
 after(() => stage.close())
 

@@ -5,16 +5,14 @@ import type { CheckpointId, MachineArchiveId, MachineId } from '@autovibe/contra
 import { backupLock } from '../../../../../test/proxmox/locks.ts'
 import { until } from '../../../../../test/support/until.ts'
 import { readOperation } from '../../../api/read/operations.ts'
-import { type ArchiveStage, copyTasks, openArchiveStage } from './test-stage.ts'
+import { type ArchiveStage, copyTasks, openReadyStage } from './test-stage.ts'
 
 const PATIENCE_MS = 20_000
 let stage: ArchiveStage
 let machineId: MachineId
 let vmid = 0
 before(async () => {
-  stage = await openArchiveStage()
-  machineId = await stage.readyMachine()
-  vmid = await stage.vmidOf(machineId)
+  ;({ stage, machineId, vmid } = await openReadyStage())
 })
 after(() => stage.close())
 beforeEach(() => lockVm(null))

@@ -9,15 +9,13 @@ import { healthOf } from '../../../health.ts'
 import { silentLog } from '../../../operations/engine/testing.ts'
 import { lookAtArchives } from '../../../scheduler/archive-looks.ts'
 import { HUB_ID } from '../test-cluster.ts'
-import { type ArchiveStage, openArchiveStage } from './test-stage.ts'
+import { type ArchiveStage, openReadyStage } from './test-stage.ts'
 
 let stage: ArchiveStage
 let machineId: MachineId
 let vmid = 0
 before(async () => {
-  stage = await openArchiveStage()
-  machineId = await stage.readyMachine()
-  vmid = await stage.vmidOf(machineId)
+  ;({ stage, machineId, vmid } = await openReadyStage())
 })
 after(() => stage.close())
 

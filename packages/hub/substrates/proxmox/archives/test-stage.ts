@@ -32,7 +32,14 @@ export interface ArchiveStage extends ProxmoxWorld {
   once(template: string, fault: NonNullable<ReturnType<FaultHook>>): void
 }
 
-export async function openArchiveStage(archive: StorageType = 'pbs'): Promise<ArchiveStage> {
+/** With one machine on it that is at rest. */
+export async function openReadyStage(): Promise<{ stage: ArchiveStage; machineId: MachineId; vmid: number }> {
+  const stage = await openArchiveStage()
+  const machineId = await stage.readyMachine()
+  return { stage, machineId, vmid: await stage.vmidOf(machineId) }
+}
+
+async function openArchiveStage(archive: StorageType = 'pbs'): Promise<ArchiveStage> {
   const proxmox = await openProxmoxWorld(
     { storage: 'lvmthin', archive, nodes: 2, standIn: { durations: { copyPerGib: COPY_S_PER_GIB } } },
     { storeMs: 5_000, bootMs: 10_000, linkMs: 2_000, idleMs: 500 },
